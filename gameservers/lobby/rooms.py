@@ -1,0 +1,250 @@
+"""
+The rules of a room: a wish goes in, envelopes come out, or L{Refused} and nothing changed.
+
+A room holds player ids, not connections, and knows neither clock nor lobby.  Its life::
+
+    open --(the last member or, by rule, the host leaves)--> ended
+    open --(start)--> started --(as above; by rule at once)--> ended
+
+An ordinary room has exactly one host while it is open, never more members than its capacity,
+and is ended when it is empty.
+"""
+
+from __future__ import annotations
+
+import enum
+import hmac
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gameservers.lobby.events import (
+    Departure,
+    Envelope,
+    HostChanged,
+    Member,
+    MemberJoined,
+    MemberLeft,
+    PropertyChanged,
+    ReadinessChanged,
+    RoomClosed,
+    RoomKey,
+    RoomOpened,
+    RoomStarted,
+)
+
+
+class Why(enum.Enum):
+    """Why a wish was refused.  Each wire words its own answer."""
+
+    LOBBY_FULL = "the lobby is full"
+    NAME_TAKEN = "this name is taken"
+    NO_SUCH_PLAYER = "no such player"
+    ROOM_EXISTS = "a room of this name exists"
+    NO_SUCH_ROOM = "no such room"
+    ROOM_FULL = "the room is full"
+    ROOM_STARTED = "the room has started"
+    WRONG_PASSWORD = "wrong password"
+    IN_A_ROOM = "already in a room"
+    NOT_IN_A_ROOM = "not in a room"
+    NOT_HOST = "only the host may do that"
+
+
+class Refused(Exception):
+    """The rules forbid it.  The connection stays up and nothing has changed."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+class Succession(enum.Enum):
+    """What becomes of a room when its host goes."""
+
+    CLOSE = "the room ends"
+    OLDEST = "the longest-standing member becomes host"
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRules:
+    """
+    How the rooms of one game differ from those of another.
+
+    C{starts_when_ready} is the number of members from which a room starts by itself once all
+    are ready (0: never).  A C{hosted} room has a host while it is open; one that is not hosted
+    belongs to nobody.  A C{permanent} room stays when it is empty.  A player is in one
+    C{exclusive} room at a time, and besides in any number of those that are not.
+    """
+
+    succession: Succession = Succession.OLDEST
+    hosted: bool = True
+    permanent: bool = False
+    exclusive: bool = True
+    leaving_resets_readiness: bool = False
+    starts_when_ready: int = 0
+    ends_when_started: bool = False
+
+
+class Room:
+    """
+    One room.
+
+    @ivar capacity: players, at least 1.
+    @ivar members: player id to L{Member}, in joining order.
+    @ivar host: id of the host; 0 while there is none.
+    @ivar properties: what the members know of the room, as name and value.
+    """
+
+    def __init__(
+        self,
+        key: RoomKey,
+        rules: RoomRules,
+        capacity: int,
+        password: str = "",
+        *,
+        visible: bool = True,
+    ) -> None:
+        self.key = key
+        self.rules = rules
+        self.capacity = capacity
+        self.password = password
+        self.visible = visible
+        self.members: dict[int, Member] = {}
+        self.host = 0
+        self.properties: dict[str, Any] = {}
+        self.started = False
+        self.ended = False
+
+    @property
+    def protected(self) -> bool:
+        """Whether a password is needed to come in."""
+        return bool(self.password)
+
+    @property
+    def full(self) -> bool:
+        return len(self.members) >= self.capacity
+
+    def opens_to(self, password: str) -> bool:
+        """Whether no password is needed to come in, or this is it."""
+        return not self.password or hmac.compare_digest(
+            self.password.encode("utf-8", "surrogatepass"),
+            password.encode("utf-8", "surrogatepass"),
+        )
+
+    def admit(self, password: str = "") -> None:
+        """@raise Refused: what the room would have against a further member."""
+        if self.started:
+            raise Refused(Why.ROOM_STARTED)
+        if self.full:
+            raise Refused(Why.ROOM_FULL)
+        if not self.opens_to(password):
+            raise Refused(Why.WRONG_PASSWORD)
+
+    def open(self, player: int, name: str) -> list[Envelope]:
+        """The first member, who becomes the host if the room is hosted."""
+        member = self.members[player] = Member(player, name)
+        if self.rules.hosted:
+            self.host = player
+        return [Envelope((player,), RoomOpened(self.key, (member,)))]
+
+    def join(self, player: int, name: str, password: str = "") -> list[Envelope]:
+        """A further member, who knows the password if there is one and finds a place."""
+        self.admit(password)
+        self.members[player] = Member(player, name)
+        if self.rules.hosted and not self.host:
+            self.host = player
+        return self._to_all(MemberJoined(self.key, player, self.host, self._snapshot()))
+
+    def leave(self, player: int, why: Departure) -> list[Envelope]:
+        """A member goes, whatever the reason; the room may end or start over it."""
+        gone = self.members[player]
+        was_host = player == self.host
+        if was_host and self.rules.succession is Succession.CLOSE:
+            return self._close(but=player if why is Departure.LOST else 0)
+        del self.members[player]
+        if why is Departure.LEFT and self.rules.leaving_resets_readiness:
+            for each in self._snapshot():
+                self.members[each.id] = replace(each, ready=False)
+        if was_host:
+            self.host = next(iter(self.members), 0)
+        told = list(self.members)
+        if why is not Departure.LOST:
+            told.append(player)
+        left = MemberLeft(self.key, gone, why, self.host, self._snapshot())
+        envelopes = [Envelope(tuple(told), left)] if told else []
+        if not self.members:
+            self.ended = not self.rules.permanent
+        elif was_host:
+            envelopes += self._to_all(HostChanged(self.key, self.host))
+        return envelopes + self._start_if_ready()
+
+    def rename(self, player: int, name: str) -> None:
+        """A member has another name from now on; nobody is told."""
+        self.members[player] = replace(self.members[player], name=name)
+
+    def kick(self, by: int, player: int) -> list[Envelope]:
+        """The host removes another member."""
+        self._demand_host(by)
+        if player == by or player not in self.members:
+            raise Refused(Why.NO_SUCH_PLAYER)
+        return self.leave(player, Departure.KICKED)
+
+    def set_ready(self, player: int, ready: bool) -> list[Envelope]:
+        self.members[player] = replace(self.members[player], ready=ready)
+        changed = ReadinessChanged(self.key, player, self._snapshot())
+        return self._to_all(changed) + self._start_if_ready()
+
+    def set_password(self, by: int, password: str) -> list[Envelope]:
+        """The host changes the password (C{""}: none needed any more); nobody is told."""
+        self._demand_host(by)
+        self.password = password
+        return []
+
+    def set_property(self, by: int, name: str, value: object) -> list[Envelope]:
+        self._demand_host(by)
+        self.properties[name] = value
+        return self._to_all(PropertyChanged(self.key, name, value))
+
+    def start(self, by: int) -> list[Envelope]:
+        """The host starts, whoever is ready."""
+        self._demand_host(by)
+        if self.started:
+            raise Refused(Why.ROOM_STARTED)
+        return self._start()
+
+    def close(self) -> list[Envelope]:
+        """The house ends the room."""
+        return self._close(but=0)
+
+    def _demand_host(self, player: int) -> None:
+        if player != self.host:
+            raise Refused(Why.NOT_HOST)
+
+    def _start_if_ready(self) -> list[Envelope]:
+        enough = self.rules.starts_when_ready
+        if self.started or not enough or len(self.members) < enough:
+            return []
+        if not all(member.ready for member in self.members.values()):
+            return []
+        return self._start()
+
+    def _start(self) -> list[Envelope]:
+        self.started = True
+        envelopes = self._to_all(RoomStarted(self.key, self.host, self._snapshot()))
+        if self.rules.ends_when_started:
+            self.members.clear()
+            self.ended = True
+        return envelopes
+
+    def _close(self, but: int) -> list[Envelope]:
+        members = self._snapshot()
+        told = tuple(member.id for member in members if member.id != but)
+        self.members.clear()
+        self.host = 0
+        self.ended = True
+        return [Envelope(told, RoomClosed(self.key, members))] if told else []
+
+    def _snapshot(self) -> tuple[Member, ...]:
+        return tuple(self.members.values())
+
+    def _to_all(self, event: object) -> list[Envelope]:
+        return [Envelope(tuple(self.members), event)] if self.members else []
