@@ -1,0 +1,506 @@
+"""
+The outbox: what one recipient is sent, gathered over a reactor turn.
+
+A reactor turn is the unit of work.  Whatever it produces for one recipient is put in order
+into that recipient's L{Outbox} and leaves in one go when the L{Turn} ends, so forty players
+who are told ten lines cost forty system calls and not four hundred.
+
+What the network does not take stays in the outbox, where its size is known.  More than
+C{limit} bytes at the end of a turn is a recipient who does not read; the outbox drops what it
+held and says so once, and its owner cuts the connection.
+
+A L{Topic} is a list that everybody must know the newest state of, such as who is present:
+changed ten times in a turn it is sent once, and in a storm once per C{interval}.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import accumulate
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPullProducer,
+    IPushProducer,
+    IReactorTime,
+    ITransport,
+)
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from gameservers.net.sockets import is_plain
+
+#: The most that is given to the network in one write, in bytes, where it may be cut anywhere.
+MAX_PIECE = 64 * 1024
+
+#: How long a closed connection may take to read the rest and to close its side, in seconds.
+LINGER = 5.0
+
+#: How often the newest state of a topic is broadcast at most, in seconds.
+INTERVAL = 0.1
+
+Form = TypeVar("Form", bound=Hashable)
+
+
+class Turn:
+    """The current reactor turn: what is to be done when it ends."""
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.clock = clock
+        self._calls: list[Callable[[], None]] = []
+        self._outboxes: list[Outbox] = []
+        self._scheduled = False
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call C{call} when the turn ends, while things may still be said in it."""
+        self._calls.append(call)
+        self._schedule()
+
+    def flush_at_end(self, outbox: Outbox) -> None:
+        """Flush an outbox, which says so itself, after the last word of the turn."""
+        self._outboxes.append(outbox)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self.clock.callLater(0, self._end)
+
+    def _end(self) -> None:
+        for call in self._calls:  # grows when a call has something done at the end
+            try:
+                call()
+            except Exception:
+                self._log.failure("{call} failed at the end of a turn", call=call)
+        # Sending may lose connections, of which others are told: in the next turn, so every
+        # queue is taken before the first byte leaves.
+        outboxes, self._outboxes, self._calls = self._outboxes, [], []
+        self._scheduled = False
+        for outbox, messages in [(outbox, outbox.take()) for outbox in outboxes]:
+            try:
+                outbox.flush(messages)
+            except Exception:
+                self._log.failure("an outbox could not be flushed")
+                outbox.abort()
+
+
+def pieces(messages: Sequence[bytes], cut: int | None = None) -> list[bytes]:
+    """
+    Join messages into what is written at once.
+
+    With C{cut}, a piece ends where a message ends and has at most C{cut} bytes, unless one
+    message alone has more.  Without, no piece has more than L{MAX_PIECE} bytes.
+    """
+    whole = b"".join(messages)
+    if len(whole) <= (cut or MAX_PIECE):
+        return [whole] if whole else []
+    ends = list(accumulate(map(len, messages))) if cut else [len(whole)]
+    result: list[bytes] = []
+    start = index = 0
+    while start < len(whole):
+        index = bisect_right(ends, start + (cut or 0), index)
+        end = ends[index - 1] if index and ends[index - 1] > start else ends[index]
+        size = end - start if cut else MAX_PIECE
+        result += [whole[at : min(at + size, end)] for at in range(start, end, size)]
+        start = end
+    return result
+
+
+class Batch:
+    """
+    Messages of one turn that many are sent in one row: joined once for all of them.
+
+    It takes messages until it is sealed, which whatever else is said to one of them does.
+    """
+
+    __slots__ = ("_pieces", "messages", "sealed")
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.sealed = False
+        self._pieces: dict[int | None, list[bytes]] = {}
+
+    def pieces(self, cut: int | None) -> list[bytes]:
+        """What is written at once, see L{pieces}; the batch is sealed by then."""
+        made = self._pieces.get(cut)
+        if made is None:
+            made = self._pieces[cut] = pieces(self.messages, cut)
+        return made
+
+
+class Audience:
+    """
+    Some outboxes that are sent the same messages, over and over.
+
+    It is the same as L{Outbox.send} to each of them, and costs hardly more than to one.
+    """
+
+    __slots__ = ("_batch", "_outboxes")
+
+    def __init__(self, outboxes: Iterable[Outbox]) -> None:
+        self._outboxes = tuple(outboxes)
+        self._batch = Batch()
+        self._batch.sealed = True
+
+    def send(self, message: bytes) -> None:
+        """Send one message to all when the turn ends."""
+        if self._batch.sealed:
+            self._batch = Batch()
+            for outbox in self._outboxes:
+                outbox.share(self._batch)
+        self._batch.messages.append(message)
+
+
+def _flat(queue: Iterable[bytes | Batch]) -> list[bytes]:
+    flat: list[bytes] = []
+    for each in queue:
+        if isinstance(each, Batch):
+            flat += each.messages
+        else:
+            flat.append(each)
+    return flat
+
+
+class _State(enum.Enum):
+    OPEN = "open"
+    CLOSING = "closing"  # what was sent before leaves, what is sent now does not
+    OVER = "over"  # closed, overflowed, aborted or lost: nothing leaves any more
+
+
+@implementer(IPushProducer, IPullProducer)
+class Outbox:
+    """
+    Ordered bytes to one stream transport, which nobody else may write to.
+
+    A plain TCP connection is sent to at once; what does not fit is given to the transport a
+    piece at a time, which asks for more as soon as it is rid of it.  Any other transport (TLS,
+    those of tests) is written to until it asks for a pause.
+
+    Its owner calls L{lost} when the connection is lost.
+
+    @ivar queue: what this turn has said so far.
+    """
+
+    __slots__ = (
+        "_at_once",
+        "_backlog",
+        "_backlog_size",
+        "_closed_at",
+        "_cut",
+        "_farewell",
+        "_given",
+        "_limit",
+        "_overflowed",
+        "_paused",
+        "_registered",
+        "_shared",
+        "_state",
+        "_transport",
+        "queue",
+        "turn",
+    )
+
+    def __init__(
+        self,
+        transport: ITransport,
+        turn: Turn,
+        *,
+        limit: int,
+        overflowed: Callable[[], None],
+        cut: int | None = None,
+    ) -> None:
+        """
+        @param limit: bytes that may wait for the recipient when a turn has ended.
+        @param overflowed: called once, when more than C{limit} bytes wait; they are gone then,
+            and the connection is to be aborted.
+        @param cut: bytes; what is sent goes in pieces of at most this size, each a write of
+            its own that ends where a message ends.  L{None}: all in one.
+        """
+        self.turn = turn
+        self.queue: list[bytes | Batch] = []
+        self._shared: Batch | None = None  # the last of the queue, if it still takes messages
+        self._transport: Any = transport
+        self._limit = limit
+        self._overflowed = overflowed
+        self._cut = cut
+        self._at_once = is_plain(transport)
+        self._state = _State.OPEN
+        self._closed_at = 0  # how much of the queue had been said before L{close}
+        self._backlog: deque[bytes] = deque()  # pieces that wait for the transport
+        self._backlog_size = 0
+        self._given = 0  # bytes a plain TCP transport was given and has not sent yet
+        self._registered = False
+        self._paused = False
+        self._farewell: IDelayedCall | None = None
+
+    @property
+    def pending(self) -> int:
+        """How many bytes wait to be sent."""
+        return self._backlog_size + self._given + sum(map(len, _flat(self.queue)))
+
+    def send(self, message: bytes) -> None:
+        """Send one message when the turn ends.  After L{close} nothing is sent."""
+        if not self.queue:
+            self.turn.flush_at_end(self)
+        elif self._shared is not None:
+            self._seal()
+        self.queue.append(message)
+
+    def share(self, batch: Batch) -> None:
+        """Send what a batch holds, and will hold until it is sealed."""
+        if not self.queue:
+            self.turn.flush_at_end(self)
+        self._seal()
+        self.queue.append(batch)
+        self._shared = batch
+
+    def _seal(self) -> None:
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.sealed = True
+
+    def pass_on(self, whole: bytes) -> None:
+        """
+        Send, as a turn ends, what was put together elsewhere for many recipients.
+
+        If nothing of this recipient's own waits it goes out as it stands, at once.
+        """
+        if self.queue or self._registered or not self._at_once or self._state is not _State.OPEN:
+            self.send(whole)
+            return
+        transport, view, at = self._transport, memoryview(whole), 0
+        while at < len(whole) and transport.connected:
+            sent = transport.writeSomeData(view[at:])
+            if isinstance(sent, Exception) or not sent:
+                self.flush([whole[at:]])
+                return
+            at += sent
+
+    def reserve(self) -> int:
+        """Keep a place between the messages of this turn for L{fill}."""
+        self.send(b"")
+        return len(self.queue) - 1
+
+    def fill(self, place: int, message: bytes) -> None:
+        """Put a message at a place that was reserved in this turn."""
+        self.queue[place] = message
+
+    def close(self, linger: float = LINGER) -> None:
+        """
+        Say nothing more, and close the connection after the last byte.
+
+        Plain TCP is half-closed, because closing a socket that has unread input throws away
+        what is still on its way out; what comes in from now on is for the owner to ignore.
+        A peer that has not closed C{linger} seconds from now is cut off.
+        """
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            self._seal()
+            self._closed_at = len(self.queue)
+            if not self.queue:
+                self.turn.flush_at_end(self)
+            self._farewell = self.turn.clock.callLater(linger, self.abort)
+
+    def abort(self) -> None:
+        """Cut the connection now; whatever waits is dropped."""
+        self.lost()
+        self._transport.abortConnection()
+
+    def lost(self) -> None:
+        """The connection is lost: whatever waits is dropped."""
+        self._state = _State.OVER
+        self._backlog.clear()
+        self._backlog_size = self._given = 0
+        self._release()
+        farewell, self._farewell = self._farewell, None
+        if farewell is not None and farewell.active():
+            farewell.cancel()
+
+    def take(self) -> list[bytes | Batch]:
+        """The turn has ended: what it said, to be flushed."""
+        self._seal()
+        messages, self.queue = self.queue, []
+        if self._state is _State.CLOSING:
+            del messages[self._closed_at :]
+            self._closed_at = 0
+        return messages
+
+    def flush(self, messages: list[bytes | Batch]) -> None:
+        """Send what was taken."""
+        if self._at_once and not self._transport.connected:
+            self.lost()
+        if self._state is _State.OVER:
+            return
+        match messages:
+            case [Batch() as alone]:
+                new = alone.pieces(self._cut)
+            case _:
+                new = pieces(_flat(messages), self._cut)
+        self._backlog += new
+        self._backlog_size += sum(map(len, new))
+        if not self._registered:
+            self._push()
+        if self._backlog_size + self._given > self._limit:
+            self.lost()
+            self._overflowed()
+
+    def _push(self) -> None:
+        """Send from the backlog until the network takes no more."""
+        if self._send_at_once() if self._at_once else self._write():
+            self._release()
+            if self._state is _State.CLOSING:
+                self._state = _State.OVER
+                if self._at_once:
+                    self._transport.loseWriteConnection()
+                else:
+                    self._transport.loseConnection()
+
+    def _next(self) -> bytes:
+        piece = self._backlog.popleft()
+        self._backlog_size -= len(piece)
+        return piece
+
+    def _send_at_once(self) -> bool:
+        """Send to the socket; whether all of it went out."""
+        transport = self._transport
+        while self._backlog:
+            piece = self._next()
+            sent = transport.writeSomeData(piece)
+            if sent != len(piece):
+                # Full.  Or lost (then it is an exception), which the transport finds out by
+                # itself when it writes the rest.
+                rest = piece if isinstance(sent, Exception) else piece[sent:]
+                self._register(streaming=False)
+                self._given = len(rest)
+                transport.write(rest)
+                return False
+        return True
+
+    def _write(self) -> bool:
+        """Write to the transport; whether it took everything without asking for a pause."""
+        if self._backlog:
+            self._register(streaming=True)
+        while self._backlog and not self._paused:
+            self._transport.write(self._next())
+        return not self._paused
+
+    def _register(self, *, streaming: bool) -> None:
+        if not self._registered:
+            self._registered = True
+            self._transport.registerProducer(self, streaming)
+
+    def _release(self) -> None:
+        if self._registered:
+            self._registered = False
+            self._transport.unregisterProducer()
+
+    def resumeProducing(self) -> None:
+        """The transport is rid of what it had."""
+        if self._at_once and not self._given:
+            return  # registering asks for data, which it is given next
+        self._given = 0
+        self._paused = False
+        self._push()
+
+    def pauseProducing(self) -> None:
+        """The transport has enough."""
+        self._paused = True
+
+    def stopProducing(self) -> None:
+        """The transport lost the connection."""
+        self._registered = False
+        self.lost()
+
+
+class Topic(Generic[Form]):
+    """
+    A list of which everybody must know the newest state.
+
+    The first change in a quiet time keeps a place in every subscriber's outbox; when the turn
+    ends the newest state is put there, so it keeps its order among the other messages.
+    Changes less than C{interval} after a broadcast wait for the next one.  A subscriber who
+    has the newest state already is passed over.
+
+    A subscriber's C{form} is how the list is written for him (an encoding, say); one state is
+    rendered once per form.
+    """
+
+    def __init__(
+        self, turn: Turn, render: Callable[[Form], bytes], interval: float = INTERVAL
+    ) -> None:
+        self._turn = turn
+        self._render = render
+        self._interval = interval
+        self._version = 0
+        self._rendered: dict[Form, bytes] = {}  # of this version
+        self._forms: dict[Outbox, Form] = {}
+        self._told: dict[Outbox, int] = {}  # the version each subscriber has
+        self._places: dict[Outbox, int] = {}
+        self._reserved = False
+        self._waiting: IDelayedCall | None = None
+        self._last = float("-inf")  # when the last broadcast was
+
+    def subscribe(self, outbox: Outbox, form: Form) -> None:
+        """From the next change on, tell this outbox in this form."""
+        self._forms[outbox] = form
+        self._told[outbox] = self._version
+
+    def unsubscribe(self, outbox: Outbox) -> None:
+        """Tell this outbox no more."""
+        self._forms.pop(outbox, None)
+        self._told.pop(outbox, None)
+        self._places.pop(outbox, None)
+        if not self._forms and self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def tell(self, outbox: Outbox) -> None:
+        """Tell one subscriber the state of this moment, at this place among his messages."""
+        outbox.send(self._state(self._forms[outbox]))
+        self._told[outbox] = self._version
+        self._places.pop(outbox, None)  # a newer state must not stand before this one
+
+    def touch(self) -> None:
+        """The list has changed."""
+        self._version += 1
+        self._rendered.clear()
+        if self._reserved or self._waiting is not None or not self._forms:
+            return
+        clock = self._turn.clock
+        wait = self._last + self._interval - clock.seconds()
+        if wait > 0:
+            self._waiting = clock.callLater(wait, self._reserve)
+        else:
+            self._reserve()
+
+    def _reserve(self) -> None:
+        self._waiting = None
+        self._reserved = True
+        self._places = {outbox: outbox.reserve() for outbox in self._forms}
+        self._turn.at_end(self._broadcast)
+
+    def _broadcast(self) -> None:
+        places, self._places = self._places, {}
+        self._reserved = False
+        self._last = self._turn.clock.seconds()
+        for outbox, form in self._forms.items():
+            if self._told[outbox] == self._version:
+                continue
+            state = self._state(form)
+            if outbox in places:
+                outbox.fill(places[outbox], state)
+            else:  # who came after the place was kept
+                outbox.send(state)
+            self._told[outbox] = self._version
+
+    def _state(self, form: Form) -> bytes:
+        state = self._rendered.get(form)
+        if state is None:
+            state = self._rendered[form] = self._render(form)
+        return state

@@ -1,0 +1,109 @@
+"""
+TLS from PEM files that can be renewed while the server runs.
+
+A L{Certificates} reads the two files, once at the start and again whenever it is told to, most
+often by SIGHUP (see L{reload_on_hangup}).  Connections that stand keep what they began with; new
+ones get the new certificate.  If a renewed file is wrong, the old certificate stays in use.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorFromThreads
+from twisted.internet.ssl import CertificateOptions
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+
+class BadCertificate(Exception):
+    """The files will not do; the text is a sentence for whoever starts us."""
+
+
+def read_context(certificate: Path, key: Path) -> SSL.Context:
+    """
+    The context that serves this certificate, with a chain behind it if the file has one.
+
+    @raise BadCertificate: a file cannot be read, is no PEM, or the two do not belong together.
+    """
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as problem:
+            raise BadCertificate(f"{path} cannot be read: {problem.strerror}.") from problem
+    context = CertificateOptions().getContext()
+    try:
+        context.use_certificate_chain_file(str(certificate))
+    except SSL.Error as problem:
+        raise BadCertificate(f"{certificate} has no certificate in PEM form.") from problem
+    # Without this, OpenSSL would ask for a passphrase on the terminal.
+    context.set_passwd_cb(_no_passphrase)
+    try:
+        context.use_privatekey_file(str(key))
+        context.check_privatekey()
+    except SSL.Error as problem:
+        sentence = f"{key} is not the unencrypted private key of {certificate} in PEM form."
+        raise BadCertificate(sentence) from problem
+    return context
+
+
+def _no_passphrase(*_: object) -> bytes:
+    return b""
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Certificates:
+    """
+    What Twisted makes a server's TLS connections with.
+
+    Give it to L{twisted.protocols.tls.TLSMemoryBIOFactory} or C{listenSSL}'s like.
+    """
+
+    _log = Logger()
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        """@raise BadCertificate: as L{read_context}."""
+        self._certificate = certificate
+        self._key = key
+        self._context = read_context(certificate, key)
+
+    def reload(self) -> None:
+        """Read the files again; what is wrong is logged and changes nothing."""
+        try:
+            self._context = read_context(self._certificate, self._key)
+        except BadCertificate as problem:
+            self._log.error("The certificate stays as it was: {problem}", problem=problem)
+        else:
+            self._log.info("Read the certificate {path} again", path=str(self._certificate))
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return SSL.Connection(self._context, None)
+
+
+def reload_on_hangup(
+    certificates: Certificates, reactor: IReactorFromThreads
+) -> Callable[[], None]:
+    """
+    Read the files again on SIGHUP.  Whatever handled the signal before still does.
+
+    @return: what to call to leave the signal as it was.
+    """
+    before: Any = signal.getsignal(signal.SIGHUP)
+
+    def hung_up(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(certificates.reload)
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGHUP, hung_up)
+
+    def restore() -> None:
+        signal.signal(signal.SIGHUP, before)
+
+    return restore

@@ -1,0 +1,265 @@
+"""Tests for L{gameservers.net.guard}: who may connect, for how long, and how it is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import fields
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.trial.unittest import SynchronousTestCase
+
+from gameservers.net.door import Behind, Door
+from gameservers.net.guard import DoorSettings, Guard, networks, place_of
+from gameservers.net.recognise import anything
+from tests.net.visitors import Connection, Listeners, connect
+
+
+class GuardTestCase(SynchronousTestCase):
+    def open(self, **limits: object) -> None:
+        """Open a door with these limits, behind which there is one game."""
+        self.clock = Clock()
+        self.counters: Counter[str] = Counter()
+        self.guard = Guard(self.clock, DoorSettings(**limits), self.counters)
+        self.game = Listeners()
+        self.door = Door(self.guard, Behind([(anything, self.game)]))
+
+    def connect(self, host: str = "192.0.2.1") -> Connection:
+        return connect(self.door, host)
+
+    def enter(self, host: str = "192.0.2.1") -> Connection:
+        """Somebody connects and logs in."""
+        connection = self.connect(host)
+        connection.say(b"hello")
+        self.guard.logged_in(connection)
+        return connection
+
+    def assertCut(self, connection: Connection, why: str, times: int = 1) -> None:
+        self.assertTrue(connection.cut)
+        self.assertEqual(self.counters, {f"door.cut.{why}": times})
+
+
+class LimitTests(GuardTestCase):
+    def test_defaults(self) -> None:
+        """The limits that operators are told of."""
+        self.assertEqual(
+            {field.name: field.default for field in fields(DoorSettings)},
+            {
+                "tls_cert": "",
+                "tls_key": "",
+                "tls_only": False,
+                "max_connections": 20_000,
+                "max_strangers": 5_000,
+                "max_per_address": 200,
+                "first_byte_timeout": 10,
+                "login_timeout": 120,
+                "max_first_bytes": 64,
+                "trusted": ("127.0.0.0/8", "::1"),
+            },
+        )
+
+    def test_crowded(self) -> None:
+        self.open(max_connections=2)
+        inside = [self.enter(), self.enter()]
+        self.assertCut(self.enter("192.0.2.2"), "crowded")
+        self.assertEqual([each.cut for each in inside], [False, False])
+        inside[0].hang_up()
+        self.assertFalse(self.enter("192.0.2.2").cut)
+        self.assertEqual(len(self.guard), 2)
+
+    def test_strangers(self) -> None:
+        """Who has logged in is no stranger, and leaves room for the next one."""
+        self.open(max_strangers=2)
+        first, second = self.connect(), self.connect()
+        self.assertCut(self.connect(), "strangers")
+        first.say(b"hello")
+        self.guard.logged_in(first)
+        self.assertFalse(self.connect().cut)
+        self.assertCut(self.connect(), "strangers", 2)
+        second.hang_up()
+        first.hang_up()
+        self.assertEqual(self.guard.strangers, 1)
+
+    def test_per_address(self) -> None:
+        self.open(max_per_address=2)
+        first, second = self.enter("192.0.2.1"), self.connect("192.0.2.1")
+        self.assertCut(self.connect("192.0.2.1"), "address")
+        self.assertFalse(self.connect("192.0.2.2").cut)
+        self.assertFalse(first.cut or second.cut)
+        second.hang_up()
+        self.assertFalse(self.connect("192.0.2.1").cut)
+
+    def test_one_network_of_ipv6(self) -> None:
+        self.open(max_per_address=1)
+        self.connect("2001:db8:0:1::1")
+        self.assertCut(self.connect("2001:db8:0:1:ffff::2"), "address")
+        self.assertFalse(self.connect("2001:db8:0:2::1").cut)
+
+    def test_ipv4_on_ipv6(self) -> None:
+        """A port for both sees IPv4 peers in IPv6 clothes, each in the same /64."""
+        self.open(max_per_address=1)
+        self.connect("::ffff:192.0.2.1")
+        self.assertFalse(self.connect("::ffff:192.0.2.2").cut)
+        self.assertCut(self.connect("192.0.2.1"), "address")
+
+    def test_trusted(self) -> None:
+        self.open(max_per_address=1, trusted=("198.51.100.0/24", "2001:db8::/32"))
+        for host in ("198.51.100.7", "2001:db8::1"):
+            self.assertEqual([self.connect(host).cut for _ in range(3)], [False] * 3)
+        self.connect("127.0.0.1")
+        self.assertCut(self.connect("127.0.0.1"), "address")
+
+    def test_no_first_byte(self) -> None:
+        self.open(first_byte_timeout=7, login_timeout=50)
+        silent, talks = self.connect(), self.connect()
+        self.clock.advance(6.9)
+        self.assertFalse(silent.cut)
+        talks.say(b"h")
+        self.clock.advance(0.1)
+        self.assertCut(silent, "silent")
+        self.assertFalse(talks.cut)
+
+    def test_no_login(self) -> None:
+        """The time for a login runs from the first byte."""
+        self.open(first_byte_timeout=7, login_timeout=50)
+        late, inside = self.connect(), self.enter()
+        self.clock.advance(6)
+        late.say(b"h")
+        self.clock.advance(49.9)
+        self.assertFalse(late.cut)
+        self.clock.advance(0.1)
+        self.assertCut(late, "late")
+        self.clock.advance(10_000)
+        self.assertFalse(inside.cut)
+
+    def test_nothing_is_left(self) -> None:
+        self.open()
+        connections = [self.enter("192.0.2.1"), self.connect("2001:db8::1"), self.connect()]
+        for each in connections:
+            each.hang_up()
+        self.assertEqual((len(self.guard), self.guard.strangers), (0, 0))
+        self.assertEqual(self.guard._from, {})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertTrue(all(each.lost for each in self.game.built))
+
+    def test_what_comes_after_the_end_is_ignored(self) -> None:
+        self.open(max_strangers=1)
+        self.connect()
+        refused = self.connect()
+        refused.protocol.dataReceived(b"hello")
+        self.assertEqual(self.game.built, [])
+
+    def test_logged_in_twice(self) -> None:
+        self.open()
+        connection = self.enter()
+        self.guard.logged_in(connection)
+        self.assertEqual(self.guard.strangers, 0)
+
+    def test_logged_in_elsewhere(self) -> None:
+        """A connection that came through no door has no ticket."""
+        self.open()
+        self.guard.logged_in(Connection())
+        self.assertEqual((len(self.guard), self.guard.strangers), (0, 0))
+
+    def test_logged_in_through_a_wrapper(self) -> None:
+        """A game may know its connection through something that it put around it."""
+        self.open()
+        connection = self.connect()
+        connection.say(b"hello")
+        wrapper = ProtocolWrapper(WrappingFactory(self.game), self.game.built[0])
+        wrapper.makeConnection(connection)
+        self.guard.logged_in(wrapper)
+        self.assertEqual(self.guard.strangers, 0)
+
+    @settings(deadline=None, max_examples=50)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(("connect", "say", "log in", "hang up", "wait")),
+                st.integers(0, 5),
+                st.sampled_from(("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2")),
+            ),
+            max_size=40,
+        )
+    )
+    def test_any_order(self, deeds: list[tuple[str, int, str]]) -> None:
+        """Whatever happens, the guard counts who is there, and no limit is exceeded."""
+        self.open(max_connections=5, max_strangers=3, max_per_address=2)
+        made: list[Connection] = []
+        for deed, which, host in deeds:
+            here = [each for each in made if not each.cut and each.connected]
+            each = here[which % len(here)] if here else None
+            if deed == "connect":
+                made.append(self.connect(host))
+            elif deed == "wait":
+                self.clock.advance(8 * which)
+            elif each is None:
+                continue
+            elif deed == "say":
+                each.say(b"hello")
+            elif deed == "log in":
+                self.guard.logged_in(each)
+            else:
+                each.connected = False
+                each.hang_up()
+            here = [each for each in made if not each.cut and each.connected]
+            self.assertEqual(len(self.guard), len(here))
+            self.assertLessEqual(len(here), 5)
+            self.assertLessEqual(self.guard.strangers, 3)
+            places = Counter(place_of(each.getPeer().host) for each in here)
+            self.assertEqual(self.guard._from, places)
+            self.assertLessEqual(max(places.values(), default=0), 2)
+
+
+class ProxyTests(GuardTestCase):
+    """Behind a balancer the address is what the PROXY protocol says."""
+
+    HEADER = b"PROXY TCP4 %s 192.0.2.100 40000 5002\r\n"
+
+    def connect_through(self, host: bytes, *said: bytes) -> Connection:
+        connection = connect(HAProxyWrappingFactory(self.door), "203.0.113.1")
+        for each in (self.HEADER % host, *said):
+            if not connection.cut:
+                connection.say(each)
+        return connection
+
+    def test_real_address(self) -> None:
+        self.open(max_per_address=1)
+        self.assertFalse(self.connect_through(b"192.0.2.1", b"hello").cut)
+        self.assertFalse(self.connect_through(b"192.0.2.2", b"hello").cut)
+        self.assertCut(self.connect_through(b"192.0.2.1", b"hello"), "address")
+        self.assertEqual(
+            [game.transport.getPeer().host for game in self.game.built], ["192.0.2.1", "192.0.2.2"]
+        )
+
+    def test_a_balancer_that_says_nothing_more(self) -> None:
+        self.open(first_byte_timeout=7)
+        connection = self.connect_through(b"192.0.2.1")
+        self.clock.advance(7)
+        self.assertCut(connection, "silent")
+
+    def test_log_in(self) -> None:
+        self.open()
+        self.connect_through(b"192.0.2.1", b"hello")
+        self.guard.logged_in(self.game.built[0].transport)
+        self.assertEqual(self.guard.strangers, 0)
+
+
+class PlaceTests(SynchronousTestCase):
+    def test_places(self) -> None:
+        for host, place in (
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
+            ("", ""),
+        ):
+            self.assertEqual(place_of(host), place)
+
+    def test_networks(self) -> None:
+        networks(("192.0.2.0/24", "::1", "127.0.0.1"))
+        for wrong in ("192.0.2.1/24", "localhost", ""):
+            error = self.assertRaises(ValueError, networks, ("::1", wrong))
+            self.assertIn(repr(wrong), str(error))

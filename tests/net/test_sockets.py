@@ -1,0 +1,104 @@
+"""Tests for L{gameservers.net.sockets}."""
+
+from __future__ import annotations
+
+import socket
+
+from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Connection
+from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from gameservers.net.sockets import (
+    LARGEST_SEGMENT,
+    SAFE_SEGMENT,
+    TCP_OPTIONS,
+    is_plain,
+    make_prompt,
+    segment_size,
+    send_at_once,
+)
+from tests.net.transports import SocketlessServer
+
+
+class Socket:
+    """A socket that knows one option."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def getsockopt(self, level, option):
+        if self.size is None:
+            raise OSError("no such option")
+        assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+        return self.size
+
+
+class SocketsTests(SynchronousTestCase):
+    def test_is_plain(self):
+        """Only TCP without TLS is plain."""
+        transport = SocketlessServer(room=0)
+        self.assertTrue(is_plain(transport))
+        transport.TLS = True
+        self.assertFalse(is_plain(transport))
+        self.assertFalse(is_plain(StringTransport()))
+
+    def test_segment_size(self):
+        """A segment is what the connection says, or what is safe where nobody knows."""
+        transport = SocketlessServer(room=0)
+        for size, segment in (
+            (1448, 1448 - TCP_OPTIONS),
+            (9_000, 9_000 - TCP_OPTIONS),
+            (65_483, LARGEST_SEGMENT),
+            (TCP_OPTIONS, 1),
+            (None, SAFE_SEGMENT),
+        ):
+            transport.socket = Socket(size)
+            self.assertEqual(segment_size(transport), segment)
+        transport.TLS = True
+        self.assertEqual(segment_size(transport), SAFE_SEGMENT)
+        self.assertEqual(segment_size(StringTransport()), SAFE_SEGMENT)
+
+    def test_make_prompt(self):
+        """TCP is asked not to delay and to keep alive, what is no TCP is left alone."""
+        transport = SocketlessServer(room=0)
+        make_prompt(transport)
+        self.assertEqual(transport.events, ["no delay", "keep alive"])
+        make_prompt(StringTransport())
+
+
+class SendAtOnceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        ours, self.theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(self.theirs.close)
+        self.theirs.settimeout(5)
+        self.reactor = MemoryReactor()
+        self.transport = Connection(ours, Protocol(), self.reactor)  # type: ignore[arg-type]
+        self.transport.connected = True
+
+    def test_at_once(self) -> None:
+        """It has left before the reactor goes round."""
+        send_at_once(self.transport, b"now")
+        self.assertEqual(self.theirs.recv(10), b"now")
+        self.assertEqual(self.reactor.getWriters(), [])
+
+    def test_full(self) -> None:
+        """What does not fit waits, and nothing overtakes it."""
+        big = bytes(8 * 1024 * 1024)
+        send_at_once(self.transport, big)
+        self.assertEqual(self.reactor.getWriters(), [self.transport])
+        received = len(self.theirs.recv(1024 * 1024))
+        send_at_once(self.transport, b"after")
+        last = b""
+        while received < len(big) + len(b"after"):
+            self.transport.doWrite()
+            last = self.theirs.recv(1024 * 1024)
+            received += len(last)
+        self.assertTrue(last.endswith(b"\0after") or last == b"after")
+
+    def test_lost(self) -> None:
+        """A connection that is lost is the transport's business."""
+        self.theirs.close()
+        send_at_once(self.transport, b"nobody")
+        self.assertEqual(self.reactor.getWriters(), [self.transport])
