@@ -1,0 +1,73 @@
+"""
+C{python -m gameservers.store copy FROM TO}: move to another database.
+
+Both are given as for C{--database}.  The one is brought up to date and otherwise only read; the
+other gets its tables here and must have no rows.  No server may be running on either.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError
+
+from gameservers.store.backends import find_backend
+from gameservers.store.interface import BadDatabase
+from gameservers.store.service import migrate_database
+from gameservers.store.settings import StoreSettings
+from gameservers.store.tables import metadata, schema_version
+
+#: Rows that are read and written at once.
+CHUNK = 500
+
+#: How long to wait for a server, in seconds.
+TIMEOUT = 60.0
+
+
+def copy(source: str, target: str) -> dict[str, int]:
+    """
+    Copy all rows, in one transaction.
+
+    @return: how many rows each table has.
+    """
+    path = find_backend(StoreSettings(database=source)).path
+    if path is not None and not path.exists():
+        raise BadDatabase(f"there is no database {path}")
+    for database in (source, target):
+        migrate_database(StoreSettings(database=database, database_timeout=TIMEOUT))
+    old = find_backend(StoreSettings(database=source)).engine(timeout=TIMEOUT, writes=False)
+    new = find_backend(StoreSettings(database=target)).engine(timeout=TIMEOUT)
+    copied: dict[str, int] = {}
+    with old.begin() as reading, new.begin() as writing:
+        for table in metadata.sorted_tables:
+            if table is schema_version:
+                continue
+            if writing.execute(select(table).limit(1)).first() is not None:
+                raise BadDatabase(f"the new database has rows in {table.name} already")
+            copied[table.name] = 0
+            rows = reading.execution_options(yield_per=CHUNK).execute(select(table)).mappings()
+            for chunk in rows.partitions(CHUNK):
+                writing.execute(insert(table), [dict(row) for row in chunk])
+                copied[table.name] += len(chunk)
+    return copied
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["copy", source, target]:
+            try:
+                copied = copy(source, target)
+            except (BadDatabase, DBAPIError) as problem:
+                print(problem, file=sys.stderr)
+                return 1
+            for table, rows in copied.items():
+                print(f"{table}: {rows} rows")
+            return 0
+        case _:
+            print("usage: python -m gameservers.store copy FROM TO", file=sys.stderr)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

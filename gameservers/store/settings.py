@@ -1,0 +1,78 @@
+"""
+The store's options.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import tzinfo
+from zoneinfo import ZoneInfo
+
+from gameservers.settings import option
+
+#: What fits into one packet to MariaDB as it comes, even if each byte has to be escaped, in bytes.
+MAX_WORLD = 4 * 1024 * 1024
+
+
+def _check_zone(name: str) -> None:
+    if name:
+        try:
+            ZoneInfo(name)
+        except Exception as problem:
+            raise ValueError(
+                f"must be a time zone such as Europe/Berlin, not {name!r}"
+            ) from problem
+
+
+def without_password(database: str) -> str:
+    """A database's URL as it may be printed."""
+    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", database)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """
+    Where the database is and how patient we are with it.
+
+    C{database} is C{sqlite} (a file in the current user's data directory), C{memory} (gone when
+    the process ends), or a URL: C{sqlite:////var/lib/games.sqlite3},
+    C{postgresql://user@host/name}, C{mariadb://user@host/name}.
+    """
+
+    database: str = option(
+        "sqlite",
+        "Database: sqlite (a file in the user's data directory), memory or a URL",
+        shown=without_password,
+    )
+    database_timeout: float = option(
+        10.0,
+        "A call to the database that has no answer after this fails",
+        unit="seconds",
+        minimum=0.1,
+    )
+    database_queue: int = option(
+        10_000, "Calls that may wait for the database; more are refused", unit="calls", minimum=1
+    )
+    database_batch: int = option(
+        256, "Changes that are committed together at most", unit="calls", minimum=1
+    )
+    database_backoff: float = option(
+        5.0,
+        "Longest pause between two attempts to reach the database",
+        unit="seconds",
+        minimum=0.05,
+    )
+    database_world: int = option(
+        1024 * 1024, "Largest world that is stored", unit="bytes", minimum=1, maximum=MAX_WORLD
+    )
+    database_original_zone: str = option(
+        "",
+        "Time zone of the tic-tac-toe server whose tables are taken over; empty: this machine's",
+        check=_check_zone,
+    )
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """C{database_original_zone}; L{None} is this machine's."""
+        return ZoneInfo(self.database_original_zone) if self.database_original_zone else None

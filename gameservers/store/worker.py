@@ -1,0 +1,459 @@
+"""
+One thread with one connection and a bounded queue: blocking work off the reactor's thread.
+
+Group commit: whatever waits in the queue when a transaction has begun is carried out in it, call
+by call; neighbours of a kind (L{Alike}) in one go.  If one of them fails, all is rolled back and
+done once more, one by one with a savepoint each, so that it takes nothing of the others with it;
+savepoints cost more than calls do and most calls do not fail.  The results leave only after the
+commit, all at once.
+
+The database's weather (a lock held by somebody else, a server that is gone, a full disk) is not
+an answer to a call.  The transaction is given up, its calls go back to the head of the queue and
+are tried again, after a pause that grows, until their time is up::
+
+    waits ----> under way ----> committed, or refused: answered
+      | ^            | the weather, before COMMIT was sent: waits again
+      | +------------+ the weather, at COMMIT: Uncertain
+      |              | its time is up: Uncertain, if it changes something
+      + its time is up: Unavailable
+
+While SQLite's lock is held elsewhere nothing is under way yet: calls are taken from the queue
+when the transaction has begun.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Generic, TypeGuard, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+    StatementError,
+)
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gameservers.store.interface import (
+    BadDatabase,
+    Overloaded,
+    StoreError,
+    Unavailable,
+    Uncertain,
+)
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+#: What a call does in the database's thread.
+Work = Callable[[Connection], T]
+
+#: The first pause after the database could not be asked, in seconds; it doubles from there.
+FIRST_PAUSE = 0.05
+
+#: How often one call may spoil a transaction before it fails alone.
+MAX_SPOILT = 3
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Alike(Generic[A, T]):
+    """
+    Work of which several calls cost less when they are carried out together.
+
+    @ivar together: carries out any number of them, in order; the results are in that order.
+        It raises if one of them cannot be done.
+    """
+
+    together: Callable[[Connection, Sequence[A]], list[T]]
+    argument: A
+
+    def __call__(self, connection: Connection) -> T:
+        (result,) = self.together(connection, (self.argument,))
+        return result
+
+
+class IReactor(IReactorTime, IReactorFromThreads):
+    """What a worker needs of a reactor."""
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """
+    A call that waits or is under way.
+
+    @ivar due: when its time is up, in seconds of the reactor's clock.
+    @ivar abandoned: its time was up.
+    @ivar spoilt: transactions that were given up because of it.
+    """
+
+    work: Work[Any]
+    deferred: Deferred[Any]
+    due: float
+    abandoned: bool = False
+    spoilt: int = 0
+
+    @property
+    def kind(self) -> Hashable:
+        """
+        What calls that may be carried out together have in common.
+
+        One that has spoilt a transaction goes alone, to find out if it was its own doing.
+        """
+        return self.work.together if isinstance(self.work, Alike) and not self.spoilt else self
+
+
+def is_weather(problem: Exception) -> TypeGuard[DBAPIError]:
+    """Whether the database, and not what it was asked, is the trouble."""
+    return isinstance(problem, (OperationalError, InternalError, InterfaceError))
+
+
+def is_locked(problem: Exception) -> bool:
+    """Whether somebody else holds SQLite's lock, so that trying again is all there is to do."""
+    cause = problem.orig if isinstance(problem, DBAPIError) else None
+    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
+
+
+def answer(problem: Exception) -> Exception:
+    """What the caller is told: L{ValueError} for what no table could hold, else as it is."""
+    cause = problem.orig if isinstance(problem, StatementError) else problem
+    if isinstance(problem, DataError) or isinstance(cause, (ValueError, OverflowError)):
+        return ValueError(str(cause))
+    return problem
+
+
+class Inline:
+    """Carries calls out at once, where they are made: for a database in memory."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def submit(self, work: Work[T]) -> Deferred[T]:
+        try:
+            with self._engine.begin() as connection:
+                return succeed(work(connection))
+        except Exception as problem:
+            return fail(answer(problem))
+
+
+class Worker:
+    """
+    A queue of calls and the thread that carries them out.
+
+    Everything is called in the reactor's thread.  Calls are taken from the beginning and wait
+    until L{start}.
+
+    @param prepare: called in the thread before the first call; it is tried again in bad weather.
+        Its L{BadDatabase} is final: every call fails with it.
+    @param limit: calls that may wait or be under way.
+    @param batch: calls that are committed together at most.
+    @param timeout: after which a call fails, in seconds.
+    @param longest_pause: between two attempts to reach the database, in seconds.
+    @param writes: calls change something.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        reactor: IReactor,
+        *,
+        prepare: Callable[[Engine], object] | None = None,
+        limit: int,
+        batch: int,
+        timeout: float,
+        longest_pause: float,
+        writes: bool,
+    ) -> None:
+        self._name = name
+        self._engine = engine
+        self._reactor = reactor
+        self._prepare = prepare
+        self._limit = limit
+        self._batch = batch
+        self._timeout = timeout
+        self._longest_pause = longest_pause
+        self._writes = writes
+
+        # Shared by both threads, under the condition's lock.
+        self._changed = threading.Condition()
+        self._queue: deque[Call] = deque()
+        self._stopping = False
+
+        # The reactor's thread alone.  The order of the calls is that of their due times.
+        self._pending: dict[Call, None] = {}
+        self._timer: IDelayedCall | None = None
+        self._thread: threading.Thread | None = None
+        self._refusal: StoreError | None = None
+        self._prepared: Deferred[None] = Deferred()
+        self._ended: Deferred[None] = Deferred()
+
+        # The worker's thread alone.
+        self._connection: Connection | None = None
+        self._pause = 0.0
+
+    # The reactor's thread
+
+    def submit(self, work: Work[T]) -> Deferred[T]:
+        """Have it carried out; see the interface for how it may fail."""
+        if self._refusal is not None:
+            return fail(copy(self._refusal))
+        if len(self._pending) >= self._limit:
+            return fail(Overloaded(f"{self._limit} calls wait for the database already"))
+        deferred: Deferred[T] = Deferred()
+        call = Call(work, deferred, self._reactor.seconds() + self._timeout)
+        self._pending[call] = None
+        self._set_timer()
+        with self._changed:
+            self._queue.append(call)
+            self._changed.notify()
+        return deferred
+
+    def start(self) -> Deferred[None]:
+        """
+        Begin.
+
+        @return: fires when C{prepare} is done, or fails with its L{BadDatabase}.
+        """
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+        return self._prepared
+
+    def stop(self) -> Deferred[None]:
+        """Take no more calls, carry out those that wait, and end; all of it in bounded time."""
+        if self._refusal is None:
+            self._refusal = Unavailable("the store is stopped")
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread is None:
+            self._end()
+        else:
+            # By then nobody waits any more, and only a call under way holds the thread.
+            late = self._reactor.callLater(self._timeout + 1, self._end)
+            self._ended.addCallback(lambda _: late.cancel() if late.active() else None)
+        return self._ended
+
+    def refuse(self, problem: StoreError) -> None:
+        """Fail those that wait, and every call from now on."""
+        if self._refusal is None:
+            self._refusal = problem
+        with self._changed:
+            self._queue.clear()
+            self._changed.notify()
+        self._deliver([(call, Failure(copy(self._refusal))) for call in self._pending])
+
+    def _set_timer(self) -> None:
+        if self._timer is None and self._pending:
+            due = next(iter(self._pending)).due
+            self._timer = self._reactor.callLater(
+                max(0.0, due - self._reactor.seconds()), self._expire
+            )
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._reactor.seconds()
+        late: list[tuple[Call, Failure]] = []
+        with self._changed:
+            for call in self._pending:
+                if call.due > now:
+                    break
+                call.abandoned = True
+                # Both have the same order, so it waits at the head or is under way.
+                waiting = bool(self._queue) and self._queue[0] is call
+                if waiting:
+                    self._queue.popleft()
+                kind = Uncertain if self._writes and not waiting else Unavailable
+                problem = kind(f"no answer from the database in {self._timeout:g} seconds")
+                late.append((call, Failure(problem)))
+            self._changed.notify()
+        self._deliver(late)
+        self._set_timer()
+
+    def _deliver(self, outcomes: list[tuple[Call, Any]]) -> None:
+        for call, outcome in outcomes:
+            if call in self._pending:
+                del self._pending[call]
+                call.deferred.callback(outcome)
+
+    def _break(self, problem: BadDatabase) -> None:
+        self.refuse(problem)
+        if not self._prepared.called:
+            self._prepared.errback(problem)
+
+    def _end(self) -> None:
+        if not self._ended.called:
+            self.refuse(Unavailable("the store is stopped"))
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._ended.callback(None)
+
+    # The worker's thread
+
+    def _run(self) -> None:
+        try:
+            while self._wait():
+                try:
+                    self._prepare_once()
+                    self._transact(self._connect())
+                except Exception as problem:
+                    if self._prepare is not None and not is_weather(problem):
+                        raise
+                    self._sit_out(problem)
+                else:
+                    self._clear_up()
+        except BadDatabase as problem:
+            self._reactor.callFromThread(self._break, problem)
+        except Exception as problem:
+            _log.failure("{worker} has failed", worker=self._name)
+            cause = problem.orig if isinstance(problem, DBAPIError) else problem
+            broken = BadDatabase(f"the database cannot be used: {cause}")
+            self._reactor.callFromThread(self._break, broken)
+        self._disconnect()
+        self._reactor.callFromThread(self._end)
+
+    def _wait(self) -> bool:
+        """Wait for something to do; L{False} when that will never come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._prepare or self._queue or self._stopping)
+            return bool(self._queue) or not self._stopping
+
+    def _prepare_once(self) -> None:
+        if self._prepare is not None:
+            self._prepare(self._engine)
+            self._prepare = None
+            self._reactor.callFromThread(self._prepared.callback, None)
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(SQLAlchemyError):
+                connection.close()
+
+    def _transact(self, connection: Connection) -> None:
+        """Take a batch from the queue and carry it out in one transaction."""
+        connection.begin()
+        batch = self._take()
+        try:
+            outcomes = self._carry_out(connection, batch)
+        except Exception:
+            self._give_back(batch)
+            raise
+        try:
+            connection.commit()
+        except Exception as problem:
+            if is_locked(problem):  # nothing was committed
+                self._give_back(batch)
+            else:
+                self._fail(batch, Uncertain("the database failed at COMMIT"))
+            raise
+        self._reactor.callFromThread(self._deliver, list(zip(batch, outcomes, strict=True)))
+
+    def _take(self) -> list[Call]:
+        with self._changed:
+            return [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+
+    def _carry_out(self, connection: Connection, batch: list[Call]) -> list[Any]:
+        """What each call gives, be it a L{Failure}; bad weather is raised."""
+        try:
+            return [
+                outcome
+                for _, alike in groupby(batch, key=lambda call: call.kind)
+                for outcome in self._try(connection, list(alike))
+            ]
+        except Exception as problem:
+            if is_weather(problem):
+                raise
+            connection.rollback()
+            if len(batch) == 1:
+                return [Failure(answer(problem))]
+        connection.begin()
+        return [self._try_apart(connection, call) for call in batch]
+
+    def _try(self, connection: Connection, calls: list[Call]) -> list[Any]:
+        """Carry out one call or several of a kind."""
+        works = [call.work for call in calls]
+        try:
+            if len(works) == 1:
+                return [works[0](connection)]
+            alike = [work for work in works if isinstance(work, Alike)]
+            return alike[0].together(connection, [work.argument for work in alike])
+        except Exception as problem:
+            if is_weather(problem) and not problem.connection_invalidated:
+                for call in calls:
+                    call.spoilt += 1
+            raise
+
+    def _try_apart(self, connection: Connection, call: Call) -> Any:
+        """Undo a call that fails, and nothing else."""
+        connection.exec_driver_sql("SAVEPOINT one_call")
+        try:
+            (result,) = self._try(connection, [call])
+        except Exception as problem:
+            if is_weather(problem):
+                raise
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT one_call")
+            result = Failure(answer(problem))
+        connection.exec_driver_sql("RELEASE SAVEPOINT one_call")
+        return result
+
+    def _give_back(self, batch: list[Call]) -> None:
+        """Let calls wait again, but for one that has spoilt too many transactions."""
+        hopeless = [call for call in batch if call.spoilt >= MAX_SPOILT]
+        self._fail(hopeless, Unavailable("the database cannot do this"))
+        with self._changed:
+            self._queue.extendleft(
+                call for call in reversed(batch) if not call.abandoned and call.spoilt < MAX_SPOILT
+            )
+
+    def _fail(self, calls: list[Call], problem: Unavailable) -> None:
+        outcomes = [(call, Failure(copy(problem))) for call in calls]
+        self._reactor.callFromThread(self._deliver, outcomes)
+
+    def _sit_out(self, problem: Exception) -> None:
+        """Have a pause, unless it was SQLite's lock: that was a pause already."""
+        locked = is_locked(problem)
+        if not locked or (self._connection is not None and self._connection.in_transaction()):
+            self._disconnect()
+        if locked:
+            return
+        if not is_weather(problem):
+            _log.failure("{worker} has stumbled", worker=self._name)
+        elif not self._pause:
+            _log.warn(
+                "{worker}: the database is out of reach: {problem}",
+                worker=self._name,
+                problem=str(problem.orig).strip(),
+            )
+        self._pause = min(self._longest_pause, max(FIRST_PAUSE, 2 * self._pause))
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping and not self._queue, self._pause)
+
+    def _clear_up(self) -> None:
+        if self._pause:
+            _log.info("{worker}: the database is back", worker=self._name)
+            self._pause = 0.0

@@ -1,0 +1,175 @@
+"""
+From the C{database} option to a connection.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from twisted.internet import reactor
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from gameservers.store import BadDatabase, SqlStore, StoreSettings, migrate_database
+from gameservers.store.backends import create_file, data_directory, find_backend
+from gameservers.store.interface import MAX_STATE
+from gameservers.store.tables import Words
+from tests.store import databases
+
+
+class BackendTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
+
+    def test_default(self) -> None:
+        """The database is a file in the user's data directory, made for him alone, and told."""
+        home = {"XDG_DATA_HOME": str(self.directory / "data")}
+        backend = find_backend(StoreSettings(), home)
+        path = self.directory / "data" / "gameservers" / "gameservers.sqlite3"
+        self.assertEqual(backend.path, path)
+        with capturedLogs() as logs:
+            create_file(backend)
+            create_file(backend)
+        self.assertEqual([each["path"] for each in logs], [str(path)])
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(path.parent.stat().st_mode & 0o777, 0o700)
+
+    def test_data_directory(self) -> None:
+        """Without XDG_DATA_HOME, or with a relative one, it is where the specification says."""
+        usual = Path.home() / ".local" / "share" / "gameservers"
+        for environment in ({}, {"XDG_DATA_HOME": ""}, {"XDG_DATA_HOME": "data"}):
+            self.assertEqual(data_directory(environment), usual)
+
+    def test_drivers(self) -> None:
+        """A URL needs no driver in it; a password does not get into the log."""
+        for given, driver in (
+            ("sqlite:////x/y.db", "sqlite+pysqlite"),
+            ("postgresql://u:pw@h/n", "postgresql+psycopg"),
+            ("postgres://u:pw@h/n", "postgresql+psycopg"),
+            ("mariadb://u:pw@h/n", "mariadb+pymysql"),
+            ("mysql://u:pw@h/n", "mariadb+pymysql"),
+            ("mysql+mysqldb://u:pw@h/n", "mariadb+pymysql"),
+        ):
+            backend = find_backend(StoreSettings(database=given))
+            self.assertEqual(backend.url.drivername, driver)
+            self.assertNotIn("pw", backend.title)
+
+    def test_database_of_a_server(self) -> None:
+        """There is no file to make."""
+        backend = find_backend(StoreSettings(database="mariadb://h/n"))
+        self.assertIsNone(backend.path)
+        create_file(backend)
+
+    def test_memory(self) -> None:
+        for given in ("memory", "sqlite://", "sqlite:///:memory:"):
+            self.assertTrue(find_backend(StoreSettings(database=given)).inline, given)
+
+    def test_nonsense(self) -> None:
+        """What is no database is a sentence, without what was given: it may hold a password."""
+        for given in ("", "hello", "oracle://u:pw@h/n", "nonsense://u:pw@h/n", "u:pw@h", "://"):
+            problem = self.assertRaises(BadDatabase, find_backend, StoreSettings(database=given))
+            self.assertIn("--database", str(problem))
+            self.assertNotIn("pw", str(problem))
+
+    def test_no_driver(self) -> None:
+        """A driver that is not installed is named, and how to get it."""
+        for url, module, extra in (
+            ("postgresql://h/n", "psycopg", "gameservers[postgresql]"),
+            ("mariadb://h/n", "pymysql", "gameservers[mariadb]"),
+        ):
+            with mock.patch.dict(sys.modules, {module: None}):
+                problem = self.assertRaises(BadDatabase, find_backend, StoreSettings(database=url))
+            self.assertIn(extra, str(problem))
+
+    def test_directory_cannot_be_made(self) -> None:
+        (self.directory / "file").write_text("in the way")
+        settings = StoreSettings(database=f"sqlite:///{self.directory}/file/x.sqlite3")
+        problem = self.assertRaises(BadDatabase, migrate_database, settings)
+        self.assertIn("cannot create", str(problem))
+
+    def test_not_a_database(self) -> None:
+        path = self.directory / "letter.txt"
+        path.write_text("Dear sir or madam, " * 100)
+        problem = self.assertRaises(
+            BadDatabase, migrate_database, StoreSettings(database=f"sqlite:///{path}")
+        )
+        self.assertIn("not a database", str(problem))
+
+    def test_server_refuses(self) -> None:
+        """Nobody listens: a sentence, without the password."""
+        settings = StoreSettings(database="mariadb://u:pw-x@127.0.0.1:1/n", database_timeout=1)
+        problem = self.assertRaises(BadDatabase, migrate_database, settings)
+        self.assertNotIn("pw-x", str(problem))
+
+    def test_sqlite_connection(self) -> None:
+        """Each connection is durable and keeps foreign keys."""
+        settings = StoreSettings(database=f"sqlite:///{self.directory}/x.sqlite3")
+        for writes in (True, False):
+            engine = find_backend(settings).engine(timeout=1, writes=writes)
+            with engine.connect() as connection:
+                for pragma, value in (
+                    ("journal_mode", "wal"),
+                    ("synchronous", 2),
+                    ("foreign_keys", 1),
+                    ("busy_timeout", 250),
+                ):
+                    found = connection.exec_driver_sql(f"PRAGMA {pragma}").scalar()
+                    self.assertEqual(found, value, pragma)
+
+    def test_settings(self) -> None:
+        """Every setting is an option; the original's time zone is checked."""
+        options = {each.name: each.metadata["option"] for each in fields(StoreSettings)}
+        self.assertEqual({name for name in options if not name.startswith("database")}, set())
+        check = options["database_original_zone"].check
+        check("Europe/Berlin")
+        check("")
+        self.assertRaises(ValueError, check, "Moon/Tycho")
+        self.assertRaises(ValueError, check, "../etc/passwd")
+
+    def test_longest_text(self) -> None:
+        """C{Words} counts characters, not bytes."""
+        words = Words(MAX_STATE)
+        fits: Any = "ü" * MAX_STATE
+        self.assertEqual(words.process_bind_param(fits, None), fits)
+        self.assertRaises(ValueError, words.process_bind_param, fits + "u", None)
+
+
+class StartTests(TestCase):
+    """The start of the service."""
+
+    async def test_not_a_database(self) -> None:
+        """A file that is no database fails C{ready}, with a sentence in the log."""
+        with databases.sqlite() as url:
+            Path(url.removeprefix("sqlite:///")).write_text("Dear sir or madam, " * 100)
+            store = SqlStore(StoreSettings(database=url), reactor)
+            with capturedLogs() as logs:
+                store.startService()
+                try:
+                    await store.ready()
+                except BadDatabase as problem:
+                    self.assertIn("not a database", str(problem))
+                else:
+                    self.fail("it is one")
+            await store.stopService()
+            told = [str(each["problem"]) for each in logs if "problem" in each]
+            self.assertEqual(told, [f"{url} cannot be used: file is not a database"])
+
+    async def test_file_of_nobody_else(self) -> None:
+        """WAL and shared memory beside the file are as private as the file."""
+        with databases.sqlite() as url:
+            store = SqlStore(StoreSettings(database=url), reactor)
+            store.startService()
+            await store.remove_world("none")  # a writer keeps all three files open
+            directory = Path(url.removeprefix("sqlite:///")).parent
+            modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
+            self.assertEqual(set(modes.values()), {0o600}, modes)
+            self.assertEqual(len(modes), 3)
+            await store.stopService()
+            self.assertEqual(len(list(directory.iterdir())), 1)

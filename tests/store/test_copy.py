@@ -1,0 +1,117 @@
+"""
+Moving from one database to another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import create_engine, select
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from gameservers.store import (
+    Account,
+    BadDatabase,
+    Match,
+    PasswordRecord,
+    SqlStore,
+    StoreSettings,
+    World,
+)
+from gameservers.store import __main__ as command
+from gameservers.store.backends import find_backend
+from gameservers.store.tables import metadata
+from tests.store import databases
+
+NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def rows(url: str) -> dict[str, list[Any]]:
+    engine = create_engine(find_backend(StoreSettings(database=url)).url)
+    with engine.connect() as connection:
+        found = {
+            table.name: sorted(map(repr, connection.execute(select(table))))
+            for table in metadata.sorted_tables
+        }
+    engine.dispose()
+    return found
+
+
+class CopyTests:
+    """The mixin: C{database} is the database that is moved to."""
+
+    database: databases.Database
+
+    async def setUp(self) -> None:
+        self.patch(command, "CHUNK", 2)
+        self.old = self.make(databases.sqlite)
+        self.new = self.make(type(self).database)
+        store = SqlStore(StoreSettings(database=self.old), reactor)
+        store.startService()
+        password = PasswordRecord("scrypt", "ab" * 64, "cd" * 16, "n=2")
+        for name in ("ann", "bob", "änn"):
+            await store.create_account(Account(name, password, 1000, NOON))
+        await store.open_session("1", "ann", NOON)
+        await store.open_temporary_session("2", "tim", NOON)
+        await store.befriend("ann", "bob")
+        for number in range(5):
+            match = Match(str(number), "ann", "bob", "{}", None, True, NOON)
+            await store.open_match(match, 1)
+            await store.finish_match(match, "won", "ann", at=NOON, seen=["ann"])
+        await store.save_world(World("dirt", "{}", bytes(range(256)), NOON))
+        await store.stopService()
+
+    def make(self, database: databases.Database) -> str:
+        made = database()
+        url = made.__enter__()
+        self.addCleanup(made.__exit__, None, None, None)
+        return url
+
+    def test_copy(self) -> None:
+        """Every row arrives, and goes the other way as well."""
+        copied = command.copy(self.old, self.new)
+        self.assertEqual((copied["users"], copied["matches"]), (3, 5))
+        self.assertEqual(rows(self.new), rows(self.old))
+        back = self.make(databases.sqlite)
+        command.copy(self.new, back)
+        self.assertEqual(rows(back), rows(self.old))
+
+    def test_not_twice(self) -> None:
+        """A database with rows is left as it is."""
+        command.copy(self.old, self.new)
+        before = rows(self.new)
+        self.assertRaises(BadDatabase, command.copy, self.old, self.new)
+        self.assertEqual(rows(self.new), before)
+
+    def test_command(self) -> None:
+        """What a shell sees: the counts, or a sentence and a status."""
+        for arguments, status, said in (
+            ([], 2, "usage: "),
+            (["copy", self.old], 2, "usage: "),
+            (["copy", "nonsense", self.new], 1, "--database is neither"),
+            (["copy", self.old + ".not", self.new], 1, "there is no database"),
+            (["copy", self.old, self.new], 0, "users: 3 rows\n"),
+            (["copy", self.old, self.new], 1, "the new database has rows"),
+        ):
+            with (
+                contextlib.redirect_stdout(io.StringIO()) as out,
+                contextlib.redirect_stderr(io.StringIO()) as err,
+            ):
+                self.assertEqual(command.main(arguments), status)
+            self.assertIn(said, (err if status else out).getvalue())
+
+
+class SqliteTests(CopyTests, TestCase):
+    database = databases.sqlite
+
+
+class PostgresqlTests(CopyTests, TestCase):
+    database = databases.postgresql
+
+
+class MariadbTests(CopyTests, TestCase):
+    database = databases.mariadb
