@@ -1,0 +1,73 @@
+"""A made-up game, for the tests of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from gameservers.games import IGame, Surroundings, Verdict, Wires, never
+from gameservers.settings import Listening, option
+
+
+def even(number: int) -> None:
+    if number % 2:
+        raise ValueError(f"must be even, not {number}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tastes:
+    """Settings of every type and with every kind of bound."""
+
+    capacity: int = option(50, "Guests at once", unit="guests", minimum=1, maximum=1000)
+    healthcheck: float = option(
+        30.0, "Time between two checks", unit="seconds", minimum=1, off=0, aliases=("checks",)
+    )
+    console: bool = option(False, "Let guests use the console")
+    music: bool = option(True, "Play music")
+    motto: str = option("", "What is written over the door")
+    drinks: tuple[str, ...] = option((), "What is served", name="drinks-served")
+    depth: int = option(0, "How deep the cellar is", unit="m", maximum=10, check=even, short="d")
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """A setting with an alias that is spelled with an underscore."""
+
+    seats_taken: int = option(1, "Seats that are taken", aliases=("max_conns",))
+
+
+@dataclass(frozen=True, slots=True)
+class NoTastes:
+    """A game that needs to be told nothing."""
+
+
+@implementer(IPlugin, IGame)
+@dataclass(eq=False)
+class Guest:
+    """A game that remembers what it was built from."""
+
+    name: str = "vcmi"
+    title: str = "A guest"
+    settings: type[Any] = Tastes
+    wires: Callable[[], Wires] = lambda: Wires(stream=Factory())
+    surroundings: list[Surroundings] = field(default_factory=list)
+
+    def recognises_stream(self, first: bytes) -> Verdict:
+        return never(first)
+
+    def recognises_datagram(self, first: bytes) -> Verdict:
+        return never(first)
+
+    def build(self, surroundings: Surroundings) -> Wires:
+        self.surroundings.append(surroundings)
+        return self.wires()
+
+
+def everything(port: Listening) -> Wires:
+    """The wires of a game that speaks TCP and UDP on a port of its own."""
+    return Wires(stream=Factory(), datagram=DatagramProtocol, port=port)
