@@ -1,0 +1,286 @@
+"""
+The rules of the arena: who is in it, what was said, what happened, and its map.
+
+No sockets and no clock: whoever asks says what time it is, in seconds since 1970.  A wish that
+the rules forbid is L{Refused} with the status to answer, and nothing has changed.
+
+A client is known by id and key; the address it was last heard from only tells it apart from
+others when a request carries neither.  Ids are stable: a client keeps its id until it leaves or
+is removed, and a newcomer has the smallest that is free.
+"""
+
+from __future__ import annotations
+
+import heapq
+import hmac
+import random
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from gameservers.games.twister import wire
+from gameservers.games.twister.settings import TwisterSettings
+from gameservers.games.twister.wire import Credentials, Status
+
+#: Host and port.
+Address = tuple[str, int]
+
+#: The map is a square of so many tiles, of so many pixels each.
+TILES = 50
+TILE_SIZE = 64
+TILE_KINDS = 4
+
+NOWHERE: Address = ("0.0.0.0", 0)
+
+
+class Refused(Exception):
+    """The rules forbid it."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status.name)
+        self.status = status
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """
+    One client.
+
+    @ivar ping: what the client says of its own round trip, in milliseconds.
+    @ivar seen: when it last showed its key.
+    @ivar entry: what the others are told of it, encoded, once somebody asked.
+    """
+
+    id: int
+    key: bytes = field(repr=False)
+    address: Address
+    ping: float
+    seen: float
+    player_data: bytes = b"{}"
+    entry: bytes = b""
+
+
+class Arena:
+    """
+    The arena.
+
+    @param departed: called with every L{Client} that is no longer in the arena.
+    """
+
+    def __init__(
+        self,
+        settings: TwisterSettings,
+        admin_key: str,
+        departed: Callable[[Client], None],
+        now: float,
+    ) -> None:
+        self._settings = settings
+        self._admin_key = admin_key.encode()
+        self._departed = departed
+        self._clients: dict[int, Client] = {}
+        self._ids: list[int] = []  # those in use, in order
+        self._free: list[int] = []  # a heap of those that were in use and no longer are
+        self._by_address: dict[Address, Client] = {}
+        self._entries_size = 0  # bytes of all entries, each with a comma
+        self._changed: set[Client] = set()  # those whose entry no longer is what they are
+        self._chat: deque[bytes] = deque(maxlen=settings.twister_chat_size)
+        self._log: deque[bytes] = deque(maxlen=settings.twister_log_lines)
+        self.map_reply = wire.map_reply(make_map(settings.twister_map_seed or None))
+        self.note(now, "INFO", "the arena is open")
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def __iter__(self) -> Iterator[Client]:
+        """The clients, by id."""
+        return (self._clients[each] for each in self._ids)
+
+    # --- coming, staying and going ------------------------------------------------------------
+
+    def connect(self, key: bytes, ping: float, address: Address, now: float) -> Client:
+        """A new client; it may take the place of a stale one that was at its address."""
+        held = self._by_address.get(address)
+        if held is not None:
+            fresh = now - held.seen <= self._settings.twister_stale
+            if fresh or hmac.compare_digest(held.key, key):
+                raise Refused(Status.ALREADY_CONNECTED)
+            self.remove(held, now, "gave its address to another")
+        if len(self._clients) >= self._settings.twister_max_conns:
+            raise Refused(Status.FULL)
+        client_id = heapq.heappop(self._free) if self._free else len(self._clients)
+        client = Client(client_id, key, address, ping, now)
+        self._clients[client_id] = client
+        insort(self._ids, client_id)
+        self._by_address[address] = client
+        self._changed.add(client)
+        self.note(now, "INFO", f"client {client_id} at {spelt(address)} connected")
+        return client
+
+    def recognise(self, who: Credentials, address: Address, now: float) -> Client | None:
+        """
+        The client whose id and key these are.
+
+        It is heard from, and moves to this address unless that is another's.
+        """
+        client = self._clients.get(-1 if who.id is None else who.id)
+        if client is None or not _same(client.key, who.key):
+            return None
+        client.seen = now
+        if client.address != address and address not in self._by_address:
+            del self._by_address[client.address]
+            self._by_address[address] = client
+            client.address = address
+            self._changed.add(client)
+        return client
+
+    def at(self, address: Address) -> Client | None:
+        """The client that was last heard from at this address."""
+        return self._by_address.get(address)
+
+    def push(
+        self, who: Credentials, ping: float, player_data: bytes, address: Address, now: float
+    ) -> None:
+        """
+        A client says how it stands.
+
+        An id that was never given is told from one that was: the latter is, or was until it
+        fell silent, somebody's, and what is missing is the right to it.
+        """
+        client = self.recognise(who, address, now)
+        if client is None:
+            given = len(self._clients) + len(self._free)
+            known = who.id is not None and 0 <= who.id < given
+            raise Refused(Status.DENIED if known else Status.NO_SUCH_ID)
+        client.ping = ping
+        client.player_data = player_data
+        self._changed.add(client)
+
+    def disconnect(self, who: Credentials, address: Address, now: float) -> None:
+        client = self.recognise(who, address, now)
+        if client is None:
+            known = who.id in self._clients
+            raise Refused(Status.WRONG_KEY if known else Status.NO_SUCH_ID)
+        self.remove(client, now, "disconnected")
+
+    def expire(self, now: float) -> None:
+        """Remove who has been silent for too long."""
+        for client in tuple(self._clients.values()):
+            if now - client.seen >= self._settings.twister_timeout:
+                self.remove(client, now, "timed out")
+
+    def remove(self, client: Client, now: float, why: str) -> None:
+        del self._clients[client.id]
+        del self._ids[bisect_left(self._ids, client.id)]
+        heapq.heappush(self._free, client.id)
+        del self._by_address[client.address]
+        self._changed.discard(client)
+        if client.entry:
+            self._entries_size -= len(client.entry) + 1
+        self.note(now, "INFO", f"client {client.id} at {spelt(client.address)} {why}")
+        self._departed(client)
+
+    def _describe(self, client: Client) -> None:
+        shown = NOWHERE if self._settings.twister_hide_addresses else client.address
+        before = len(client.entry) + 1 if client.entry else 0
+        client.entry = wire.entry(client.id, shown, client.ping, client.player_data)
+        self._entries_size += len(client.entry) + 1 - before
+
+    def data(self, asker: Client | None, after: int, limit: int) -> tuple[bytes, int]:
+        """
+        The clients, in a reply of at most C{limit} bytes.
+
+        If there is no room for all, the asker comes first and then as many as fit of those who
+        follow the id C{after}, round and round.
+
+        @return: the reply, and what C{after} is to be at the next call.
+        """
+        while self._changed:
+            self._describe(self._changed.pop())
+        room = limit - wire.LIST_FRAME + 1  # as if a comma followed the last entry
+        if self._entries_size <= room:
+            return wire.listing([client.entry for client in self]), after
+        entries = []
+        if asker is not None:
+            entries.append(asker.entry)
+            room -= len(asker.entry) + 1
+        ids, clients = self._ids, self._clients
+        start = bisect_right(ids, after)
+        for turn in range(start - len(ids), start):  # a list is round for negative indices
+            client = clients[ids[turn]]
+            if client is asker:
+                continue
+            entry = client.entry
+            room -= len(entry) + 1
+            if room < 0:
+                break
+            entries.append(entry)
+            after = client.id
+        return wire.listing(entries), after
+
+    # --- talk ---------------------------------------------------------------------------------
+
+    def hear(self, text: str, nick: str) -> None:
+        """Keep a line of the chat, and forget the oldest if there are too many."""
+        self._chat.append(wire.line(text, nick))
+
+    def messages(self, limit: int) -> bytes:
+        """The newest lines, in a reply of at most C{limit} bytes."""
+        return newest(self._chat, limit)
+
+    def clear_chat(self, who: Credentials) -> None:
+        self._demand_admin(who)
+        self._chat.clear()
+
+    # --- what happened ------------------------------------------------------------------------
+
+    def note(self, now: float, level: str, text: str) -> None:
+        """Keep a line of the log; C{text} loses what is no plain character."""
+        moment = datetime.fromtimestamp(now, UTC)
+        stamp = f"{moment:%Y-%m-%d %H:%M:%S},{moment.microsecond // 1000:03}"
+        plain = text.encode("unicode_escape").decode("ascii")
+        line = f"[{stamp}]-<SERVER>-<{level}> - {plain}"
+        self._log.append(wire.encoded(line[: self._settings.twister_log_line_length]))
+
+    def logs(self, who: Credentials, limit: int) -> bytes:
+        """The newest lines of the log, in a reply of at most C{limit} bytes."""
+        self._demand_admin(who)
+        return newest(self._log, limit)
+
+    def _demand_admin(self, who: Credentials) -> None:
+        if not _same(self._admin_key, who.key):
+            raise Refused(Status.DENIED)
+
+
+def _same(key: bytes, other: bytes | None) -> bool:
+    return other is not None and hmac.compare_digest(key, other)
+
+
+def newest(items: Sequence[bytes], limit: int) -> bytes:
+    """The last items of a list, in a reply of at most C{limit} bytes."""
+    room = limit - wire.LIST_FRAME + 1
+    kept: list[bytes] = []
+    for item in reversed(items):
+        room -= len(item) + 1
+        if room < 0:
+            break
+        kept.append(item)
+    return wire.listing(reversed(kept))
+
+
+def make_map(seed: str | None) -> bytes:
+    """A map's records; the same ones from the same seed, from L{None} at random."""
+    dice = random.Random(seed)
+    records = bytearray()
+    for x in range(0, TILES * TILE_SIZE, TILE_SIZE):
+        for y in range(0, TILES * TILE_SIZE, TILE_SIZE):
+            records.append(int(dice.random() * TILE_KINDS))
+            records += x.to_bytes(2, "big") + y.to_bytes(2, "big")
+    return bytes(records)
+
+
+def spelt(address: Address) -> str:
+    """An address as people write it."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,453 @@
+"""
+The wire of TwisteR tanks: one JSON object (UTF-8) per UDP datagram, both ways.
+
+Every request has exactly one reply, which goes to the sender's address and port; there are no
+request numbers and nothing is ever pushed.  The API client never resends and never times out.
+
+A request has the members C{request} (a name), C{client_data}, C{player_data} and
+C{request_body} (objects).  A member that a request does not read may be missing; a missing
+object counts as C{{}}; what is not known is ignored::
+
+    request               reads                                     reply if all is well
+    ping                  -                                         null
+    get_online, online    -                                         number of clients
+    get_data              request_body.max_bytes?                   list of entries
+    get_messages          client_data.id, .key?, max_bytes?         list of [text, nick]
+    get_map               -                                         {"checksum", "map"}
+    get_logs              client_data.key (the admin key), max_bytes?   list of lines
+    connect               client_data.key, .client_timeout_ms       the new id
+    push_data             client_data.id, .key, .client_timeout_ms, player_data   null
+    push_message          request_body.msg_content, .nick; client_data.id, .key?  null
+    clear_chat            client_data.key (the admin key)           null
+    disconnect            client_data.id, .key                      null
+
+A reply is C{{"status": <int>, "response": <any>}}, spelt with these blanks; what stands inside
+a response is spelt without any.  A failure (-127) has C{"err_content"}, a fixed word, between
+the two.  See L{Status} for the codes: a client of the API breaks on any other negative one.
+
+An entry of C{get_data} is a client, its members in this order, its key never told::
+
+    {"key":null,"id":0,"addres":["192.0.2.1",40000],"client_timeout_ms":5,"player_data":{...}}
+
+The map is 50 x 50 tiles of 64 pixels, column by column: records of 5 bytes, tile id (0 to 3),
+x and y of its corner in pixels (u16 big-endian); 12500 bytes, sent as a list of integers, with
+their MD5 as 32 lower-case hexadecimal digits.
+
+Not a request, and answered by -3: what is no JSON object, is not UTF-8, is longer than
+L{Limits.request} bytes or nested deeper than L{Limits.nesting}; C{NaN} and C{Infinity}; objects
+and texts that are something else; numbers beyond 2**53.  An id that is no integer is no id, a
+key that is no text no key: the rules decide what becomes of them.
+
+The API receives at most L{BUFFER} bytes of any reply but the map.  Lists are therefore cut to
+that; C{request_body.max_bytes} allows longer ones, up to L{LARGEST_REPLY}.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+#: What the API receives of one reply, in bytes.
+BUFFER = 1_024
+
+#: What UDP carries over IPv4, in bytes.
+LARGEST_REPLY = 65_507
+
+#: Longest key, in characters.
+LONGEST_KEY = 64
+
+#: Numbers lie between this and its negative: beyond it not every client counts exactly.
+LARGEST_NUMBER = 2**53
+
+#: Members of C{player_data} that every client knows and that are numbers.
+POSE = ("posx", "posy", "rot", "turret_rot")
+_POSE = frozenset(POSE)
+
+
+class Status(enum.IntEnum):
+    """What became of a request."""
+
+    OK = 0
+    FULL = -1
+    INVALID = -3  # not a request
+    NO_SUCH_ID = -20
+    WRONG_KEY = -21
+    ALREADY_CONNECTED = -22
+    DENIED = -40
+    FAILED = -127  # an unknown request, or a fault of ours
+
+
+class WireError(Exception):
+    """This is not a request, or (L{Status.FAILED}) not one of those that exist."""
+
+    def __init__(self, status: Status, about: str) -> None:
+        super().__init__(about)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    What a request may be.
+
+    @ivar request: bytes of a datagram.
+    @ivar nesting: objects and lists inside each other, the request itself included.
+    @ivar members: members of C{player_data}.
+    @ivar player_data: bytes of C{player_data}, encoded.
+    @ivar text: characters of a chat line that are kept.
+    @ivar nick: characters of its nick that are kept.
+    """
+
+    request: int = 2_048
+    nesting: int = 8
+    members: int = 16
+    player_data: int = 320
+    text: int = 256
+    nick: int = 32
+
+
+@dataclass(slots=True)  # a frozen one takes more than twice as long to make
+class Credentials:
+    """Who the sender says he is; L{None} where he says nothing that could be it."""
+
+    id: int | None
+    key: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class GetOnline:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class GetMap:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class GetData:
+    max_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GetMessages:
+    who: Credentials
+    max_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GetLogs:
+    who: Credentials
+    max_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    key: bytes = field(repr=False)
+    ping: float  # milliseconds
+
+
+@dataclass(slots=True)
+class PushData:
+    who: Credentials
+    ping: float  # milliseconds
+    player_data: bytes  # JSON
+
+
+@dataclass(frozen=True, slots=True)
+class PushMessage:
+    who: Credentials
+    text: str = field(repr=False)
+    nick: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClearChat:
+    who: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    who: Credentials
+
+
+Request = (
+    Ping
+    | GetOnline
+    | GetMap
+    | GetData
+    | GetMessages
+    | GetLogs
+    | Connect
+    | PushData
+    | PushMessage
+    | ClearChat
+    | Disconnect
+)
+
+
+# --- requests --------------------------------------------------------------------------------
+
+
+def looks_like(datagram: bytes) -> bool:
+    """Whether this may be a request: a JSON object begins, after blanks at most."""
+    return datagram.lstrip(b" \t\r\n").startswith(b"{")
+
+
+def parse(datagram: bytes, limits: Limits) -> Request:
+    """Decode one request, or raise L{WireError}."""
+    pushed = _AS_THE_API_PUSHES(datagram)
+    if pushed is not None:
+        client, key, ping, x, y, rot, turret_rot = pushed.groups()
+        pose = _POSE_FORM % (x, y, rot, turret_rot)
+        return PushData(Credentials(int(client), key), int(ping), pose)
+    known = _ALWAYS_THE_SAME.get(datagram)
+    if known is not None:
+        return known
+    if len(datagram) > limits.request:
+        raise WireError(Status.INVALID, "too long")
+    try:
+        request = _decoder.decode(datagram.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise WireError(Status.INVALID, "not JSON") from None
+    if not isinstance(request, dict):
+        raise WireError(Status.INVALID, "not an object")
+    if datagram.count(b"{") + datagram.count(b"[") > limits.nesting < _depth(request):
+        raise WireError(Status.INVALID, "nested too deep")
+    name = request.get("request")
+    if not isinstance(name, str):
+        raise WireError(Status.INVALID, "no request name")
+    read = _READERS.get(name)
+    if read is None:
+        raise WireError(Status.FAILED, f"unknown request {name!a}")
+    client = _object(request, "client_data")
+    player = _object(request, "player_data")
+    body = _object(request, "request_body")
+    return read(client, player, body, limits)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_number)
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def _depth(outermost: dict[str, Any]) -> int:
+    """How many objects and lists are inside each other."""
+    depth = 0
+    level: list[Any] = [outermost]
+    while level:
+        depth += 1
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+    return depth
+
+
+def _object(request: dict[str, Any], name: str) -> dict[str, Any]:
+    value = request.get(name, _NOTHING)
+    if not isinstance(value, dict):
+        raise WireError(Status.INVALID, f"{name} is not an object")
+    return value
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= LARGEST_NUMBER:
+        raise WireError(Status.INVALID, "not a number within bounds")
+    number: float = value
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise WireError(Status.INVALID, "not a text")
+    return value
+
+
+def _key(value: Any) -> bytes | None:
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else None
+
+
+def _credentials(client: dict[str, Any]) -> Credentials:
+    said = client.get("id")
+    return Credentials(said if type(said) is int else None, _key(client.get("key")))
+
+
+def _max_bytes(body: dict[str, Any]) -> int | None:
+    value = body.get("max_bytes")
+    if value is not None and type(value) is not int:
+        raise WireError(Status.INVALID, "max_bytes is not a whole number")
+    return value
+
+
+def _connect(client: dict[str, Any]) -> Connect:
+    text = _text(client.get("key"))
+    key = _key(text)
+    if not key or len(text) > LONGEST_KEY:
+        raise WireError(Status.INVALID, "not a key")
+    return Connect(key, _number(client.get("client_timeout_ms", 0)))
+
+
+def _push_data(client: dict[str, Any], player: dict[str, Any], limits: Limits) -> PushData:
+    ping = _number(client.get("client_timeout_ms", 0))
+    for name in POSE:
+        _number(player.get(name, 0))
+    if len(player) > limits.members:
+        raise WireError(Status.INVALID, "player_data has too many members")
+    data = _player_data(player)
+    if len(data) > limits.player_data:
+        raise WireError(Status.INVALID, "player_data is too long")
+    return PushData(_credentials(client), ping, data)
+
+
+def _player_data(player: dict[str, Any]) -> bytes:
+    """C{player_data} as JSON; the known members are numbers."""
+    if player.keys() <= _POSE:  # a game sends nothing else, and sends it all the time
+        members = [f'"{name}":{value!r}' for name, value in player.items()]
+        return f"{{{','.join(members)}}}".encode("ascii")
+    try:
+        return _encode(player).encode("ascii")
+    except ValueError:  # it holds a number like 1e999, which is infinite
+        raise WireError(Status.INVALID, "not a number within bounds") from None
+
+
+def _push_message(client: dict[str, Any], body: dict[str, Any], limits: Limits) -> PushMessage:
+    text = _text(body.get("msg_content"))[: limits.text]
+    nick = _text(body.get("nick"))[: limits.nick]
+    return PushMessage(_credentials(client), text, nick)
+
+
+#: How each request is read from client_data, player_data and request_body.
+_READERS: dict[
+    str, Callable[[dict[str, Any], dict[str, Any], dict[str, Any], Limits], Request]
+] = {
+    "ping": lambda client, player, body, limits: Ping(),
+    "get_online": lambda client, player, body, limits: GetOnline(),
+    "online": lambda client, player, body, limits: GetOnline(),
+    "get_map": lambda client, player, body, limits: GetMap(),
+    "get_data": lambda client, player, body, limits: GetData(_max_bytes(body)),
+    "get_messages": lambda client, player, body, limits: GetMessages(
+        _credentials(client), _max_bytes(body)
+    ),
+    "get_logs": lambda client, player, body, limits: GetLogs(
+        _credentials(client), _max_bytes(body)
+    ),
+    "connect": lambda client, player, body, limits: _connect(client),
+    "push_data": lambda client, player, body, limits: _push_data(client, player, limits),
+    "push_message": lambda client, player, body, limits: _push_message(client, body, limits),
+    "clear_chat": lambda client, player, body, limits: ClearChat(_credentials(client)),
+    "disconnect": lambda client, player, body, limits: Disconnect(_credentials(client)),
+}
+
+
+#: What the API client sends most, byte for byte: reading it once is enough.
+_ALWAYS_THE_SAME: dict[bytes, Request] = {
+    b'{"request": "%s", "client_data": {}, "player_data": {}, "request_body": {}}' % name: read
+    for name, read in ((b"ping", Ping()), (b"get_data", GetData(None)))
+}
+
+
+#: A pose as the API pushes it: this is most of what is ever asked.  No number in it is beyond
+#: its bound and none is so long that any limit could be passed, so nothing is left to check.
+_WHOLE = rb"(0|[1-9][0-9]{0,14})"
+_NUMBER = rb"(-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,20})?)"
+_AS_THE_API_PUSHES = re.compile(
+    rb'\{"request": "push_data", '
+    rb'"client_data": \{"id": %b, "key": "([0-9a-f]{32})", "client_timeout_ms": %b\}, '
+    rb'"player_data": \{"posx": %b, "posy": %b, "rot": %b, "turret_rot": %b\}, '
+    rb'"request_body": \{\}\}' % (_WHOLE, _WHOLE, _NUMBER, _NUMBER, _NUMBER, _NUMBER)
+).fullmatch
+_POSE_FORM = b'{"posx":%b,"posy":%b,"rot":%b,"turret_rot":%b}'
+
+
+# --- replies ---------------------------------------------------------------------------------
+
+
+def encoded(text: str) -> bytes:
+    """A text as JSON."""
+    return _encode(text).encode("ascii")
+
+
+def reply(status: Status, response: bytes = b"null") -> bytes:
+    """A reply; C{response} is JSON already."""
+    return b'{"status": %d, "response": %s}' % (status, response)
+
+
+def failure(word: str) -> bytes:
+    """The reply to an unknown request, or to one at which the server itself failed."""
+    return b'{"status": %d, "err_content": %s, "response": null}' % (Status.FAILED, encoded(word))
+
+
+#: The replies that say nothing but their status.
+PLAIN: dict[Status, bytes] = {
+    **{status: reply(status) for status in Status},
+    Status.FAILED: failure("unknown request"),
+}
+
+DONE = PLAIN[Status.OK]
+
+INTERNAL_ERROR = failure("internal error")
+
+#: Bytes of a list reply besides the list's items and the commas between them.
+LIST_FRAME = len(reply(Status.OK, b"[]"))
+
+
+def number(value: int) -> bytes:
+    """The reply that is a number: an id, or how many are online."""
+    return reply(Status.OK, b"%d" % value)
+
+
+def listing(items: Iterable[bytes]) -> bytes:
+    """The reply that is a list; C{items} are JSON already."""
+    return reply(Status.OK, b"[%s]" % b",".join(items))
+
+
+def entry(client: int, address: tuple[str, int], ping: float, player_data: bytes) -> bytes:
+    """One client, as all are told of it."""
+    host, port = address
+    return b'{"key":null,"id":%d,"addres":[%s,%d],"client_timeout_ms":%a,"player_data":%s}' % (
+        client,
+        encoded(host),
+        port,
+        ping,
+        player_data,
+    )
+
+
+def line(text: str, nick: str) -> bytes:
+    """One line of the chat; the text is cut so that a reply of L{BUFFER} bytes holds it."""
+    name = encoded(nick)
+    room = BUFFER - LIST_FRAME - len(b"[,]") - len(name)
+    said = encoded(text)
+    if len(said) > room:
+        fits = bisect_right(
+            range(len(text) + 1), room, key=lambda length: len(encoded(text[:length]))
+        )
+        said = encoded(text[: fits - 1])
+    return b"[%s,%s]" % (said, name)
+
+
+def map_reply(records: bytes) -> bytes:
+    """The reply with the map."""
+    checksum = hashlib.md5(records, usedforsecurity=False).hexdigest()
+    tiles = ",".join(map(str, records))
+    return reply(Status.OK, f'{{"checksum":"{checksum}","map":[{tiles}]}}'.encode("ascii"))

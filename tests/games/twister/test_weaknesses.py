@@ -1,0 +1,371 @@
+"""
+What is weak in the original server, row by row of the wire's page, and what happens here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from gameservers.games.twister.arena import Address
+from gameservers.games.twister.wire import BUFFER, LARGEST_REPLY
+from tests.games.twister.api import ServerError
+from tests.games.twister.house import ADMIN_KEY, ALICE, BOB, CAROL, LOOPBACK, House
+
+LOOPBACK_ALICE: Address = (LOOPBACK, 40_001)
+
+
+class WeaknessTests(SynchronousTestCase):
+    def test_ids_shift(self) -> None:
+        """When somebody leaves, nobody else's id changes, and nobody gets one in use."""
+        house = House()
+        alice, bob, carol = (house.client(each) for each in (ALICE, BOB, CAROL))
+        alice.disconnect()
+        bob.push_data(1, 1, 1, 1)
+        carol.push_data(2, 2, 2, 2)
+        dave = house.client(("192.0.2.4", 40004))
+        self.assertEqual((bob.id, carol.id, dave.id), (1, 2, 0))
+        self.assertEqual([each["id"] for each in dave.get_data()], [0, 1, 2])
+        carol.disconnect()
+        bob.disconnect()
+        self.assertEqual(dave.online, 1)
+
+    def test_disconnect_from_another_address(self) -> None:
+        """Id and key count from anywhere, and the old address is free again."""
+        house = House()
+        alice = house.client(ALICE)
+        who = {"id": alice.id, "key": alice.key}
+        self.assertEqual(house.status(BOB, request="disconnect", client_data=who), 0)
+        self.assertEqual(alice.online, 0)
+        alice.connect()
+
+    def test_rebinding(self) -> None:
+        """A client that goes on from another address is found there, and only there."""
+        house = House()
+        alice = house.client(ALICE)
+        who = {"id": alice.id, "key": alice.key}
+        self.assertEqual(house.status(BOB, request="push_data", client_data=who), 0)
+        self.assertEqual(alice.get_data()[0]["addres"], list(BOB))
+        self.assertEqual(house.status(BOB, request="connect", client_data={"key": "k"}), -22)
+        self.assertEqual(house.status(ALICE, request="connect", client_data={"key": "k"}), 0)
+
+    def test_no_timeouts(self) -> None:
+        """Who is silent is removed in the end; keyed requests count, others do not."""
+        house = House(twister_timeout=60)
+        house.service.startService()
+        pushes, talks, reads, polls = (house.client(("192.0.2.9", port)) for port in (1, 2, 3, 4))
+        for _ in range(8):
+            house.clock.pump([1.0] * 8)
+            pushes.push_data(0, 0, 0, 0)
+            talks.push_message("hello", "t")
+            reads.get_messages()
+            polls.get_data()
+            polls.ping()
+        self.assertEqual([each["id"] for each in polls.get_data()], [0, 1, 2])
+        self.assertRaises(PermissionError, polls.push_data, 0, 0, 0, 0)
+        self.assertEqual(str(self.assertRaises(ServerError, polls.disconnect)), "Invalid id")
+        polls.connect()
+        self.assertEqual(polls.id, 3)
+        house.service.stopService()
+
+    def test_restart_on_the_same_port(self) -> None:
+        """A crashed client's address is another's once the client has been silent for a while."""
+        house = House(twister_stale=10)
+        crashed = house.client(ALICE)
+        again = house.client(ALICE, connected=False)
+        house.clock.advance(10)
+        self.assertRaises(ServerError, again.connect)
+        house.clock.advance(0.1)
+        error = self.assertRaises(ServerError, crashed.connect)
+        self.assertEqual(str(error), "Client already connected")
+        again.connect()
+        self.assertEqual((again.id, again.online), (0, 1))
+        self.assertRaises(PermissionError, crashed.push_data, 0, 0, 0, 0)
+
+    def test_keys(self) -> None:
+        """A key is a text of 1 to 64 characters, and nobody is ever told one."""
+        house = House(twister_console=True)
+        for key in (None, 1, "", "k" * 65, ["k"]):
+            self.assertEqual(house.status(request="connect", client_data={"key": key}), -3)
+        with capturedLogs() as events:
+            alice = house.client(ALICE)
+            alice.push_data(1, 2, 3, 4)
+            alice.disconnect()
+            alice.connect()
+        told = [reply for reply, _ in house.transport.written]
+        self.assertNotIn(alice.key, repr(events))
+        self.assertNotIn(alice.key, repr(told))
+        self.assertIsNone(alice.get_data()[0]["key"])
+
+    def test_amplification(self) -> None:
+        """A forged sender is not flooded: two maps and a bit, then one every few seconds."""
+        house = House(twister_address_burst=LARGEST_REPLY, twister_address_rate=6_400)
+        small = json.dumps({"request": "get_map", "client_data": {}}).encode()
+        victim = house.client(ALICE, connected=False)
+
+        def maps() -> int:
+            """How many maps are sent before the request is refused."""
+            for sent in range(100):
+                reply = house.exchange(small, ALICE)
+                assert reply is not None
+                if len(reply) <= len(small):
+                    self.assertEqual(reply, b'{"status": -40, "response": null}')
+                    return sent
+            raise AssertionError("no end of maps")
+
+        self.assertEqual(maps(), 2)
+        self.assertRaises(PermissionError, victim.get_map)
+        victim.ping()  # whose reply is shorter, and so always sent
+        house.clock.advance(5.1)
+        self.assertEqual(maps(), 1)
+        other_port = house.exchange(small, (ALICE[0], 5))
+        assert other_port is not None
+        self.assertLess(len(other_port), len(small))
+        self.assertEqual(len(house.client(BOB, connected=False).get_map()), 12_500)
+
+    def test_amplification_in_total(self) -> None:
+        """However many senders are forged, all of them together get no more than one budget."""
+        house = House(twister_total_burst=100_000, twister_total_rate=10_000)
+        small = b'{"request":"get_map"}'
+        sent = 0
+        for second in range(10):
+            for host in range(50):
+                reply = house.exchange(small, (f"198.51.{second}.{host}", 1))
+                sent += 0 if reply is None else len(reply)
+            house.clock.advance(1)
+        self.assertLessEqual(sent, 100_000 + 9 * 10_000)
+        self.assertGreater(sent, 100_000)
+
+    def test_amplification_by_the_refusal(self) -> None:
+        """Over budget, what is shorter than the refusal is not answered at all."""
+        house = House(twister_address_burst=LARGEST_REPLY, twister_address_rate=1_024)
+        shortest = b"{}"
+        sent = 0
+        for _ in range(10_000):
+            sent += len(house.exchange(shortest, ALICE) or b"")
+        self.assertLessEqual(sent, LARGEST_REPLY)
+        self.assertIsNone(house.exchange(shortest, ALICE))
+
+    def test_get_logs_is_the_admins(self) -> None:
+        """The log is for who has the admin key; it keeps its newest lines."""
+        house = House()
+        alice = house.client(ALICE)
+        for who in ({}, {"key": alice.key, "id": alice.id}, {"key": None}):
+            self.assertEqual(
+                house.status(LOOPBACK_ALICE, request="get_logs", client_data=who), -40
+            )
+        for _ in range(150):
+            house.ask(request="bogus")
+        admin = {"key": ADMIN_KEY}
+        body = {"max_bytes": LARGEST_REPLY}
+        asked = {"request": "get_logs", "client_data": admin, "request_body": body}
+        lines = house.ask(LOOPBACK_ALICE, **asked)["response"]
+        self.assertEqual(len(lines), 100)
+        for line in lines:
+            self.assertTrue(re.fullmatch(r"\[[0-9 :,-]{23}\]-<SERVER>-<[A-Z]+> - [ -~]*", line))
+
+    def test_log_injection(self) -> None:
+        """No request makes a line of its own in the log, or a long one."""
+        house = House()
+        house.ask(request="x\n[2026-01-01]-<SERVER>-<INFO> - all is well" + "x" * 500)
+        asked = {"request": "get_logs", "client_data": {"key": ADMIN_KEY}}
+        _, forged = house.ask(**asked)["response"]
+        self.assertIn("unknown request", forged)
+        self.assertNotIn("\n", forged)
+        self.assertEqual(len(forged), 200)
+
+    def test_exception_texts(self) -> None:
+        """A failure has a fixed word and nothing of the request, a fault of ours as well."""
+        house = House()
+        reply = house.ask(request="<b>bogus</b>")
+        self.assertEqual(
+            reply, {"status": -127, "err_content": "unknown request", "response": None}
+        )
+        self.patch(house.arena, "messages", lambda limit: 1 / 0)
+        reply = house.ask(request="get_messages", client_data={"key": "secret"})
+        self.assertEqual(
+            reply, {"status": -127, "err_content": "internal error", "response": None}
+        )
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(house.status(request="ping"), 0)
+
+    def test_undecodable(self) -> None:
+        """Who sends no request is told so, in few bytes and not without end."""
+        house = House(twister_address_burst=LARGEST_REPLY, twister_address_rate=1_024)
+        for datagram in (b"", b"not json", b"\xff\xfe", b"[" * 1_000, b"{" * 2_048, b"x" * 8_192):
+            reply = house.exchange(datagram)
+            self.assertEqual(reply, b'{"status": -3, "response": null}')
+        answered = sum(house.exchange(b"?") is not None for _ in range(5_000))
+        self.assertLess(answered, LARGEST_REPLY // 32)
+
+    def test_odd_json(self) -> None:
+        """What is infinite, huge or nested too deep is refused and not kept."""
+        house = House()
+        alice = house.client(ALICE)
+        known = b'"client_data":{"id":0,"key":"%s"}' % alice.key.encode()
+        for data in (
+            b'{"posx":NaN}',
+            b'{"mine":Infinity}',
+            b'{"mine":1e999}',
+            b'{"posx":"1"}',
+            b'{"turret_rot":null}',
+            b'{"posx":%s}' % (b"9" * 100),
+            b'{"mine":[[[[[[[[]]]]]]]]}',
+            b'{"mine":"%s"}' % (b"x" * 320),
+            b"{%s}" % b",".join(b'"%d":0' % number for number in range(17)),
+            b"[]",
+        ):
+            reply = house.exchange(b'{"request":"push_data",%s,"player_data":%s}' % (known, data))
+            self.assertEqual(reply, b'{"status": -3, "response": null}', data)
+        self.assertEqual(alice.get_data()[0]["player_data"], {})
+
+    def test_odd_chat(self) -> None:
+        """Lines are texts of a length; an empty one is no error, and never a bare null."""
+        house = House()
+        alice = house.client(ALICE)
+        alice.push_message("", "n")
+        self.assertEqual(alice.get_messages(), [])
+        for wrong in (5, None, ["x"], {"a": 1}):
+            body: dict[str, Any] = {"msg_content": wrong, "nick": "n"}
+            self.assertEqual(house.status(request="push_message", request_body=body), -3)
+            body = {"msg_content": "x", "nick": wrong}
+            self.assertEqual(house.status(request="push_message", request_body=body), -3)
+        alice.push_message("x" * 500, "n" * 500)
+        self.assertEqual(alice.get_messages(), [["x" * 256, "n" * 32]])
+
+    def test_get_data_over_1024(self) -> None:
+        """The API client sees everybody in turn, and itself always."""
+        house = House()
+        clients = [house.client((LOOPBACK, 40_000 + number)) for number in range(100)]
+        for each in clients:
+            each.push_data(-12345, 67890, 123.4567890123, -123.4567890123)
+        seen: set[int] = set()
+        for _ in range(20):
+            entries = clients[42].get_data()
+            self.assertIn(42, [each["id"] for each in entries])
+            seen.update(each["id"] for each in entries)
+        self.assertEqual(seen, set(range(100)))
+
+    def test_get_data_of_two_strangers(self) -> None:
+        """Those who are not connected have turns of their own, even on one host."""
+        house = House()
+        for number in range(14):
+            house.client((LOOPBACK, 40_000 + number)).push_data(1, 2, 3, 4)
+        one, other = (house.client((LOOPBACK, port), connected=False) for port in (1, 2))
+        seen: tuple[set[int], set[int]] = (set(), set())
+        for _ in range(3):
+            seen[0].update(each["id"] for each in one.get_data())
+            seen[1].update(each["id"] for each in other.get_data())
+        self.assertEqual(seen, (set(range(14)), set(range(14))))
+
+    def test_get_messages_over_1024(self) -> None:
+        """The newest lines that fit."""
+        house = House()
+        alice = house.client(ALICE)
+        for number in range(10):
+            alice.push_message(f"{number}" * 200, "alice")
+        lines = alice.get_messages()
+        self.assertEqual([text[0] for text, _ in lines], ["6", "7", "8", "9"])
+        alice.push_message("\N{GRINNING FACE}" * 100, "\N{GRINNING FACE}" * 32)
+        ((text, _),) = alice.get_messages()
+        self.assertTrue(text)
+
+    def test_slow_get_data(self) -> None:
+        """An entry is encoded when somebody asks after its client changed, and then once."""
+        house = House()
+        encoded: list[int] = []
+        entry = house.arena._describe
+        self.patch(
+            house.arena, "_describe", lambda client: (encoded.append(client.id), entry(client))
+        )
+        clients = [house.client((LOOPBACK, 40_000 + number)) for number in range(100)]
+        self.assertEqual(encoded, [])
+        for each in clients:
+            each.get_data()
+        self.assertEqual(sorted(encoded), list(range(100)))
+        for x in range(3):
+            clients[7].push_data(x, 2, 3, 4)
+        self.assertEqual(len(encoded), 100)
+        for each in clients:
+            each.get_data()
+        self.assertEqual(encoded[100:], [7])
+
+    def test_console_shows_no_keys(self) -> None:
+        """The table has neither the clients' keys nor the admin's."""
+        house = House(twister_console=True)
+        alice = house.client(ALICE)
+        table = house.service.console._draw()
+        self.assertIn("192.0.2.1:40001", table)
+        self.assertNotIn(alice.key, table)
+        self.assertNotIn(ADMIN_KEY, table)
+
+    def test_spoofing(self) -> None:
+        """Who forges a client's address but has no key changes nothing."""
+        house = House()
+        alice = house.client(ALICE)
+        for who in ({"id": 0, "key": "guess"}, {"id": 0}, {}):
+            for request in ("push_data", "disconnect", "clear_chat", "get_logs"):
+                self.assertIn(
+                    house.status(ALICE, request=request, client_data=who), (-20, -21, -40)
+                )
+        self.assertEqual(house.status(ALICE, request="connect", client_data={"key": "k"}), -22)
+        alice.push_data(1, 2, 3, 4)
+
+    def test_nobody_there(self) -> None:
+        """A datagram whose reply would go to many, or to none, is dropped."""
+        house = House()
+        nobody: tuple[Address, ...] = (
+            ("192.0.2.1", 0),
+            ("224.0.0.1", 5),
+            ("255.255.255.255", 5),
+            ("0.0.0.0", 5),
+            ("ff02::1", 5),
+            ("::ffff:239.1.1.1", 5),
+        )
+        for address in nobody:
+            self.assertIsNone(house.exchange(b'{"request":"ping"}', address), address)
+        self.assertEqual(house.desk.received, 0)
+
+
+class BufferTests(SynchronousTestCase):
+    """How a client that can take more than the API's gets it."""
+
+    def crowded(self, **options: Any) -> House:
+        house = House(**options)
+        for number in range(100):
+            house.client((LOOPBACK, 40_000 + number)).push_message("x" * 100, "n")
+        return house
+
+    def reply(self, house: House, **request: Any) -> bytes:
+        reply = house.exchange(json.dumps(request).encode(), LOOPBACK_ALICE)
+        assert reply is not None
+        return reply
+
+    def test_default(self) -> None:
+        house = self.crowded()
+        for request in ("get_data", "get_messages"):
+            self.assertLessEqual(len(self.reply(house, request=request)), BUFFER)
+
+    def test_max_bytes(self) -> None:
+        house = self.crowded()
+        for request, wanted in (("get_data", 100), ("get_messages", 10)):
+            more = {"max_bytes": 20_000}
+            reply = self.reply(house, request=request, request_body=more)
+            self.assertEqual(len(json.loads(reply)["response"]), wanted)
+
+    def test_max_bytes_has_bounds(self) -> None:
+        house = self.crowded(twister_max_conns=1_000)
+        for number in range(100, 1_000):
+            house.client((LOOPBACK, 40_000 + number))
+        for asked, least, most in ((10**9, 65_400, 65_507), (0, 900, 1_024), (-1, 900, 1_024)):
+            reply = self.reply(house, request="get_data", request_body={"max_bytes": asked})
+            self.assertTrue(least < len(reply) <= most, len(reply))
+
+    def test_operator_allows_more(self) -> None:
+        house = self.crowded(twister_reply_bytes=LARGEST_REPLY)
+        reply = self.reply(house, request="get_data")
+        self.assertEqual(len(json.loads(reply)["response"]), 100)
