@@ -1,0 +1,674 @@
+"""
+Connections: the handshake in every arrival pattern, the pace, the pieces, the end.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.tcp import Connection
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
+
+from gameservers.games.tilegame.pieces import Pieces
+from gameservers.games.tilegame.protocol import GAME, ROOM
+from gameservers.lobby import Departure, Member
+from gameservers.lobby.events import MemberLeft
+from tests.games.tilegame.reading import TOKEN, Map, State, broken, packet, position
+from tests.games.tilegame.support import Client, Game, Made, Threads, Transport
+
+HANDSHAKE = ["RECOGNITION_REQ", "MAPDATA_REQ", "PLAYERJOIN_REQ"]
+
+
+class HandshakeTests(SynchronousTestCase):
+    def test_in_order(self) -> None:
+        """Each step is answered as the client waits for it, up to the first position."""
+        client = Game().connect()
+        client.send("RECOGNITION_REQ")
+        self.assertEqual(client.received(), ["RECOGNITION_RES"])
+        client.send("MAPDATA_REQ")
+        [world] = client.received()
+        self.assertEqual((type(world), world.side), (Map, 64))
+        client.send("PLAYERJOIN_REQ")
+        self.assertEqual(client.received(), ["PLAYERJOIN_RES"])
+        client.send(b"alice")
+        self.assertEqual(client.received(), ["PLAYEROBJ_RES"])
+        client.send("GLGAME_REQ")
+        here = (("alice", 0, 0, 0, 0),)
+        state = State(here, bytes(512))
+        self.assertEqual(client.received(), ["GLGAME_RES", state, "LCGAME_REQ"])
+        client.send(position("alice", 3, 4))
+        self.assertEqual(client.received(), ["PACKETRECV_RES"])
+
+    def test_every_split(self) -> None:
+        """The blocks of the handshake may be cut anywhere, or come together."""
+        stream = b"".join(TOKEN[each] for each in HANDSHAKE)
+        game = Game(max_connections=500, max_connections_per_address=500)
+        for cut in range(len(stream) + 1):
+            client = game.connect()
+            client.send(stream[:cut])
+            client.send(stream[cut:])
+            said = client.received()
+            self.assertEqual((said[0], said[2]), ("RECOGNITION_RES", "PLAYERJOIN_RES"), cut)
+            self.assertEqual(len(said), 3)
+
+    def test_byte_by_byte(self) -> None:
+        """So may those of the play; only the name has to come at once."""
+        game = Game()
+        client = game.connect()
+        for message in HANDSHAKE:
+            for byte in TOKEN[message]:
+                client.send(bytes([byte]))
+        client.send(b"alice")
+        client.received()
+        for byte in position("alice", 1, 2) + TOKEN["GLGAME_REQ"]:
+            client.send(bytes([byte]))
+        said = client.received()
+        self.assertEqual(said[:2], ["PACKETRECV_RES", "GLGAME_RES"])
+        self.assertEqual(said[2].players, (("alice", 1, 2, 0, 0),))
+
+    def test_name_with_the_step_before(self) -> None:
+        """A name that comes with PLAYERJOIN_REQ is what comes after it."""
+        client = Game().connect()
+        client.send(*HANDSHAKE, b"alice")
+        self.assertEqual(client.received()[-2:], ["PLAYERJOIN_RES", "PLAYEROBJ_RES"])
+
+    def test_wrong_order(self) -> None:
+        """Any other token than the one whose turn it is cuts the client off."""
+        game = Game(max_connections=500, max_connections_per_address=500)
+        for step, expected in enumerate(HANDSHAKE):
+            for token in TOKEN:
+                if token != expected:
+                    client = game.connect()
+                    client.send(*HANDSHAKE[:step])
+                    client.received()
+                    client.send(token)
+                    self.assertTrue(client.transport.reset, (step, token))
+                    self.assertEqual(client.received(), [])
+
+    def test_good_bye_for_a_name(self) -> None:
+        """BYEBYE is no name: nobody joins."""
+        game = Game()
+        client = game.connect()
+        client.send(*HANDSHAKE)
+        client.send("DISCONNECT_REQ")
+        game.clock.advance(2)
+        self.assertTrue(client.transport.reset)
+        self.assertEqual(game.lobby.present(GAME), 0)
+
+    @settings(deadline=None, max_examples=50)
+    @given(st.lists(st.sampled_from(sorted(TOKEN.values())) | st.binary(max_size=70), max_size=12))
+    def test_junk(self, junk: list[bytes]) -> None:
+        """Whatever a client says, another one plays on, and nothing is left of the first."""
+        game = Game()
+        other = game.play("other")
+        client = game.connect()
+        for data in junk:
+            client.send(data)
+            game.clock.advance(0.1)
+        client.close()
+        self.assertEqual([each[0] for each in other.state().players], ["other"])
+        self.assertEqual(game.lobby.present(GAME), 1)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_refused_client_is_told_first(self) -> None:
+        """The error is sent, nothing more said is heard, and after 2 s the client is cut off."""
+        game = Game()
+        game.play("alice")
+        client = game.connect()
+        self.assertEqual(client.join("alice")[-1], "NAMEALREXIST_ERR")
+        client.send("GLGAME_REQ", position("alice", 9, 9))
+        self.assertEqual(client.received(), [])
+        game.clock.advance(1.9)
+        self.assertTrue(client.connected)
+        game.clock.advance(0.1)
+        self.assertTrue(client.transport.reset)
+
+    def test_names_before_places(self) -> None:
+        """A taken name is told before that there is no place."""
+        game = Game(max_players=1)
+        game.play("alice")
+        self.assertEqual(game.connect().join("alice")[-1], "NAMEALREXIST_ERR")
+        self.assertEqual(game.connect().join("bob")[-1], "MAXPLAYERS_ERR")
+
+    def test_names_are_compared_exactly(self) -> None:
+        game = Game()
+        game.play("alice")
+        game.play("Alice")
+        self.assertEqual(game.lobby.present(GAME), 2)
+
+
+class WaitingForTheWorldTests(SynchronousTestCase):
+    def test_early_connections_wait(self) -> None:
+        """Who comes before the world is made gets it when it is."""
+        threads = Threads()
+        game = Game(in_thread=threads)
+        clients = [game.connect() for _ in range(3)]
+        for client in clients:
+            client.send(*HANDSHAKE, b"x" * 9)
+            self.assertEqual(client.received(), ["RECOGNITION_RES"])
+        clients[2].close()
+        game.clock.advance(1000)  # nobody's fault but ours
+        while threads.work:
+            threads.do()
+        for client in clients[:2]:
+            self.assertIsInstance(client.received()[0], Map)
+
+    def test_map_is_packed_once(self) -> None:
+        """Everybody gets the same map, packed once, until a tile breaks."""
+        threads = Threads()
+        game = Game(in_thread=threads)
+        while threads.work:
+            threads.do()
+        maps = []
+        for number in range(3):
+            client = game.connect()
+            client.send("RECOGNITION_REQ", "MAPDATA_REQ")
+            self.assertEqual(len(threads.work), number == 0)
+            threads.do()
+            maps.append(client.received()[1])
+        self.assertEqual(maps, maps[:1] * 3)
+        self.assertTrue(game.world.break_tile(8, 0))
+        client = game.connect()
+        client.send("RECOGNITION_REQ", "MAPDATA_REQ")
+        threads.do()
+        self.assertNotEqual(client.received()[1], maps[0])
+
+    def test_tile_breaks_while_the_map_is_packed(self) -> None:
+        """The first state has what the map has not."""
+        threads = Threads()
+        game = Game(in_thread=threads)
+        while threads.work:
+            threads.do()
+        client = game.connect()
+        client.send("RECOGNITION_REQ", "MAPDATA_REQ")
+        game.world.break_tile(8, 0)
+        threads.do()
+        self.assertEqual(client.received()[1].bits, bytes(512))
+        client.send("PLAYERJOIN_REQ", b"alice")
+        self.assertEqual(client.state().bits[:2], b"\0\x80")
+
+    def test_no_world(self) -> None:
+        """Without a world there is nothing to wait for."""
+        game = Game(Made(theme="no such theme"))
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
+        client = game.connect()
+        client.send("RECOGNITION_REQ", "MAPDATA_REQ")
+        self.assertTrue(client.transport.reset)
+
+
+class PaceTests(SynchronousTestCase):
+    def asked(self, client: Client) -> bool:
+        client.send("GLGAME_REQ")
+        return client.received() != []
+
+    def test_states_per_second(self) -> None:
+        """The next state comes when 1/TPS have gone since the last, however early it is asked."""
+        for tps in (1, 20, 100):
+            game = Game(tps=tps)
+            client = game.play("alice")
+            self.assertTrue(self.asked(client))
+            self.assertFalse(self.asked(client))
+            game.clock.advance(1 / tps - 0.001)
+            self.assertEqual(client.received(), [])
+            game.clock.advance(0.001)
+            self.assertEqual(client.received()[0], "GLGAME_RES")
+
+    def test_twenty_in_a_second(self) -> None:
+        """A client that asks again at once gets 20 states a second, though timers are late."""
+        game = Game()
+        client = game.play("alice")
+        states = 0
+        client.send("GLGAME_REQ")
+        while game.clock.seconds() < 9.999:
+            game.clock.advance(0.003)
+            if client.received():
+                states += 1
+                client.send("GLGAME_REQ")
+        self.assertIn(states, (199, 200, 201))
+
+    def test_nothing_is_made_up_for(self) -> None:
+        """A client that was away does not get more often what it missed."""
+        game = Game()
+        client = game.play("alice")
+        self.asked(client)
+        game.clock.advance(5)
+        self.assertTrue(self.asked(client))
+        self.assertFalse(self.asked(client))
+        game.clock.advance(1)  # a timer as late as that
+        self.assertNotEqual(client.received(), [])
+        self.assertFalse(self.asked(client))
+        game.clock.advance(0.049)
+        self.assertEqual(client.received(), [])
+
+    def test_together(self) -> None:
+        """Who is out of step gets his states a little later each time, until he is in step."""
+        game = Game()
+        alice, bob = game.play("alice"), game.play("bob")
+        told: dict[Client, list[float]] = {alice: [0.0], bob: []}
+        self.assertTrue(self.asked(alice))
+        alice.send("GLGAME_REQ")
+        game.clock.advance(0.021)
+        bob.send("GLGAME_REQ")
+        for _ in range(1000):
+            for client, times in told.items():
+                if client.received():
+                    times.append(game.clock.seconds())
+                    client.send("GLGAME_REQ")
+            game.clock.advance(0.001)
+        self.assertEqual(told[alice][-10:], told[bob][-10:])
+        for times in told.values():
+            gaps = [after - before for before, after in pairwise(times)]
+            self.assertGreater(min(gaps), 0.0499)
+            self.assertLess(max(gaps), 0.0561)
+            self.assertGreaterEqual(len(times), 19)
+
+    def test_one_timer(self) -> None:
+        """Those who wait for the same moment share a timer, until the last of them is gone."""
+        game = Game()
+        players = [game.play(f"player{number}") for number in range(10)]
+        timers = len(game.clock.getDelayedCalls())
+        for player in players:
+            player.send("GLGAME_REQ", "GLGAME_REQ")
+        self.assertEqual(len(game.clock.getDelayedCalls()), timers + 1)
+        for player in players[1:]:
+            player.close()
+        players[0].received()
+        game.clock.advance(0.05)
+        self.assertEqual(len(players[0].received()), 3)
+        players[0].send("GLGAME_REQ")
+        players[0].close()
+        self.assertEqual(len(game.clock.getDelayedCalls()), 1)  # that the world is saved
+
+    def test_one_cuts_off_another(self) -> None:
+        """Who is cut off while others are served at the same moment is not served."""
+        game = Game()
+        alice, bob = game.play("alice"), game.play("bob")
+        for client in (alice, bob):
+            client.send("GLGAME_REQ", "GLGAME_REQ")
+            client.received()
+        state = game.worlds.room.state
+        self.patch(game.worlds.room, "state", lambda visit: bob.close() or state(visit))
+        game.clock.advance(0.05)
+        self.assertEqual(len(alice.received()), 3)
+        self.assertEqual(bob.received(), [])
+
+    def test_bug(self) -> None:
+        """What goes wrong with one client's state is logged and cuts off this one alone."""
+        game = Game()
+        alice, bob = game.play("alice"), game.play("bob")
+        for client in (alice, bob):
+            client.send("GLGAME_REQ", "GLGAME_REQ")
+            client.received()
+        state = game.worlds.room.state
+
+        def buggy(visit):
+            return state(visit) if visit.player.name == "bob" else 1 // 0
+
+        self.patch(game.worlds.room, "state", buggy)
+        game.clock.advance(0.05)
+        self.assertTrue(alice.transport.reset)
+        self.assertEqual(len(bob.received()), 3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_slow_client_is_not_put_off(self) -> None:
+        """Who asks later than he may is answered at once, in step or not."""
+        game = Game()
+        client = game.play("alice")
+        for _ in range(20):
+            self.assertTrue(self.asked(client))
+            game.clock.advance(0.053)
+
+    def test_packets_are_answered_at_once(self) -> None:
+        """Only states have a pace."""
+        client = Game().play("alice")
+        for number in range(30):
+            self.assertEqual(client.move("alice", number, 0), ["PACKETRECV_RES"])
+
+    def test_order(self) -> None:
+        """What is said after GLGAME_REQ is answered after it."""
+        game = Game()
+        client = game.play("alice")
+        client.send("GLGAME_REQ", "GLGAME_REQ", position("alice", 1, 1), "GLGAME_REQ")
+        self.assertEqual(len(client.received()), 3)
+        game.clock.advance(0.05)
+        said = client.received()
+        self.assertEqual((said[0], said[3:]), ("GLGAME_RES", ["PACKETRECV_RES"]))
+        game.clock.advance(0.05)
+        self.assertEqual(client.received()[1].players, (("alice", 1, 1, 0, 0),))
+
+    def test_everybody_has_his_own(self) -> None:
+        game = Game()
+        alice, bob = game.play("alice"), game.play("bob")
+        self.assertTrue(self.asked(alice))
+        self.assertTrue(self.asked(bob))
+
+    def test_packet_rate(self) -> None:
+        """More packets than the limit wait, and are answered in their time."""
+        game = Game(packet_rate=40.0)
+        client = game.play("alice")
+        client.send(position("alice", 1, 1) * 60)
+        self.assertEqual(len(client.received()), 40)
+        answers = 0
+        for _ in range(25):
+            game.clock.advance(1 / 40)
+            answers += len(client.received())
+        self.assertEqual(answers, 20)
+
+
+class FlowTests(SynchronousTestCase):
+    def test_read_ahead(self) -> None:
+        """A client that says more than can be handled now is not read until it is."""
+        game = Game(read_ahead=96)
+        client = game.play("alice")
+        client.send(*["GLGAME_REQ"] * 4)  # one answered, three waiting
+        self.assertTrue(client.reading)
+        client.send("GLGAME_REQ")
+        self.assertFalse(client.reading)
+        game.clock.advance(0.05)
+        self.assertTrue(client.reading)
+
+    def test_write_behind(self) -> None:
+        """A client that does not read causes nothing more to be written, and goes."""
+        game = Game(write_behind=1024, packet_rate=4000.0)
+        client = game.play("alice")
+        client.transport.blocked = True
+        for _ in range(100):
+            client.send(position("alice", 1, 1))
+        self.assertFalse(client.reading)
+        self.assertEqual(game.worlds.room.players.get("alice").previous_x, 1)
+        client.transport.blocked = False
+        client.transport.pull()
+        self.assertEqual(len(client.received()), 100)
+        self.assertTrue(client.reading)
+        client.transport.blocked = True
+        client.send(position("alice", 1, 1) * 100)
+        game.clock.advance(15)
+        self.assertTrue(client.transport.reset)
+
+    def test_whole_blocks(self) -> None:
+        """Nothing is written that is not whole blocks, one write for each answer."""
+        game = Game()
+        client = game.connect()
+        for message in (*HANDSHAKE, b"alice", "GLGAME_REQ", position("alice", 5, 5)):
+            client.transport.writes.clear()
+            client.send(message)
+            self.assertEqual(len(client.transport.writes), 1)
+            self.assertEqual(len(client.transport.writes[0]) % 32, 0)
+
+    def test_large_map_in_pieces(self) -> None:
+        """A large map leaves in pieces of 1024 bytes."""
+        client = Game(Made("abc", "default", 192)).connect()
+        client.send("RECOGNITION_REQ", "MAPDATA_REQ")
+        _, *pieces = client.transport.writes
+        self.assertGreater(len(pieces), 2)
+        self.assertEqual({len(piece) for piece in pieces[:-1]}, {1024})
+        self.assertLessEqual(len(pieces[-1]), 1024)
+        self.assertEqual(client.received()[1].side, 192)
+
+    def test_no_delay(self) -> None:
+        """The connection does not wait for more to send."""
+        asked = []
+
+        class TCPTransport(Transport):
+            def setTcpNoDelay(self, enabled: bool) -> None:
+                asked.append(enabled)
+
+        transport = TCPTransport("192.0.2.1")
+        directlyProvides(transport, ITCPTransport)
+        protocol = Game().factory.buildProtocol(None)
+        protocol.makeConnection(transport)
+        self.assertEqual(asked, [True])
+
+
+class Socket(Connection):
+    """A connection over which the network takes a little at a time."""
+
+    TLS = False
+    connected = True
+
+    def __init__(self, *takes) -> None:
+        self.takes = list(takes)
+        self.sent: list[bytes] = []
+        self.producer = None
+        self.aborted = False
+
+    def writeSomeData(self, data: bytes):
+        takes = self.takes.pop(0) if self.takes else len(data)
+        if isinstance(takes, int):
+            takes = min(takes, len(data))
+            self.sent.append(data[:takes])
+        return takes
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def registerProducer(self, producer, streaming: bool) -> None:
+        self.producer = producer
+        producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+class PiecesTests(SynchronousTestCase):
+    def pieces(self, *takes) -> tuple[Socket, Pieces]:
+        self.drained = 0
+        socket = Socket(*takes)
+        return socket, Pieces(socket, 4096, self.drain)
+
+    def drain(self) -> None:
+        self.drained += 1
+
+    def test_at_once(self) -> None:
+        """What the network takes is sent at once, each piece by itself."""
+        socket, pieces = self.pieces()
+        pieces.write(bytes(range(256)) * 10)
+        self.assertEqual([len(each) for each in socket.sent], [1024, 1024, 512])
+        self.assertEqual(b"".join(socket.sent), bytes(range(256)) * 10)
+        self.assertEqual(self.drained, 0)
+
+    def test_the_network_takes_less(self) -> None:
+        """After a part of a piece the next one ends where a block ends."""
+        socket, pieces = self.pieces(1024, 100)
+        pieces.write(bytes(range(256)) * 12)
+        self.assertIsNotNone(socket.producer)
+        pieces.write(b"!" * 32)
+        while socket.producer is not None:
+            socket.producer.resumeProducing()
+        self.assertEqual([len(each) for each in socket.sent], [1024, 100, 1020, 960])
+        self.assertEqual(b"".join(socket.sent), bytes(range(256)) * 12 + b"!" * 32)
+        self.assertEqual(self.drained, 1)
+
+    def test_full(self) -> None:
+        socket, pieces = self.pieces(0)
+        pieces.write(bytes(4096 + 1024))
+        self.assertFalse(pieces.full)
+        pieces.write(bytes(32))
+        self.assertTrue(pieces.full)
+        socket.producer.resumeProducing()
+        self.assertFalse(pieces.full)
+
+    def test_lost(self) -> None:
+        """A connection that is lost while it is written to is aborted; nothing waits."""
+        socket, pieces = self.pieces(ConnectionLost())
+        pieces.write(bytes(64))
+        self.assertTrue(socket.aborted)
+        self.assertIsNone(socket.producer)
+
+    def test_stopped(self) -> None:
+        _, pieces = self.pieces(0)
+        pieces.write(bytes(9000))
+        pieces.stopProducing()
+        self.assertFalse(pieces.full)
+
+
+class EndTests(SynchronousTestCase):
+    def test_good_bye(self) -> None:
+        """BYEBYE is not answered; the player is gone at once."""
+        game = Game()
+        alice, bob = game.play("alice"), game.play("bob")
+        alice.send("DISCONNECT_REQ", "GLGAME_REQ")
+        self.assertEqual(alice.received(), [])
+        self.assertTrue(alice.transport.reset)
+        self.assertEqual(len(bob.state().players), 1)
+
+    def test_name_is_free_again(self) -> None:
+        game = Game()
+        for _ in range(3):
+            game.play("alice").close()
+        self.assertEqual(game.lobby.present(GAME), 0)
+        self.assertEqual(len(game.worlds.room.players), 0)
+
+    def test_handshake_timeout(self) -> None:
+        """Each step has its time; a client that takes more is cut off."""
+        for steps in range(len(HANDSHAKE) + 1):
+            game = Game()
+            client = game.connect()
+            for step in HANDSHAKE[:steps]:
+                game.clock.advance(59)
+                client.send(step)
+            game.clock.advance(59)
+            self.assertTrue(client.connected)
+            game.clock.advance(1)
+            self.assertTrue(client.transport.reset)
+
+    def test_silence_timeout(self) -> None:
+        """A player is silent for 15 s and no longer, from his last message."""
+        game = Game()
+        client = game.play("alice")
+        game.clock.advance(14)
+        client.move("alice", 1, 1)
+        game.clock.advance(14)
+        self.assertTrue(client.connected)
+        with capturedLogs() as logged:
+            game.clock.advance(1)
+        self.assertTrue(client.transport.reset)
+        self.assertEqual(game.lobby.present(GAME), 0)
+        self.assertIn("192.0.2.1", [each.get("host") for each in logged])
+
+    def test_limits_of_time_are_options(self) -> None:
+        game = Game(handshake_timeout=2.0, silence_timeout=3.0, farewell=4.0)
+        handshake, silent, refused = game.connect(), game.play("alice"), game.connect()
+        refused.join("alice")
+        ended = []
+        for _ in range(5):
+            game.clock.advance(1)
+            ended.append([each.transport.reset for each in (handshake, silent, refused)])
+        self.assertEqual(ended[1], [True, False, False])
+        self.assertEqual(ended[2], [True, True, False])
+        self.assertEqual(ended[3], [True, True, True])
+
+    def test_nothing_is_left_to_do(self) -> None:
+        """When all connections are gone, no timer is."""
+        game = Game()
+        clients = [game.connect() for _ in range(4)]
+        clients[1].send("RECOGNITION_REQ")
+        clients[2].join("alice")
+        clients[2].send("GLGAME_REQ", "GLGAME_REQ")
+        clients[3].join("alice")
+        for client in clients:
+            client.close()
+        self.successResultOf(game.worlds.stopService())
+        self.assertEqual(game.clock.getDelayedCalls(), [])
+
+    def test_stop_when_empty(self) -> None:
+        """As an option the server stops some time after the last player left."""
+        stopped = []
+        game = Game(stop=lambda: stopped.append(game.clock.seconds()), stop_when_empty=5.0)
+        game.clock.advance(100)
+        game.play("alice").close()
+        game.clock.advance(4)
+        bob = game.play("bob")
+        game.clock.advance(10)
+        bob.close()
+        game.clock.advance(4.9)
+        self.assertEqual(stopped, [])
+        game.clock.advance(0.1)
+        self.assertEqual(stopped, [119.0])
+
+    def test_goes_on_when_empty(self) -> None:
+        """By default it does not."""
+        stopped = []
+        game = Game(stop=lambda: stopped.append(True))
+        game.play("alice").close()
+        game.clock.advance(1000)
+        self.assertEqual(stopped, [])
+
+
+class LobbyTests(SynchronousTestCase):
+    def test_room(self) -> None:
+        """The world is one permanent room, and the players are its members."""
+        game = Game(max_players=7)
+        room = game.lobby.room(ROOM)
+        self.assertEqual((room.capacity, list(room.members)), (7, []))
+        alice = game.play("alice")
+        self.assertEqual([each.name for each in room.members.values()], ["alice"])
+        [player] = game.lobby.players(GAME)
+        self.assertEqual(player.address, "192.0.2.1")
+        alice.close()
+        self.assertIs(game.lobby.room(ROOM), room)
+        self.assertEqual(list(room.members), [])
+
+    def test_nothing_is_said_for_which_there_is_no_word(self) -> None:
+        """Others come, go and speak: the connection carries nothing of it."""
+        game = Game()
+        alice = game.play("alice")
+        bob = game.play("bob")
+        bob.close()
+        game.factory.deliver([1], object())
+        self.assertEqual(alice.received(), [])
+
+    def test_kicked(self) -> None:
+        """Who is put out of the room is cut off, and he alone."""
+        game = Game()
+        alice, bob = game.play("alice"), game.play("bob")
+        [first, second] = [each.id for each in game.lobby.players(GAME)]
+        kicked = MemberLeft(ROOM, Member(second, "bob"), Departure.KICKED, 0, ())
+        game.factory.deliver([first, second], kicked)
+        self.assertTrue(alice.connected)
+        self.assertTrue(bob.transport.reset)
+
+    def test_log(self) -> None:
+        """Coming and going is logged, in fields."""
+        with capturedLogs() as logged:
+            Game().play("alice").close()
+        told = [(each["log_format"], each.get("player")) for each in logged]
+        self.assertIn(("{player} joined {room} from {host}", "alice"), told)
+        self.assertIn(("{player} left {room}", "alice"), told)
+
+
+class WorldTests(SynchronousTestCase):
+    def test_everybody_sees_a_broken_tile(self) -> None:
+        """It is broken for who was there, and for who comes later."""
+        game = Game()
+        alice, bob = game.play("alice"), game.play("bob")
+        bob.state()
+        alice.send(broken("alice", 8, 0))
+        self.assertEqual(alice.received(), ["PACKETRECV_RES"])
+        bits = b"\0\x80" + bytes(510)
+        self.assertEqual(bob.state().bits, bits)
+        carol = game.connect()
+        self.assertEqual(carol.join("carol")[1].bits, bits)
+        self.assertEqual(carol.state().bits, bits)
+
+    def test_refused_packets_are_answered(self) -> None:
+        """Whatever is refused, the client gets its PACKETRECV_RES."""
+        client = Game().play("alice")
+        for refused in (
+            position("bob", 1, 1),
+            broken("alice", 0, 0),
+            broken("alice", 255, 255),
+            packet(b"\x1f\x36\x01"),
+            b"SGPKT\xff\xff".ljust(32),
+        ):
+            client.send(refused)
+            self.assertEqual(client.received(), ["PACKETRECV_RES"])

@@ -1,0 +1,228 @@
+"""
+The life of the world: made, kept, brought back.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from gameservers.games.tilegame.keeper import StoreKeeper
+from gameservers.games.tilegame.world import LARGEST, Kept, Tile, World
+from gameservers.store import BadDatabase, SqlStore, StoreSettings, Unavailable
+from tests.games.tilegame.reading import broken
+from tests.games.tilegame.support import Game, Made, MemoryKeeper, Threads
+
+
+class MakingTests(SynchronousTestCase):
+    def test_progress(self) -> None:
+        """A world is made in a thread, part by part, and each is logged."""
+        threads = Threads()
+        with capturedLogs() as logged:
+            game = Game(in_thread=threads)
+            rounds = 0
+            while threads.work:
+                threads.do()
+                rounds += 1
+        self.assertEqual(rounds, 5)  # four parts, to save it
+        self.assertEqual(
+            [each["percent"] for each in logged if "percent" in each], [25, 50, 75, 100]
+        )
+        self.assertEqual(game.world.side, 64)
+
+    def test_nothing_is_done_before_the_start(self) -> None:
+        threads = Threads()
+        game = Game(in_thread=threads)
+        self.assertEqual(len(threads.work), 1)
+        self.assertIsNone(game.worlds.room)
+
+    def test_stopped_while_it_is_made(self) -> None:
+        """The server need not wait for a world that nobody will see."""
+        threads = Threads()
+        game = Game(in_thread=threads)
+        threads.do()
+        threads.do()
+        self.successResultOf(game.worlds.stopService())
+        threads.do()
+        self.assertEqual(threads.work, [])
+        self.assertIsNone(game.worlds.room)
+        self.assertIsNone(game.keeper.kept)
+
+    def test_stopped_while_it_is_restored(self) -> None:
+        """A world that comes too late begins nothing."""
+        threads = Threads()
+        kept = World("old", "hell", bytes(64**2)).keep()
+        game = Game(keeper=MemoryKeeper(kept), in_thread=threads)
+        self.successResultOf(game.worlds.stopService())
+        while threads.work:
+            threads.do()
+        self.assertIsNone(game.worlds.room)
+        self.assertEqual(game.clock.getDelayedCalls(), [])
+
+
+class KeepingTests(SynchronousTestCase):
+    def test_restart(self) -> None:
+        """A restart brings the same world back, with its broken tiles, whatever is asked for."""
+        game = Game()
+        alice = game.play("alice")
+        alice.send(broken("alice", 8, 0), broken("alice", 20, 63))
+        self.successResultOf(game.worlds.stopService())
+        again = Game(Made("another", "hell", 128), game.keeper)
+        self.assertEqual(again.world.seed, "transcript1")
+        self.assertEqual(again.world.tiles, game.world.tiles)
+        self.assertEqual(again.play("bob").state().bits, bytes(game.world.bits))
+        self.assertNotEqual(game.world.bits, bytes(512))
+
+    def test_restart_is_not_saved(self) -> None:
+        """A world that has not changed is not written again."""
+        game = Game()
+        self.successResultOf(game.worlds.stopService())
+        self.assertEqual(game.keeper.saved, 1)
+        again = Game(keeper=game.keeper)
+        again.clock.advance(100)
+        self.successResultOf(again.worlds.stopService())
+        self.assertEqual(game.keeper.saved, 1)
+
+    def test_new_world(self) -> None:
+        """As an option another one is made in its place."""
+        keeper = MemoryKeeper(World("old", "hell", bytes(64**2)).keep())
+        self.assertEqual(Game(keeper=keeper).world.seed, "old")
+        self.assertEqual(Game(keeper=keeper, new_world=True).world.seed, "transcript1")
+        self.assertEqual(Game(Made("x"), keeper).world.seed, "transcript1")
+
+    def test_saved_from_time_to_time(self) -> None:
+        """A new world is kept at once, a broken tile after some time, and nothing else."""
+        game = Game(save_every=30.0)
+        self.assertEqual(game.keeper.saved, 1)
+        game.clock.advance(30)
+        self.assertEqual(game.keeper.saved, 1)
+        game.world.break_tile(8, 0)
+        game.clock.advance(29)
+        self.assertEqual(game.keeper.saved, 1)
+        game.clock.advance(1)
+        self.assertEqual(game.keeper.saved, 2)
+        self.assertTrue(World.restore(game.keeper.kept).is_broken(8, 0))
+
+    def test_stop_waits_for_what_is_being_saved(self) -> None:
+        """The last saving comes after the one that is under way."""
+        threads = Threads()
+        game = Game(in_thread=threads)
+        while threads.work and game.worlds.room is None:
+            threads.do()
+        game.world.break_tile(8, 0)
+        stopped = game.worlds.stopService()
+        self.assertNoResult(stopped)
+        threads.do()
+        self.assertNoResult(stopped)
+        threads.do()
+        self.successResultOf(stopped)
+        self.assertEqual(game.keeper.saved, 2)
+        self.assertTrue(World.restore(game.keeper.kept).is_broken(8, 0))
+
+    def test_no_room_to_save(self) -> None:
+        """A store that fails is logged, and the game goes on; the next time may be better."""
+        for failure in (Unavailable("the disk is full"), ValueError("a world is too large")):
+            game = Game()
+            save = game.keeper.save
+            self.patch(game.keeper, "save", lambda world, failure=failure: fail(failure))
+            game.world.break_tile(8, 0)
+            with capturedLogs() as logged:
+                game.clock.advance(30)
+            [error] = [each for each in logged if each["log_level"] is LogLevel.error]
+            self.assertIs(error["why"], failure)
+            self.patch(game.keeper, "save", save)
+            game.clock.advance(30)
+            self.assertTrue(World.restore(game.keeper.kept).is_broken(8, 0))
+
+    def test_damaged(self) -> None:
+        """A world that cannot be read is left alone, the operator told, and nobody let in."""
+        damaged = Kept("{}", b"not a world")
+        keeper = MemoryKeeper(damaged)
+        with capturedLogs() as logged:
+            game = Game(keeper=keeper)
+        [event] = [each for each in logged if each["log_level"] is LogLevel.critical]
+        self.assertIn("--tilegame-new-world", event["remedy"])
+        self.assertShut(game)
+        self.assertEqual(keeper.kept, damaged)
+
+    def test_unusable_store(self) -> None:
+        """So it is if the store fails, which another world would not help."""
+        keeper = MemoryKeeper()
+        self.patch(keeper, "load", lambda: fail(BadDatabase("no table could be made")))
+        with capturedLogs() as logged:
+            game = Game(keeper=keeper)
+        [event] = [each for each in logged if each["log_level"] is LogLevel.critical]
+        self.assertEqual((event["why"], event["remedy"]), ("no table could be made", ""))
+        self.assertShut(game)
+        self.assertEqual(keeper.saved, 0)
+
+    def assertShut(self, game: Game) -> None:
+        """Nobody is let in, and the server can be stopped."""
+        client = game.connect()
+        client.send("RECOGNITION_REQ", "MAPDATA_REQ")
+        self.assertTrue(client.transport.reset)
+        self.successResultOf(game.worlds.stopService())
+
+    def test_stopped_before_the_store_is_ready(self) -> None:
+        """Then it is no trouble that there is no world."""
+        keeper = MemoryKeeper()
+        loaded: Deferred[Kept | None] = Deferred()
+        self.patch(keeper, "load", lambda: loaded)
+        with capturedLogs() as logged:
+            game = Game(keeper=keeper)
+            self.successResultOf(game.worlds.stopService())
+            loaded.errback(Unavailable("the store is stopped"))
+        self.assertEqual(logged, [])
+        self.assertEqual(keeper.saved, 0)
+
+    def test_map_that_cannot_be_packed(self) -> None:
+        """If it fails once, those who waited are cut off; the next one may have more luck."""
+        game = Game()
+        in_thread = game.worlds._in_thread
+        self.patch(game.worlds, "_in_thread", lambda *_: fail(MemoryError()))
+        client = game.connect()
+        client.send("RECOGNITION_REQ", "MAPDATA_REQ")
+        self.assertTrue(client.transport.reset)
+        self.patch(game.worlds, "_in_thread", in_thread)
+        game.play("alice")
+
+
+class StoreKeeperTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_000)
+        self.store = SqlStore(StoreSettings(database="memory"), self.clock)
+        self.keeper = StoreKeeper(self.store, "tilegame", self.clock)
+
+    def test_kept(self) -> None:
+        """What was saved last is loaded, and the store knows when that was."""
+        self.assertIsNone(self.successResultOf(self.keeper.load()))
+        for kept in (Kept("{}", b"one" * 1000), Kept('{"side": 1}', b"two")):
+            self.successResultOf(self.keeper.save(kept))
+            self.assertEqual(self.successResultOf(self.keeper.load()), kept)
+        world = self.successResultOf(self.store.world("tilegame"))
+        self.assertEqual(world.saved_at, datetime.fromtimestamp(1_000_000, UTC))
+
+    def test_waits_for_the_store(self) -> None:
+        """Nothing is asked of a store before it is ready, and its failure is ours."""
+        ready: Deferred[None] = Deferred()
+        self.patch(self.store, "ready", lambda: ready)
+        loaded = self.keeper.load()
+        self.assertNoResult(loaded)
+        ready.errback(BadDatabase("no such directory"))
+        self.failureResultOf(loaded, BadDatabase)
+
+    def test_largest_world(self) -> None:
+        """The largest and most varied of worlds fits the store as it is by default."""
+        tiles = bytes([Tile.COBBLESTONE, Tile.SAND] * (LARGEST**2 // 2))
+        world = World("x" * 256, "hell_islands", tiles)
+        for at in range(0, LARGEST**2, 2):
+            world.bits[at >> 3] ^= at & 0xFF
+        self.successResultOf(self.keeper.save(world.keep()))
+        self.assertEqual(
+            World.restore(self.successResultOf(self.keeper.load())).tiles, world.tiles
+        )
