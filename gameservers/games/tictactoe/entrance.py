@@ -1,0 +1,186 @@
+"""
+Who is let in: names, passwords and sessions.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from gameservers.games.tictactoe import elo, texts, wire
+from gameservers.games.tictactoe.attempts import Attempts, network_of
+from gameservers.games.tictactoe.passwords import Busy, Checked
+from gameservers.games.tictactoe.settings import TicTacToeSettings
+from gameservers.store import (
+    Account,
+    NameTaken,
+    NotFound,
+    PasswordRecord,
+    Session,
+    Store,
+    StoreError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """
+    C{response} is what a client is told once all else has been seen to.
+
+    @ivar new: the session has just been opened and voids older ones of the account.
+    """
+
+    session: Session
+    response: str
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    response: str
+
+
+class PasswordService(Protocol):
+    """L{gameservers.games.tictactoe.passwords.Passwords}, or what a test puts there."""
+
+    def make(self, password: str) -> Deferred[PasswordRecord]: ...
+
+    def check(self, record: PasswordRecord, password: str) -> Deferred[Checked]: ...
+
+
+class Entrance:
+    """
+    Lets clients in, or not.
+
+    @ivar now: the moment, aware.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        passwords: PasswordService,
+        settings: TicTacToeSettings,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._passwords = passwords
+        self._now = now
+        self._lifetimes = {
+            True: timedelta(seconds=settings.tictactoe_session_lifetime),
+            False: timedelta(seconds=settings.tictactoe_temporary_lifetime),
+        }
+
+        def attempts(free: int) -> Attempts:
+            return Attempts(
+                free,
+                pause=settings.tictactoe_pause,
+                longest=settings.tictactoe_longest_pause,
+                forget=settings.tictactoe_forget,
+                keys=settings.tictactoe_attempt_keys,
+            )
+
+        self._by_name = attempts(settings.tictactoe_attempts)
+        self._by_address = attempts(settings.tictactoe_address_attempts)
+        self._new_names = attempts(settings.tictactoe_new_names)
+
+    async def log_in(self, wish: wire.LogIn, address: str) -> Admitted | Denied:
+        """Log in with a password, which may make the account; or, without, for a while."""
+        name = wire.fold_name(wish.name)
+        if name is None or not (wish.password == "" or wire.is_password(wish.password)):
+            return _denied(texts.BAD_LOGIN, registered=True)
+        network = network_of(address)
+        try:
+            if wish.password == "":
+                return await self._open_temporary(name, network)
+            return await self._log_in(name, wish.password, network)
+        except (Busy, StoreError):
+            return _denied(texts.UNAVAILABLE, registered=bool(wish.password))
+
+    async def reconnect(self, wish: wire.Reconnect) -> Admitted | Denied:
+        """Come back through a session that is there."""
+        now = self._now()
+        try:
+            session = await self._store.session(wish.session_id)
+            if session is None or session.last_seen < now - self._lifetimes[session.registered]:
+                return NO_SESSION
+            await self._store.touch([session.id], now)
+        except StoreError:
+            return Denied(wire.reconnect_response(False, None, None, False, texts.UNAVAILABLE))
+        response = wire.reconnect_response(True, session.id, session.name, session.registered, "")
+        return Admitted(session, response, new=False)
+
+    async def _log_in(self, name: str, password: str, network: str) -> Admitted | Denied:
+        seconds = self._now().timestamp()
+        wait = max(self._by_name.wait(name, seconds), self._by_address.wait(network, seconds))
+        if wait > 0:
+            return _too_many(wait, registered=True)
+        self._by_name.begin(name, seconds)
+        self._by_address.begin(network, seconds)
+        account = await self._store.account(name)
+        text = texts.LOGGED_IN
+        if account is None:
+            wait = self._new_names.wait(network, seconds)
+            if wait > 0:
+                return _too_many(wait, registered=True)
+            self._new_names.begin(network, seconds)
+            record = await self._passwords.make(password)
+            try:
+                await self._store.create_account(Account(name, record, elo.START, self._now()))
+                text = texts.REGISTERED
+            except NameTaken:
+                # By a temporary session, or by whoever has just been quicker.
+                account = await self._store.account(name)
+                if account is None:
+                    return _denied(texts.NAME_RESERVED.format(name), registered=True)
+        if account is not None:
+            checked = await self._passwords.check(account.password, password)
+            if not checked.right:
+                return _denied(texts.WRONG_PASSWORD.format(name), registered=True)
+            if checked.replacement is not None:
+                await self._store.change_password(name, checked.replacement)
+        self._by_name.clear(name)
+        self._by_address.give_back(network)
+        return await self._open_session(name, text.format(name))
+
+    async def _open_session(self, name: str, text: str) -> Admitted | Denied:
+        session = Session(secrets.token_hex(16), name, True, self._now())
+        try:
+            await self._store.open_session(session.id, name, session.last_seen)
+        except NotFound:  # the account was removed a moment ago
+            return _denied(texts.NAME_RESERVED.format(name), registered=True)
+        return Admitted(session, wire.login_response(True, session.id, True, text), new=True)
+
+    async def _open_temporary(self, name: str, network: str) -> Admitted | Denied:
+        seconds = self._now().timestamp()
+        wait = self._new_names.wait(network, seconds)
+        if wait > 0:
+            return _too_many(wait, registered=False)
+        self._new_names.begin(network, seconds)
+        session = Session(secrets.token_hex(16), name, False, self._now())
+        try:
+            await self._store.open_temporary_session(session.id, name, session.last_seen)
+        except NameTaken:
+            self._new_names.give_back(network)
+            return _denied(texts.NAME_EXISTS.format(name), registered=False)
+        text = texts.TEMPORARY.format(name)
+        return Admitted(session, wire.login_response(True, session.id, False, text), new=True)
+
+
+NO_SESSION = Denied(wire.reconnect_response(False, None, None, False, texts.NO_SESSION))
+BAD_LOGIN = Denied(wire.login_response(False, None, True, texts.BAD_LOGIN))
+FULL = Denied(wire.login_response(False, None, True, texts.LOBBY_FULL))
+
+
+def _denied(text: str, *, registered: bool) -> Denied:
+    return Denied(wire.login_response(False, None, registered, text))
+
+
+def _too_many(wait: float, *, registered: bool) -> Denied:
+    text = texts.TOO_MANY_ATTEMPTS.format(math.ceil(wait))
+    return _denied(text, registered=registered)

@@ -1,0 +1,84 @@
+"""
+What is out of date goes: matches without moves, sessions and accounts without use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from gameservers.games.tictactoe.play import Play
+from gameservers.games.tictactoe.presence import Presence
+from gameservers.games.tictactoe.settings import TicTacToeSettings
+from gameservers.store import Removal, Stale, Store
+
+Item = TypeVar("Item")
+
+
+class Sweep:
+    """Whoever is connected is in use, and stays; his matches need moves all the same."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        presence: Presence,
+        play: Play,
+        settings: TicTacToeSettings,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._presence = presence
+        self._play = play
+        self._settings = settings
+        self._now = now
+
+    async def run(self) -> None:
+        """One sweep, in the order matches, sessions, temporary sessions, accounts."""
+        settings, now = self._settings, self._now()
+        await self._store.touch([user.session_id for user in self._presence], now)
+
+        moment = now - timedelta(seconds=settings.tictactoe_match_lifetime)
+        async for match in _each(partial(self._store.matches_before, moment)):
+            if match.ended:
+                await self._store.remove_match(match)
+                continue
+            with suppress(Stale):  # somebody has just moved
+                await self._play.time_out(match)
+
+        for registered, lifetime in (
+            (True, settings.tictactoe_session_lifetime),
+            (False, settings.tictactoe_temporary_lifetime),
+        ):
+            moment = now - timedelta(seconds=lifetime)
+            async for session in _each(partial(self._store.sessions_before, moment, registered)):
+                self._tell(await self._store.remove_session(session.id, moment))
+
+        moment = now - timedelta(seconds=settings.tictactoe_account_lifetime)
+        async for name in _each(partial(self._store.accounts_before, moment)):
+            self._tell(await self._store.remove_account(name, moment))
+
+    def _tell(self, removal: Removal | None) -> None:
+        if removal is None:
+            return
+        # Somebody may have come in a moment ago through what is no more.
+        for session in removal.sessions:
+            self._log.info("{player}'s session was out of date", player=session.name)
+            self._presence.expel(session)
+        self._play.vanished(removal.matches)
+
+
+async def _each(ask: Callable[[], Deferred[tuple[Item, ...]]]) -> AsyncIterator[Item]:
+    """Everything that is found, batch by batch, until a batch brings nothing new."""
+    done: set[Item] = set()
+    while batch := [item for item in await ask() if item not in done]:
+        for item in batch:
+            done.add(item)
+            yield item

@@ -1,0 +1,45 @@
+"""
+What the server says to people, word for word as upstream does, misspellings included: its client
+prints these texts, and players know them.
+
+A name in a text is folded to lower case.  Those at the end are ours, for cases in which upstream
+says nothing.
+"""
+
+from __future__ import annotations
+
+REGISTERED = "successful registered and logged in user {}"
+LOGGED_IN = "successful logged in as user {}"
+TEMPORARY = "created a temporary session for user {}"
+WRONG_PASSWORD = "invalid password for user {}"
+NAME_RESERVED = "the username {} is currently not available"
+NAME_EXISTS = "user '{}' already exists"
+BAD_LOGIN = (
+    "invalid username or pw. Only usernames containing alphanumerical symbols (including '_','-')"
+    " between 3 and 16 characters are allowed!"
+)
+NO_SESSION = "session not available"
+
+SEARCHING = "created match request"
+INVITED = "startet match against {}"
+ALREADY_SEARCHING = "you are already searching for a random match"
+TOO_MANY_MATCHES = "you have too many active matches to search for a new one"
+OPPONENT_TOO_MANY = "player {} has too many open matches"
+ALREADY_PLAYING = "you are already plaing against {}"
+ONESELF = "you cannot play against yourself"
+NO_USER = "user {} not found :("
+
+BEFRIENDED = "added '{}' as a friend"
+ALREADY_FRIEND = "'{}' is already your friend"
+NO_PLAYER = "player '{}' not found"
+BAD_FRIEND = "misformated friend request"
+NO_FRIENDS = "you cannot have friends without an account"
+FRIEND_ERROR = "error in handling friend request"
+UNFRIENDED = "removed '{}' from your friend list"
+NOT_A_FRIEND = "cannot end friendship with '{}': it's not one of your friends"
+UNFRIEND_ERROR = "error in handling unfriend request"
+
+BAD_REQUEST = "misformated match request"
+TOO_MANY_ATTEMPTS = "too many attempts, please wait {} seconds"
+LOBBY_FULL = "the server is full, please try again later"
+UNAVAILABLE = "the server cannot answer now, please try again later"

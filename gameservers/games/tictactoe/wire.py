@@ -1,0 +1,416 @@
+"""
+Ultimate tic-tac-toe over WebSocket: JSON messages to values and back.
+
+A message is one WebSocket message (text; binary is taken too if it is UTF-8), which is one JSON
+object C{{"type": <string>, "data": <any>}}; further keys are ignored.  Nothing is numbered: an
+answer comes in the order of the questions, and what concerns others' doings may come between.
+A message is at most L{MAX_MESSAGE} bytes (ours; upstream takes 1 MiB, its client sends under 200).
+
+Client to server, first message, exactly one of::
+
+    login                 name: string, pw: string, "" for a temporary session
+    temp_session          name: string; the same as login with pw ""
+    reconnect             id: string of 32 lower-case hexadecimal digits
+
+and after it any of::
+
+    match_request         player: name to invite, or null for any opponent
+    move                  id, sub_x, sub_y, x, y: each 0 to 2, a number or a string of one digit
+    end_match             id
+    friend_request        user: name
+    unfriend_request      user: name
+    match_states_request  anything
+    end_game              anything; ignored
+
+Server to client, all fields always there::
+
+    login_response          success: bool, id: string|null, registered: bool, msg: string
+    reconnect_response      success, id: string|null, user: string|null, registered, msg
+    elo_update              elo: int|null, rank: int|null, top_names: [string], top_elos: [int]
+    friends_update          friends: [string], elos: [int]
+    match_request_response  success: bool, msg: string
+    friend_request_response, unfriend_request_response: the same
+    match_update            id: string, revoke_time: "YYYY-MM-DD HH:MM:SS" in the server's local
+                            time, revoke_time_utc: int (seconds since 1970), ranked: bool,
+                            match_state: object
+    match_state             complete_field: 9 lists of 9 int, global_field: 3 lists of 3 int,
+                            last_move: null | {sub_x, sub_y, x, y: int}, game_over: bool,
+                            player_won: null|string, active_player: string,
+                            current_player: null|string, player_a, player_b: string,
+                            is_draw: bool
+
+C{complete_field[sub_y*3+y][sub_x*3+x]} and C{global_field[sub_y][sub_x]} are 0 empty, 1 player A,
+2 player B and, of C{global_field}, 3 for a draw.  C{active_player} is whose turn it is and, after
+the last move, the one who did not make it; C{current_player} is the same, but null once the game
+is over.  C{top_names} and C{top_elos} are of equal length, at most L{TOP}.  C{revoke_time_utc} and
+C{current_player} are not upstream's.
+
+A name is folded to lower case and is then 3 to L{MAX_NAME} of C{a-z 0-9 _ -}.  A password is 1 to
+L{MAX_PASSWORD} characters (code points) of any kind.  A match id looks like a session id.
+
+What is no such object, or has an unknown type, is a L{WireError}; a known type with data that
+will not do is L{Malformed}, which has an answer of its own where the type has a response.
+
+Source: antielektron/ultimate_tictactoe_server at 77e1237 and ultimate_tictactoe_client at 62d5ed7,
+observed running.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from gameservers.games.tictactoe.rules import Cell, End, Game, Mark
+
+#: The largest message we take, in bytes.
+MAX_MESSAGE = 16 * 1024
+
+#: The longest name, in characters.
+MAX_NAME = 16
+
+#: The longest password, in characters.
+MAX_PASSWORD = 32
+
+#: Places in the list of the best.
+TOP = 100
+
+_NAME = re.compile(r"[a-z0-9_-]{3,16}")
+_ID = re.compile(r"[0-9a-f]{32}")
+_DIGITS = {0: 0, 1: 1, 2: 2, "0": 0, "1": 1, "2": 2}
+
+
+class WireError(Exception):
+    """What came is not a message of this wire."""
+
+
+class BadState(ValueError):
+    """A stored state is not one of a game."""
+
+
+# --- client to server ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """C{name} is as the client typed it; C{password} C{""} asks for a temporary session."""
+
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    session_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRequest:
+    """C{player} is as typed, or L{None} for any opponent."""
+
+    player: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """C{cell} is L{None} if the numbers name none: a move that is refused."""
+
+    match_id: str
+    cell: Cell | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndMatch:
+    match_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FriendRequest:
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnfriendRequest:
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatchStatesRequest:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class EndGame:
+    """In the client's code, never sent, without effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """C{type} is a known type whose data will not do."""
+
+    type: str
+
+
+FirstMessage = LogIn | Reconnect
+Message = (
+    FirstMessage
+    | MatchRequest
+    | Move
+    | EndMatch
+    | FriendRequest
+    | UnfriendRequest
+    | MatchStatesRequest
+    | EndGame
+    | Malformed
+)
+
+
+def parse(message: str | bytes | bytearray) -> Message:
+    """Decode one message, or raise L{WireError}."""
+    try:
+        value = _decode(message if isinstance(message, str) else message.decode("utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise WireError("not JSON") from problem
+    match value:
+        case {"type": str(kind), "data": data}:
+            pass
+        case _:
+            raise WireError("not an object with a type and data")
+    match kind, data:
+        case "login", {"name": str(name), "pw": str(password)}:
+            return LogIn(name, password)
+        case "temp_session", {"name": str(name)}:
+            return LogIn(name, "")
+        case "reconnect", {"id": str(session_id)} if _ID.fullmatch(session_id):
+            return Reconnect(session_id)
+        case "match_request", {"player": str() | None as player}:
+            return MatchRequest(player)
+        case "move", {"id": str(match_id)} if _ID.fullmatch(match_id):
+            return Move(match_id, _cell(data))
+        case "end_match", {"id": str(match_id)} if _ID.fullmatch(match_id):
+            return EndMatch(match_id)
+        case "friend_request", {"user": str(user)}:
+            return FriendRequest(user)
+        case "unfriend_request", {"user": str(user)}:
+            return UnfriendRequest(user)
+        case "match_states_request", _:
+            return MatchStatesRequest()
+        case "end_game", _:
+            return EndGame()
+    if kind in _TYPES:
+        return Malformed(kind)
+    raise WireError("unknown type")
+
+
+_TYPES = {
+    "login",
+    "temp_session",
+    "reconnect",
+    "match_request",
+    "move",
+    "end_match",
+    "friend_request",
+    "unfriend_request",
+}
+
+
+def fold_name(typed: str) -> str | None:
+    """The name as it is kept; L{None} if it is none."""
+    # Before folding: some letters outside ASCII fold into it.
+    if not typed.isascii():
+        return None
+    name = typed.lower()
+    return name if _NAME.fullmatch(name) else None
+
+
+def is_password(text: str) -> bool:
+    """Whether an account can have this password."""
+    return 1 <= len(text) <= MAX_PASSWORD
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def _cell(data: dict[str, Any]) -> Cell | None:
+    numbers = [data.get(axis) for axis in Cell._fields]
+    if not all(type(number) in (int, str) and number in _DIGITS for number in numbers):
+        return None
+    return Cell(*(_DIGITS[number] for number in numbers))
+
+
+# --- server to client ------------------------------------------------------------------------
+
+
+def login_response(success: bool, session_id: str | None, registered: bool, msg: str) -> str:
+    return _message(
+        "login_response",
+        {"success": success, "id": session_id, "registered": registered, "msg": msg},
+    )
+
+
+def reconnect_response(
+    success: bool, session_id: str | None, user: str | None, registered: bool, msg: str
+) -> str:
+    return _message(
+        "reconnect_response",
+        {
+            "success": success,
+            "id": session_id,
+            "user": user,
+            "registered": registered,
+            "msg": msg,
+        },
+    )
+
+
+def match_request_response(success: bool, msg: str) -> str:
+    return _message("match_request_response", {"success": success, "msg": msg})
+
+
+def friend_request_response(success: bool, msg: str) -> str:
+    return _message("friend_request_response", {"success": success, "msg": msg})
+
+
+def unfriend_request_response(success: bool, msg: str) -> str:
+    return _message("unfriend_request_response", {"success": success, "msg": msg})
+
+
+def elo_update(elo: int | None, rank: int | None, top: Sequence[tuple[str, int]]) -> str:
+    """@param top: names and ratings of the best, the best first."""
+    return _message(
+        "elo_update",
+        {
+            "elo": elo,
+            "rank": rank,
+            "top_names": [name for name, _ in top],
+            "top_elos": [rating for _, rating in top],
+        },
+    )
+
+
+def friends_update(friends: Sequence[tuple[str, int]]) -> str:
+    """@param friends: names and ratings."""
+    return _message(
+        "friends_update",
+        {"friends": [name for name, _ in friends], "elos": [rating for _, rating in friends]},
+    )
+
+
+def match_update(
+    match_id: str, revoke_at: datetime, ranked: bool, state: str, zone: tzinfo | None = None
+) -> str:
+    """
+    @param revoke_at: when the match ends for want of a move; an aware moment.
+    @param state: as L{encode_state} makes it, put in as it is.
+    @param zone: the zone to show the moment in; L{None} is this machine's.
+    """
+    seconds = int(revoke_at.timestamp())
+    return (
+        f'{{"type":"match_update","data":{{"id":{_encode(match_id)},'
+        f'"revoke_time":"{_shown(seconds, zone)}","revoke_time_utc":{seconds},'
+        f'"ranked":{_encode(ranked)},"match_state":{state}}}}}'
+    )
+
+
+@lru_cache(maxsize=16)
+def _shown(seconds: int, zone: tzinfo | None) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC).astimezone(zone)
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def match_state(players: tuple[str, str], game: Game) -> dict[str, Any]:
+    """The C{match_state} object; also what is stored of a match."""
+    active = name_of(players, game.turn)
+    return {
+        "complete_field": [
+            [*left[row : row + 3], *middle[row : row + 3], *right[row : row + 3]]
+            for left, middle, right in (game.cells[0:3], game.cells[3:6], game.cells[6:9])
+            for row in (0, 3, 6)
+        ],
+        "global_field": [[*game.subgrids[row : row + 3]] for row in (0, 3, 6)],
+        "last_move": game.last_move._asdict() if game.last_move else None,
+        "game_over": game.over,
+        "player_won": name_of(players, game.winner),
+        "active_player": active,
+        "current_player": None if game.over else active,
+        "player_a": players[0],
+        "player_b": players[1],
+        "is_draw": game.end is End.DRAW,
+    }
+
+
+def name_of(players: tuple[str, str], mark: Mark | None) -> str | None:
+    """Who plays with this mark."""
+    return {Mark.A: players[0], Mark.B: players[1]}.get(mark) if mark else None
+
+
+def _message(kind: str, data: dict[str, Any]) -> str:
+    return _encode({"type": kind, "data": data})
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+# --- what is stored ----------------------------------------------------------------------------
+
+
+def encode_state(players: tuple[str, str], game: Game) -> str:
+    """The text that is kept of a game, as upstream keeps it."""
+    return _encode(match_state(players, game))
+
+
+def decode_state(text: str) -> tuple[tuple[str, str], Game]:
+    """
+    The players and the game of a stored state, ours or upstream's (whose oldest have no
+    C{is_draw}); L{BadState} if it is none.
+    """
+    try:
+        return _decode_state(json.loads(text))
+    except BadState:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:
+        raise BadState("not the state of a match") from problem
+
+
+def _decode_state(state: Any) -> tuple[tuple[str, str], Game]:
+    rows, large, move = state["complete_field"], state["global_field"], state["last_move"]
+    players = state["player_a"], state["player_b"]
+    if not all(isinstance(name, str) for name in players) or players[0] == players[1]:
+        raise BadState("no two players")
+    cells = tuple(
+        tuple(
+            Mark(rows[subgrid // 3 * 3 + place // 3][subgrid % 3 * 3 + place % 3])
+            for place in range(9)
+        )
+        for subgrid in range(9)
+    )
+    if any(mark is Mark.DRAW for nine in cells for mark in nine):
+        raise BadState("a cell cannot be drawn")
+    winner = state["player_won"]
+    marks = {players[0]: Mark.A, players[1]: Mark.B}
+    last_move = None
+    if move is not None:
+        last_move = _cell(move)
+        if last_move is None:
+            raise BadState("the last move is nowhere")
+    end = None
+    if state["game_over"]:
+        drawn = winner is None and state.get("is_draw")
+        end = End.WON if winner is not None else End.DRAW if drawn else End.CLOSED
+    game = Game(
+        cells=cells,
+        subgrids=tuple(Mark(large[subgrid // 3][subgrid % 3]) for subgrid in range(9)),
+        turn=marks[state["active_player"]],
+        last_move=last_move,
+        winner=None if winner is None else marks[winner],
+        end=end,
+    )
+    return players, game

@@ -1,0 +1,479 @@
+"""Tests for one client on a WebSocket: its limits, its order, its end; and for the site."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from wsproto.connection import Connection as WebSocket
+from wsproto.connection import ConnectionType
+from wsproto.events import TextMessage
+from zope.interface.verify import verifyObject
+
+from gameservers.games import IGame, Surroundings, Verdict
+from gameservers.games.tictactoe import game, play, protocol
+from gameservers.games.tictactoe.protocol import LINGER, Bounded, text_frame
+from gameservers.games.tictactoe.rules import Cell
+from gameservers.games.tictactoe.settings import TicTacToeSettings, check_origins
+from gameservers.lobby import Lobby
+from gameservers.store import SqlStore, StoreSettings
+from tests.games.tictactoe.arena import Arena, start_match
+
+OPCODE_TEXT, OPCODE_MORE, OPCODE_BYTES = 1, 0, 2
+
+
+def frame(opcode: int, payload: bytes, *, last: bool) -> bytes:
+    """A client's frame, its mask all zeros."""
+    size = len(payload)
+    if size < 126:
+        head = bytes([0x80 | size])
+    elif size < 65536:
+        head = bytes([0x80 | 126]) + size.to_bytes(2, "big")
+    else:
+        head = bytes([0x80 | 127]) + size.to_bytes(8, "big")
+    return bytes([(0x80 if last else 0) | opcode]) + head + bytes(4) + payload
+
+
+class SizeTests(SynchronousTestCase):
+    def test_limit(self) -> None:
+        """A message of the limit is taken, one byte more is not."""
+        for extra, closed in ((0, None), (1, 1009)):
+            arena = Arena(tictactoe_message=1000)
+            alice = arena.player("alice")
+            alice.say_text('{"type":"end_game","data":""}'.ljust(1000 + extra))
+            self.assertEqual(alice.closed, closed)
+
+    def test_bytes_are_counted(self) -> None:
+        arena = Arena(tictactoe_message=1000)
+        alice = arena.player("alice")
+        alice.say_text(json.dumps({"type": "end_game", "data": "é" * 500}, ensure_ascii=False))
+        self.assertEqual(alice.closed, 1009)
+
+    def test_fragments_are_not_joined_without_end(self) -> None:
+        """Small fragments that never end are cut off at the limit, and nothing of them is kept."""
+        for opcode in (OPCODE_TEXT, OPCODE_BYTES):
+            arena = Arena()
+            alice = arena.player("alice")
+            alice.write(frame(opcode, b"x" * 1000, last=False))
+            for _ in range(15):
+                alice.write(frame(OPCODE_MORE, b"x" * 1000, last=False))
+            self.assertTrue(alice.connected)
+            alice.write(frame(OPCODE_MORE, b"x" * 1000, last=False) * 3)
+            alice.heard()
+            self.assertEqual(alice.closed, 1009)
+
+    def test_one_huge_frame(self) -> None:
+        """What is announced as 100 MB is refused after 16 KiB of it."""
+        alice = Arena().player("alice")
+        head = bytes([0x81, 0x80 | 127]) + (10**8).to_bytes(8, "big") + bytes(4)
+        alice.write(head + b"x" * 16384)
+        self.assertTrue(alice.connected)
+        alice.write(b"x")
+        alice.heard()
+        self.assertEqual(alice.closed, 1009)
+
+    def test_what_follows_in_the_same_segment(self) -> None:
+        """A ping behind a message that is too big is no mistake of ours."""
+        alice = Arena().player("alice")
+        alice.write(frame(OPCODE_TEXT, b"x" * 20000, last=True) + frame(9, b"?", last=True))
+        alice.heard()
+        self.assertEqual(alice.closed, 1009)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_bounded(self) -> None:
+        """The next message has the whole limit again; what is too big is not kept."""
+        calls: list[None] = []
+        bounded = Bounded("", 4, lambda: calls.append(None))
+        for text in ("ab", "cd"):
+            bounded.add(text)
+        self.assertEqual(bounded.done(), "abcd")
+        bounded.add("abc")
+        self.assertEqual(bounded.done(), "abc")
+        bounded.add("abc")
+        bounded.add("de")
+        self.assertEqual((bounded.done(), len(calls)), ("", 1))
+
+    @settings(max_examples=15, deadline=None)
+    @given(st.binary(max_size=300))
+    def test_junk_on_the_wire(self, junk: bytes) -> None:
+        """Whatever bytes come, they end at most this client, and are no mistake of ours."""
+        arena = Arena()
+        alice, bob = arena.players("alice", "bob")
+        alice.write(junk)
+        alice.arena.clock.advance(0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(
+            [m["type"] for m in bob.say("match_request", player=None)], ["match_request_response"]
+        )
+
+    def test_every_split(self) -> None:
+        """TCP may cut the stream anywhere."""
+        stream = frame(OPCODE_TEXT, b'{"type":"friend_request",', last=False)
+        stream += frame(OPCODE_MORE, b'"data":{"user":"nobody"}}', last=True)
+        for cut in range(len(stream)):
+            alice = Arena().player("alice")
+            alice.write(stream[:cut])
+            alice.write(stream[cut:])
+            self.assertEqual(alice.types(), ["friend_request_response"], cut)
+
+
+class FrameTests(SynchronousTestCase):
+    def test_sizes(self) -> None:
+        """A frame of every form of size is what another implementation reads and writes."""
+        for size in (0, 1, 125, 126, 65_535, 65_536, 100_000):
+            text = "x" * size
+            sent = WebSocket(ConnectionType.SERVER).send(TextMessage(text))
+            self.assertEqual(text_frame(text), sent, size)
+
+    def test_bytes_count(self) -> None:
+        """The size is that of the bytes, not of the characters."""
+        self.assertEqual(text_frame("\N{SNOWMAN}"), b"\x81\x03\xe2\x98\x83")
+
+
+class TimeTests(SynchronousTestCase):
+    def test_silent_client(self) -> None:
+        """Who does not log in is dropped when his time is up, not before."""
+        arena = Arena(tictactoe_ping=1000.0)
+        browser = arena.browser()
+        arena.clock.advance(29.9)
+        self.assertTrue(browser.connected)
+        arena.clock.advance(0.2)
+        browser.heard()
+        self.assertEqual(browser.closed, 1008)
+
+    def test_logged_in_client(self) -> None:
+        """Who has logged in may be silent for as long as he answers pings."""
+        arena = Arena()
+        alice = arena.player("alice")
+        for _ in range(10):
+            arena.clock.advance(20)
+            self.assertTrue(alice.connected)
+        self.assertEqual(len(alice.pings), 10)
+
+    def test_no_pong(self) -> None:
+        arena = Arena()
+        mute = arena.browser(answers_pings=False)
+        mute.log_in("mute")
+        arena.clock.advance(20)
+        self.assertTrue(mute.connected)
+        arena.clock.advance(20)
+        mute.heard()
+        self.assertEqual(mute.closed, 1011)
+        self.assertEqual(arena.here, [])
+
+    def test_farewell_is_not_waited_for_without_end(self) -> None:
+        """Who does not close his side is cut."""
+        arena = Arena()
+        alice = arena.player("alice")
+        alice.transport.loseConnection = lambda: None  # type: ignore[method-assign]
+        alice.write(frame(OPCODE_TEXT, b"x" * 20000, last=True))
+        arena.clock.advance(0)
+        arena.clock.advance(LINGER)
+        self.assertTrue(alice.transport.aborted)
+
+
+class OrderTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.arena = Arena(tictactoe_backlog=4)
+        self.alice, self.bob = self.arena.players("alice", "bob")
+        self.match_id = start_match(self.alice, self.bob, "bob")
+
+    def hold(self, call: str) -> Deferred[Any]:
+        """The store's next answer to a call comes when the result is called back."""
+        original = getattr(self.arena.store, call)
+        held: Deferred[Any] = Deferred()
+
+        def wait(*args: Any, **kwargs: Any) -> Deferred[Any]:
+            setattr(self.arena.store, call, original)
+            return held.addCallback(lambda _: original(*args, **kwargs))
+
+        setattr(self.arena.store, call, wait)
+        return held
+
+    def test_in_order(self) -> None:
+        """A message waits for the one before it, which waits for the store."""
+        held = self.hold("save_move")
+        self.assertEqual(self.alice.move(self.match_id, Cell(0, 0, 1, 1)), [])
+        self.assertEqual(self.alice.say("friend_request", user="bob"), [])
+        held.callback(None)
+        wanted = ["match_update", "friend_request_response", "friends_update"]
+        self.assertEqual(self.alice.types(), wanted)
+
+    def test_answered_when_committed(self) -> None:
+        """Neither player hears of a move before the store has it."""
+        held = self.hold("save_move")
+        self.alice.move(self.match_id, Cell(0, 0, 1, 1))
+        self.assertEqual(self.alice.heard() + self.bob.heard(), [])
+        held.callback(None)
+        self.assertEqual(self.alice.types() + self.bob.types(), ["match_update"] * 2)
+
+    def test_two_at_once(self) -> None:
+        """Of two moves at the same time one is made; the other sees what it came to."""
+        second = self.arena.browser()
+        second.say("reconnect", id=self.alice.session_id)
+        held = self.hold("save_move")
+        self.alice.move(self.match_id, Cell(0, 0, 1, 1))
+        made = second.move(self.match_id, Cell(2, 2, 0, 0))
+        self.assertEqual(len(made), 1)
+        held.callback(None)
+        self.assertEqual(self.alice.heard(), made * 2)  # the push, and the refusal
+        self.assertEqual(len(self.bob.heard()), 1)
+
+    def test_backlog(self) -> None:
+        """Who sends on while he is being served is read no further, until there is room."""
+        held = self.hold("save_move")
+        self.alice.move(self.match_id, Cell(0, 0, 1, 1))
+        for count in range(3):
+            self.assertEqual(self.alice.transport.producerState, "producing", count)
+            self.alice.say("end_game")
+        self.assertEqual(self.alice.transport.producerState, "paused")
+        held.callback(None)
+        self.assertEqual(self.alice.transport.producerState, "producing")
+
+    def test_pushes_wait_for_the_greeting(self) -> None:
+        """What happens during a log-in is told after what was there before."""
+        self.alice.hang_up()
+        held = self.hold("friends")
+        alice = self.arena.browser()
+        heard = alice.log_in("alice")
+        self.assertEqual([m["type"] for m in heard], ["login_response"])
+        carl = self.arena.player("carl")
+        carl.say("match_request", player="alice")
+        self.assertEqual(alice.heard(), [])
+        held.callback(None)
+        wanted = ["elo_update", "friends_update", "match_update", "match_update", "match_update"]
+        self.assertEqual(alice.types(), wanted)
+
+    def test_pushes_wait_not_without_end(self) -> None:
+        """Who is told too much before his greeting is read out is dropped."""
+        self.patch(protocol, "HELD", 2)
+        self.alice.hang_up()
+        held = self.hold("friends")
+        alice = self.arena.browser()
+        alice.log_in("alice")
+        carl = self.arena.player("carl")
+        for dropped in (False, True):
+            match_id = start_match(carl, alice, "alice")
+            carl.say("end_match", id=match_id)
+            self.assertEqual(alice.transport.aborted, dropped)
+        held.callback(None)
+        self.assertEqual(self.arena.here, ["bob", "carl"])
+
+    def test_matches_in_memory(self) -> None:
+        """Only so many matches are kept in memory; the others are read again."""
+        self.patch(play, "REMEMBERED", 1)
+        carl = self.arena.player("carl")
+        second = start_match(carl, self.bob, "bob")
+        for match_id, mover in ((self.match_id, self.alice), (second, carl)):
+            [update] = mover.move(match_id, Cell(0, 0, 1, 1))
+            self.assertEqual(update["data"]["match_state"]["current_player"], "bob")
+        self.assertEqual(len(self.arena.game.play._tables), 1)
+
+
+class SlowReaderTests(SynchronousTestCase):
+    def test_dropped(self) -> None:
+        """Who does not read is told no more than the limit, and then nothing; others go on."""
+        arena = Arena(tictactoe_unread=65536)
+        alice, bob = arena.players("alice", "bob")
+        client = alice.transport.producer
+        client.pauseProducing()
+        self.assertEqual(alice.transport.producerState, "paused")  # asks for nothing more
+        for _ in range(100):
+            match_id = start_match(bob, alice, "alice")
+            bob.say("end_match", id=match_id)
+            arena.clock.advance(0)
+            if not alice.transport.connected:
+                break
+        self.assertTrue(alice.transport.aborted)
+        self.assertEqual(arena.here, ["bob"])
+
+    def test_reads_again(self) -> None:
+        arena = Arena(tictactoe_unread=65536)
+        alice, bob = arena.players("alice", "bob")
+        client = alice.transport.producer
+        for _ in range(60):
+            client.pauseProducing()
+            match_id = start_match(bob, alice, "alice")
+            bob.say("end_match", id=match_id)
+            client.resumeProducing()
+            alice.heard()
+        self.assertTrue(alice.connected)
+
+
+class UserTests(SynchronousTestCase):
+    def test_password_login_voids_the_older_session(self) -> None:
+        arena = Arena()
+        first = arena.player("alice")
+        second = arena.browser()
+        second.say("reconnect", id=first.session_id)
+        third = arena.player("alice")
+        for old in (first, second):
+            old.heard()
+            self.assertEqual(old.closed, 1000)
+        self.assertTrue(third.connected)
+        [response] = arena.browser().say("reconnect", id=first.session_id)
+        self.assertFalse(response["data"]["success"])
+        self.assertEqual(arena.here, ["alice"])
+
+    def test_sockets_of_one_user(self) -> None:
+        """With too many connections the oldest goes."""
+        arena = Arena(tictactoe_sockets=2)
+        first = arena.player("alice")
+        second, third = arena.browser(), arena.browser()
+        for browser in (second, third):
+            browser.say("reconnect", id=first.session_id)
+        first.heard()
+        self.assertEqual(first.closed, 1000)
+        self.assertTrue(second.connected and third.connected)
+
+    def test_capacity(self) -> None:
+        arena = Arena(tictactoe_capacity=1)
+        arena.player("alice")
+        bob = arena.browser()
+        self.assertFalse(bob.log_in("bob")[0]["data"]["success"])
+        self.assertEqual(bob.closed, 1000)
+
+    def test_sessions_survive_a_restart(self) -> None:
+        arena = Arena()
+        alice, bob = arena.players("alice", "bob")
+        match_id = start_match(alice, bob, "bob")
+        arena.restart()
+        back = arena.browser()
+        heard = back.say("reconnect", id=alice.session_id)
+        wanted = ["reconnect_response", "elo_update", "friends_update", "match_update"]
+        self.assertEqual([m["type"] for m in heard], wanted)
+        self.assertEqual(len(back.move(match_id, Cell(0, 0, 1, 1))), 1)
+
+    def test_expired_session(self) -> None:
+        """A session out of date is none, whether it was swept or not."""
+        arena = Arena()
+        alice = arena.player("alice")
+        alice.hang_up()
+        arena.clock.advance(20 * 86400 + 1)
+        [response] = arena.browser().say("reconnect", id=alice.session_id)
+        self.assertFalse(response["data"]["success"])
+
+    def test_matches_are_rooms(self) -> None:
+        """Each match under way is a room of two, of those of the two who are here."""
+        arena = Arena()
+        alice, bob = arena.players("alice", "bob")
+        match_id = start_match(alice, bob, "bob")
+        [room] = arena.lobby.rooms("tictactoe")
+        self.assertEqual((room.key.name, room.capacity, room.visible), ("alice - bob", 2, True))
+        self.assertEqual([m.name for m in room.members.values()], ["alice", "bob"])
+        bob.hang_up()
+        self.assertEqual([m.name for m in room.members.values()], ["alice"])
+        bob = arena.player("bob")
+        self.assertEqual([m.name for m in room.members.values()], ["alice", "bob"])
+        bob.say("end_match", id=match_id)
+        self.assertEqual(list(arena.lobby.rooms("tictactoe")), [])
+
+    def test_hidden_matches(self) -> None:
+        arena = Arena(tictactoe_visible=False)
+        alice, bob = arena.players("alice", "bob")
+        start_match(alice, bob, "bob")
+        self.assertEqual([room.visible for room in arena.lobby.rooms("tictactoe")], [False])
+
+    def test_no_secrets_in_the_log(self) -> None:
+        with capturedLogs() as events:
+            arena = Arena()
+            alice = arena.player("alice", "very secret")
+            arena.browser().log_in("alice", "also secret")
+            alice.say_text("hello")
+            alice.hang_up()
+        self.assertNotIn("secret", repr(events))
+        self.assertNotIn(alice.session_id, repr(events))
+
+    def test_stop(self) -> None:
+        """When the server stops, everybody is told; sessions stay."""
+        arena = Arena()
+        alice = arena.player("alice")
+        arena.game.startService()
+        stopped = arena.game.stopService()
+        self.assertNoResult(stopped)
+        alice.heard()
+        arena.clock.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertEqual(alice.closed, 1001)
+
+
+class SiteTests(SynchronousTestCase):
+    def request(self, lines: str) -> tuple[str, bytes]:
+        arena = Arena()
+        browser = arena.browser()
+        transport = type(browser.transport)("192.0.2.9")
+        protocol = arena.site.buildProtocol(transport.getPeer())
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        protocol.dataReceived(lines.encode() + b"\r\n\r\n")
+        head, _, body = transport.value().partition(b"\r\n\r\n")
+        return head.decode(), body
+
+    def test_page(self) -> None:
+        for path, content_type in (
+            ("/", "text/html"),
+            ("/page.js", "text/javascript"),
+            ("/board.js", "text/javascript"),
+            ("/page.css", "text/css"),
+            ("/icon.svg", "image/svg+xml"),
+        ):
+            head, body = self.request(f"GET {path} HTTP/1.1\r\nHost: x")
+            self.assertIn("200 OK", head)
+            self.assertIn(content_type, head)
+            self.assertIn("default-src 'none'", head)
+            self.assertGreater(len(body), 100, path)
+
+    def test_nothing_else(self) -> None:
+        for path in ("/x", "/../settings.py", "/page"):
+            self.assertIn("404", self.request(f"GET {path} HTTP/1.1\r\nHost: x")[0])
+        self.assertIn("405", self.request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0")[0])
+
+    def test_connections(self) -> None:
+        """With too many WebSockets a further one is refused, until one has gone."""
+        arena = Arena(tictactoe_connections=2)
+        first, second = arena.browser(), arena.browser()
+        self.assertIn("503", arena.browser().refused or "")
+        first.hang_up()
+        self.assertIsNone(arena.browser().refused)
+        self.assertTrue(second.connected)
+
+    def test_broken_upgrade(self) -> None:
+        head, _ = self.request("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket")
+        self.assertIn("400", head)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class GameTests(SynchronousTestCase):
+    def test_is_a_game(self) -> None:
+        verifyObject(IGame, game)
+        clock = Clock()
+        store = SqlStore(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
+        wires = game.build(Surroundings(Lobby(clock), clock, TicTacToeSettings(), store))
+        self.assertEqual((wires.port, wires.datagram), (5556, None))
+        self.assertIsNotNone(wires.service)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_needs_a_store(self) -> None:
+        clock = Clock()
+        self.assertRaises(
+            ValueError, game.build, Surroundings(Lobby(clock), clock, TicTacToeSettings())
+        )
+
+    def test_front_door(self) -> None:
+        """HTTP is the door's own: requests and WebSockets with text are passed on to us."""
+        self.assertIs(game.recognises_stream(b"GET / HTTP/1.1"), Verdict.NO)
+        clock = Clock()
+        store = SqlStore(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
+        wires = game.build(Surroundings(Lobby(clock), clock, TicTacToeSettings(), store))
+        self.assertEqual(wires.http, ("page", "text"))
+
+    def test_origins(self) -> None:
+        check_origins(("https://a.example", "http://b.example:8080"))
+        for wrong in ("a.example", "https://a.example/", "https://", "*"):
+            self.assertRaises(ValueError, check_origins, (wrong,))
