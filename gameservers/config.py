@@ -1,0 +1,329 @@
+"""
+One typed configuration tree: the command line over a TOML file over the defaults.
+
+What can be set is declared by the parts themselves (see L{gameservers.settings}): by L{House}
+for the server as a whole and by every game in its settings class.  All options live in one
+flat name space, so that C{--healthcheck=30}, C{healthcheck = 30} in the TOML file and the
+plain word C{healthcheck=30} are the same thing; two games that claim one name are an error.
+Only L{gameservers.tap} reads a configuration; each part is handed its own instance.
+
+A field is annotated C{int}, C{float}, C{bool}, C{str} or C{tuple[str, ...]}: a whole number,
+a number, a flag, a text or a list (comma separated on the command line, an array in TOML); or
+L{Listening}: a whole number or an endpoint.
+
+Everything that is wrong is a L{UsageError} of one sentence, which names the option, the value
+and what is allowed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from twisted.python.usage import UsageError
+
+from gameservers.games import IGame
+from gameservers.net.guard import DoorSettings
+from gameservers.settings import Listening, Option, option
+from gameservers.store import StoreSettings
+
+#: Options that say what to do rather than how; they are no settings and stand in no file.
+COMMANDS = frozenset({"config", "check-config", "migrate", "version", "help"})
+
+
+def an_address(interface: str) -> None:
+    """Raise L{ValueError} unless it is an IP address, or empty for all of them."""
+    try:
+        ipaddress.ip_address(interface or "::")
+    except ValueError:
+        raise ValueError(f"must be an IPv4 or IPv6 address, not {toml(interface)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The settings of the server as a whole."""
+
+    port: Listening = option(
+        5002,
+        "TCP and UDP port for every game, or a TCP server endpoint as Twisted spells it",
+        minimum=1,
+        maximum=65535,
+        short="p",
+    )
+    interface: str = option(
+        "", "IP address to listen on; empty for all IPv4 and IPv6 addresses", check=an_address
+    )
+    logging: str = option(
+        "info",
+        "Least severe messages that are logged",
+        choices=("debug", "info", "warning", "error", "critical"),
+    )
+    log_format: str = option(
+        "text", "Form of the log; json is one object per line", choices=("text", "json")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One option as the user meets it: a field of a part's settings class."""
+
+    part: str  # title of the part, for people
+    field: str
+    name: str
+    type: Any
+    default: Any
+    option: Option
+
+    @property
+    def allowed(self) -> str:
+        """What a value must be, to follow the words "must be"."""
+        about = self.option
+        if about.choices:
+            return f"one of {', '.join(about.choices)}"
+        if self.type not in (int, float, Listening):
+            return {bool: "true or false", str: "a text"}.get(self.type, "a list of texts")
+        words = ["a number" if self.type is float else "a whole number"]
+        words += [f"of {about.unit}"] if about.unit else []
+        words += [self.range] if self.range else []
+        words += ["or an endpoint such as tcp6:5002"] if self.type == Listening else []
+        return " ".join(words) + ("" if about.off is None else f", or {about.off} for off")
+
+    @property
+    def range(self) -> str:
+        """The numbers that are allowed; empty if all are."""
+        match self.option:
+            case Option(minimum=None, maximum=None):
+                return ""
+            case Option(minimum=low, maximum=None):
+                return f"from {low}"
+            case Option(minimum=None, maximum=high):
+                return f"up to {high}"
+            case Option(minimum=low, maximum=high):
+                return f"from {low} to {high}"
+
+    @property
+    def help(self) -> str:
+        """What the option is for, what it may be, and what it is if nothing is said."""
+        about = self.option
+        notes = [" ".join(filter(None, (about.unit, self.range))), ", ".join(about.choices)]
+        notes += [] if about.off is None else [f"{about.off}: off"]
+        notes += [f"also --{alias}" for alias in about.aliases]
+        if self.default not in ("", ()):
+            plain = self.default if isinstance(self.default, str) else toml(self.default)
+            notes += [f"default: {plain.removesuffix('.0')}"]
+        bracket = "; ".join(filter(None, notes))
+        text = about.description[:1].upper() + about.description[1:]
+        return f"{text} [{bracket}]" if bracket else text
+
+    def parse(self, text: str) -> Any:
+        """Make a value of what the command line says, or raise L{UsageError}."""
+        value: Any = text
+        if self.type in (int, Listening) and re.fullmatch(r"[+-]?[0-9]{1,20}", text):
+            value = int(text)
+        elif self.type is float and re.fullmatch(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", text, re.I):
+            value = number(text)
+        elif self.type is bool:
+            value = {"true": True, "false": False}.get(text.lower(), text)
+        elif self.type == tuple[str, ...]:
+            value = [part.strip() for part in text.split(",") if part.strip()]
+        return self.accept(value, f"--{self.name}")
+
+    def accept(self, value: Any, where: str) -> Any:
+        """Check a value and return it in the field's own type, or raise L{UsageError}."""
+        if not self._fits(value):
+            raise UsageError(f"{where} must be {self.allowed}, not {toml(value)}.")
+        if self.type is float:
+            value = float(value)
+        elif self.type == tuple[str, ...]:
+            value = tuple(value)
+        if self.option.check is not None:
+            try:
+                self.option.check(value)
+            except ValueError as error:
+                raise UsageError(f"{where} {str(error).rstrip('.')}.") from None
+        return value
+
+    def _fits(self, value: Any) -> bool:
+        about = self.option
+        if self.type == Listening and isinstance(value, str):
+            return re.match("[a-z0-9]+:.", value) is not None
+        if self.type in (int, float, Listening):
+            if isinstance(value, bool) or not isinstance(value, int | self.type):
+                return False
+            if value == about.off:
+                return True
+            low = -math.inf if about.minimum is None else about.minimum
+            high = math.inf if about.maximum is None else about.maximum
+            return math.isfinite(value) and low <= value <= high
+        if self.type == tuple[str, ...]:
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return isinstance(value, self.type) and (not about.choices or value in about.choices)
+
+
+def number(text: str) -> float | str:
+    """The number a text spells, else the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def toml(value: object) -> str:
+    """Spell a value as TOML does, on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, dict):
+        return "a table"
+    return str(value)
+
+
+def settings_of(part: str, declared: type[Any]) -> Iterator[Setting]:
+    """The settings that one settings class declares."""
+    hints = get_type_hints(declared)
+    for field in fields(declared):
+        about = field.metadata["option"]
+        name = about.name or field.name.replace("_", "-")
+        yield Setting(part, field.name, name, hints[field.name], field.default, about)
+
+
+def all_settings(games: Iterable[IGame]) -> tuple[Setting, ...]:
+    """
+    Every setting of the house and of these games, or L{UsageError} if two of them claim one
+    name, alias or letter.
+    """
+    found = [
+        *settings_of("The server", House),
+        *settings_of("The door", DoorSettings),
+        *settings_of("The database", StoreSettings),
+    ]
+    titles: dict[str, str] = {}
+    for game in games:
+        if game.name in titles:
+            raise UsageError(
+                f"Two games are named {game.name}: {titles[game.name]} and {game.title}."
+            )
+        titles[game.name] = game.title
+        found += settings_of(game.title, game.settings)
+    owners = dict.fromkeys(COMMANDS, "The server")
+    for setting in found:
+        spellings = [setting.name, *setting.option.aliases]
+        spellings += [f"no-{name}" for name in spellings] if setting.type is bool else []
+        spellings += [setting.option.short] if setting.option.short else []
+        for name in spellings:
+            if name in owners:
+                raise UsageError(
+                    f"The option {name} is claimed twice: by {owners[name]} and by {setting.part}."
+                )
+            owners[name] = setting.part
+    return tuple(found)
+
+
+def by_name(settings: Iterable[Setting]) -> dict[str, Setting]:
+    """Find a setting under each of its long names."""
+    return {name: each for each in settings for name in (each.name, *each.option.aliases)}
+
+
+def find(known: Mapping[str, Setting], name: str) -> Setting | None:
+    """The setting of this name, in which C{_} may stand for C{-}; an alias may have its own."""
+    return known.get(name) or known.get(name.replace("_", "-"))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """
+    The effective values.
+
+    C{games} holds, under each game's name, the instance of its settings class; C{origins}
+    tells, under each setting's name, who said so.
+    """
+
+    house: House
+    door: DoorSettings
+    store: StoreSettings
+    games: Mapping[str, Any]
+    values: Mapping[str, tuple[Setting, Any]]
+    origins: Mapping[str, str]
+
+    def lines(self) -> Iterator[str]:
+        """The configuration as TOML, which but for secrets is a configuration file again."""
+        part = ""
+        for name, (setting, value) in self.values.items():
+            if setting.part != part:
+                yield from ([""] if part else [])
+                yield f"# {setting.part}"
+                part = setting.part
+            if setting.option.shown is not None:
+                value = setting.option.shown(value)
+            yield f"{name} = {toml(value)}  # {self.origins[name]}"
+
+
+def load(
+    games: Sequence[IGame], command_line: Mapping[str, str], toml_path: str | None = None
+) -> Config:
+    """
+    Put the configuration together, or raise L{UsageError}.
+
+    @param command_line: what was said there, under the names of the settings or their aliases.
+    """
+    settings = all_settings(games)
+    known = by_name(settings)
+    values = {setting.name: (setting, setting.default) for setting in settings}
+    origins = dict.fromkeys(values, "default")
+    if toml_path is not None:
+        for name, value in read_file(toml_path, known).items():
+            where = f"{name} in {shown(toml_path)}"
+            values[name] = (known[name], known[name].accept(value, where))
+            origins[name] = shown(toml_path)
+    for name, text in command_line.items():
+        setting = known[name]
+        values[setting.name] = (setting, setting.parse(text))
+        origins[setting.name] = "command line"
+
+    def instance(part: str, declared: type[Any]) -> Any:
+        return declared(
+            **{each.field: values[each.name][1] for each in settings_of(part, declared)}
+        )
+
+    return Config(
+        instance("", House),
+        instance("", DoorSettings),
+        instance("", StoreSettings),
+        {game.name: instance(game.title, game.settings) for game in games},
+        values,
+        origins,
+    )
+
+
+def read_file(path: str, known: Mapping[str, Setting]) -> dict[str, Any]:
+    """Read the keys of a TOML file, each spelled as its option is, or raise L{UsageError}."""
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"Cannot read {shown(path)}: {error.strerror}.") from None
+    except ValueError as error:  # not TOML, or not even UTF-8
+        raise UsageError(f"Cannot read {shown(path)}: {str(error).rstrip('.')}.") from None
+    keys: dict[str, Any] = {}
+    for key, value in content.items():
+        setting = find(known, key)
+        if setting is None:
+            raise UsageError(f"Unknown key {toml(key)} in {shown(path)}.")
+        if setting.name in keys:
+            raise UsageError(f"The key {setting.name} stands twice in {shown(path)}.")
+        keys[setting.name] = value
+    return keys
+
+
+def shown(path: str) -> str:
+    """A path as one line of text."""
+    return path if path.isprintable() else ascii(path)

@@ -1,0 +1,177 @@
+"""
+The command line of C{twistd gameserver}, made from what the house and the games declare.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, NoReturn
+
+import twisted
+from twisted.python import usage
+
+from gameservers import __version__
+from gameservers.config import Config, Setting, all_settings, by_name, find, load
+from gameservers.games import IGame
+from gameservers.store import StoreError, migrate_database
+
+
+def refuse(error: Exception) -> NoReturn:
+    """End the process as wrong options do: one sentence on stderr and exit status 1."""
+    sys.exit(f"gameserver: {str(error).rstrip('.')}.")
+
+
+def options_for(games: Iterable[IGame]) -> GameserverOptions:
+    """Make the options for these games, or raise L{usage.UsageError} if two of them clash."""
+    games = sorted(games, key=lambda game: game.name)
+    settings = all_settings(games)
+    known = by_name(settings).items()
+    made = type(
+        "Options",
+        (GameserverOptions,),
+        {
+            "games": games,
+            "settings": settings,
+            "optParameters": [
+                [name, setting.option.short, None, ""]
+                for name, setting in known
+                if setting.type is not bool
+            ],
+            "optFlags": [
+                [f"{no}{name}", None, ""]
+                for name, setting in known
+                if setting.type is bool
+                for no in ("", "no-")
+            ],
+        },
+    )
+    options: GameserverOptions = made()
+    return options
+
+
+class GameserverOptions(usage.Options):
+    """
+    The options that say what to do; L{options_for} adds those of the house and the games.
+
+    @ivar config: what everything comes to, once it is parsed.
+    """
+
+    games: ClassVar[Sequence[IGame]] = ()
+    settings: ClassVar[Sequence[Setting]] = ()
+
+    optParameters: ClassVar[Sequence[Any]] = [["config", None, None, ""]]
+    optFlags: ClassVar[Sequence[Any]] = [["check-config", None, ""], ["migrate", None, ""]]
+    synopsis = "[options]"
+    config: Config
+    _words: Sequence[str] = ()
+
+    def opt_version(self) -> NoReturn:
+        """Print the versions of gameservers, Twisted and Python and exit."""
+        python = platform.python_version()
+        print(f"gameservers {__version__} (Twisted {twisted.__version__}, Python {python})")
+        sys.exit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the arguments, words without dashes among them, and load the configuration.
+
+        @raise usage.UsageError: something is wrong; below twistd, whose answer would be a
+            page of help, the process ends with the sentence instead.
+        """
+        try:
+            super().parseOptions(options)
+            while self._words:
+                super().parseOptions([self._dashed(self._words[0]), *self._words[1:]])
+            self.config = load(self.games, self._said(), self["config"])
+        except usage.UsageError as error:
+            if self.parent is None:
+                raise
+            refuse(error)
+        if self["check-config"]:
+            print(*self.config.lines(), sep="\n")
+            sys.exit(0)
+        if self["migrate"]:
+            self._migrate()
+
+    def _migrate(self) -> NoReturn:
+        """Bring the database up to date and exit; or end with a sentence if that fails."""
+        try:
+            found, now = migrate_database(self.config.store)
+        except StoreError as error:
+            refuse(error)
+        print(f"The database was at version {found} and is at version {now}.")
+        sys.exit(0)
+
+    def parseArgs(self, *words: str) -> None:
+        """Keep a word without dashes, and what follows it, for the next round."""
+        self._words = words
+
+    def _dashed(self, word: str) -> str:
+        """Spell C{port=5002} as C{--port=5002}."""
+        name, equals, value = word.partition("=")
+        setting = find(by_name(self.settings), name)
+        if setting is None or not equals:
+            raise usage.UsageError(
+                f"{word!r} is not understood; a word must be an option's, like port=5002."
+            )
+        if setting.type is bool:
+            return f"--{'' if setting.parse(value) else 'no-'}{setting.name}"
+        return f"--{setting.name}={value}"
+
+    def _said(self) -> dict[str, str]:
+        """What the command line says, under the names of the settings."""
+        said: dict[str, str] = {}
+        for name, setting in by_name(self.settings).items():
+            if setting.type is bool:
+                texts = [text for no, text in (("", "true"), ("no-", "false")) if self[no + name]]
+            else:
+                texts = [] if self[name] is None else [self[name]]
+            for text in texts:
+                if said.setdefault(setting.name, text) != text:
+                    raise usage.UsageError(f"--{setting.name} is given twice and differently.")
+        return said
+
+    def getUsage(self, width: int | None = None) -> str:
+        """The help: what to do first, then the settings of the house and of each game."""
+        width = width or int(os.environ.get("COLUMNS", "80"))
+        rows = list(self._rows())
+        column = max(len(left) for _, left, _ in rows) + 4
+        lines = textwrap.wrap(
+            "Every option can also stand in a TOML file (port = 5002), where the command line "
+            "goes before it, and be given as a word without dashes (port=5002).",
+            width,
+        )
+        heading = ""
+        for part, left, text in rows:
+            if part != heading:
+                lines += ["", f"{part}:"]
+                heading = part
+            lines += textwrap.wrap(
+                text,
+                width,
+                initial_indent=f"  {left}".ljust(column),
+                subsequent_indent=" " * column,
+            )
+        return "\n".join([*lines, ""])
+
+    def _rows(self) -> Iterator[tuple[str, str, str]]:
+        """Heading, option and explanation of each option."""
+        yield "Options", "    --config=", "TOML file with any of the settings below"
+        yield "Options", "    --check-config", "Print the effective settings as TOML and exit"
+        yield "Options", "    --migrate", "Bring the database up to date and exit"
+        yield "Options", "    --version", "Print the versions and exit"
+        yield "Options", "    --help", "Print this help and exit"
+        for setting in self.settings:
+            yield setting.part, left(setting), setting.help
+
+
+def left(setting: Setting) -> str:
+    """How a setting is given, for the left column of the help."""
+    short = f"-{setting.option.short}, " if setting.option.short else "    "
+    if setting.type is not bool:
+        return f"{short}--{setting.name}="
+    return f"{short}--{'no-' if setting.default else ''}{setting.name}"
