@@ -1,0 +1,163 @@
+"""
+Tile-Game players at full pace: each says where he is and asks for the next state, as the game
+does, as soon as he has the last one.
+
+The memory before is that of the first round: of a server that has just started, what it takes
+without players.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.common import PATIENCE, Figures, Server, arguments, free_port, run
+from gameservers.games.tilegame import wire
+from gameservers.games.tilegame.wire import BLOCK, Position
+
+
+class Player:
+    """One client: it reads the stream block by block, so that a peer may send as it likes."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.name = name
+        self.states = 0
+        self._numbers = count()
+        self._data = bytearray()
+        self._state = False  # whether one comes next
+        self.socket = server.connect()
+        self._join()
+
+    def _join(self) -> None:
+        self._say(wire.RECOGNITION_REQ, wire.RECOGNITION_RES)
+        self._say(wire.MAPDATA_REQ, wire.MAPDATA_RES)
+        while self._read(BLOCK) != wire.MAPDATA_EOS:
+            pass
+        self._say(wire.PLAYERJOIN_REQ, wire.PLAYERJOIN_RES)
+        self._say(self.name.encode(), wire.PLAYEROBJ_RES)
+
+    def _say(self, data: bytes, expected: bytes) -> None:
+        self.socket.sendall(data)
+        answer = self._read(BLOCK)
+        if answer != expected:
+            raise ConnectionError(f"{self.name} was answered by {answer!r}")
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = self.socket.recv(size - len(data))
+            if not more:
+                raise ConnectionError("the connection was closed")
+            data += more
+        return data
+
+    def ask(self) -> None:
+        self.socket.sendall(wire.GLGAME_REQ)
+
+    def ready(self) -> None:
+        """Answer what has arrived as the game does."""
+        data = self.socket.recv(65_536)
+        if not data:
+            raise ConnectionError("the connection was closed")
+        self._data += data
+        while len(self._data) >= (size := self._size()):
+            self._message(bytes(self._data[:size]))
+
+    def _size(self) -> int:
+        """Of the message that comes next: of a state, its first two bytes tell."""
+        if not self._state or len(self._data) < 2:
+            return BLOCK
+        return int.from_bytes(self._data[:2], "big")
+
+    def _message(self, message: bytes) -> None:
+        del self._data[: len(message)]
+        if self._state:
+            self._state = False
+            self.states += 1
+        elif message == wire.GLGAME_RES:
+            self._state = True
+        elif message == wire.LCGAME_REQ:
+            number = next(self._numbers) % 1_000
+            self.socket.sendall(wire.encode_packet(Position(self.name, number, -number)))
+        elif message == wire.PACKETRECV_RES:
+            self.ask()
+        else:
+            raise ConnectionError(f"{self.name} was told {message!r}")
+
+
+def memory(server: Server) -> float:
+    """Resident memory in MB; not a number if the process is unknown."""
+    if server.pid is None:
+        return float("nan")
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1_024 / 1e6
+
+
+def measure(server: Server, players: int, seconds: float) -> Figures:
+    with ExitStack() as stack:
+        all_players: dict[int, Player] = {}
+        poll = stack.enter_context(select.epoll())
+        for number in range(players):
+            player = Player(server, f"player{number}")
+            stack.enter_context(player.socket)
+            all_players[player.socket.fileno()] = player
+            poll.register(player.socket, select.EPOLLIN)
+            player.ask()
+        for warm in (True, False):
+            for player in all_players.values():
+                player.states = 0
+            cpu, begin = server.cpu_seconds(), time.perf_counter()
+            end = begin + (1.0 if warm else seconds)
+            while time.perf_counter() < end:
+                for descriptor, _ in poll.poll(PATIENCE):
+                    all_players[descriptor].ready()
+            elapsed, cpu = time.perf_counter() - begin, server.cpu_seconds() - cpu
+        states = [player.states / elapsed for player in all_players.values()]
+        figures = {
+            "states per second of a player": sum(states) / players,
+            "and of the slowest player": min(states),
+            "share of a core, %": 100 * cpu / elapsed,
+            "microseconds of CPU per state": 1e6 * cpu / elapsed / sum(states),
+            "memory with the players, MB": memory(server),
+        }
+        for player in all_players.values():
+            player.socket.sendall(wire.DISCONNECT_REQ)
+    time.sleep(0.5)  # so that the names are free again
+    return figures
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--players", type=int, default=10, help="how many (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each (%(default)s)")
+    parsed = parser.parse_args()
+    port = free_port()
+    before: Figures = {}
+
+    def measured(server: Server) -> Figures:
+        memory_before = before.setdefault(server.name, memory(server))
+        ours = server not in parsed.peer
+        figures = measure(
+            replace(server, port=port) if ours else server, parsed.players, parsed.seconds
+        )
+        return {**figures, "memory before, MB": memory_before}
+
+    with TemporaryDirectory() as directory:
+        run(
+            parsed,
+            measured,
+            f"--tilegame-port={port}",
+            f"--database=sqlite:///{directory}/benchmark.sqlite3",
+            "--tilegame-seed=benchmark",
+            "--twister-port=0",
+            "--tictactoe-port=0",
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""
+VelNet: rooms of 10 and of 50 players, of whom one or all send payloads of 100 bytes.
+
+The loop is closed: every sender sends a burst, and the next when the one before last has reached
+everybody.  Besides there are the time from sending to hearing at a moderate rate (every player
+of a room of 10 sends 20 payloads a second) and the memory of 500 players who say nothing.
+
+The driver is one process, so the figures mean most on a machine with a processor for it alone.
+A peer is any server that speaks one of the two forms, C{--form} says which.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import statistics
+import struct
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.common import (
+    Figures,
+    Server,
+    arguments,
+    compare,
+    free_port,
+    gameserver,
+    per,
+    started,
+)
+
+PAYLOAD = 100  # bytes
+DEPTH = 2  # bursts under way at once
+SHAPES = ((10, 1), (10, 10), (50, 1), (50, 50))  # players, and how many of them send
+
+
+class Text:
+    """What the driver says and hears in the text form."""
+
+    login = b"0:driver:\n"
+    join = b"2:bench\n"
+
+    @staticmethod
+    def payload(content: bytes) -> bytes:
+        return b"3:0:%b\n" % content
+
+    @staticmethod
+    def contents(stream: bytes) -> tuple[list[bytes], bytes]:
+        """The payloads heard, and what is not complete yet."""
+        *lines, rest = stream.split(b"\n")
+        return [line.split(b":", 2)[2] for line in lines if line.startswith(b"3:")], rest
+
+
+class Binary:
+    """What the driver says and hears in the binary form, as generation 1."""
+
+    login = b"\x00\x06driver\x05bench"
+    join = b"\x02\x05bench"
+
+    @staticmethod
+    def payload(content: bytes) -> bytes:
+        return b"\x03" + struct.pack(">I", len(content)) + content
+
+    @staticmethod
+    def contents(stream: bytes) -> tuple[list[bytes], bytes]:
+        found, at = [], 0
+        while at + 9 <= len(stream):
+            kind, _, size = struct.unpack_from(">BII", stream, at)
+            assert kind == 3, "the room is quiet but for payloads"
+            if at + 9 + size > len(stream):
+                break
+            found.append(stream[at + 9 : at + 9 + size])
+            at += 9 + size
+        return found, stream[at:]
+
+
+Form = type[Text] | type[Binary]
+
+FORMS: dict[str, Form] = {"binary": Binary, "text": Text}
+
+
+def owner_of(port: int) -> int:
+    """The id of the process that listens on a TCP port."""
+    wanted = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                wanted.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(os.readlink(each) in wanted for each in (process / "fd").iterdir()):
+                return int(process.name)
+        except OSError:
+            continue
+    raise SystemExit(f"Nobody listens on port {port}.")
+
+
+def settle(connections: list[socket.socket], quiet: float = 0.3) -> None:
+    """Read whatever comes until nothing comes any more."""
+    while True:
+        ready, _, _ = select.select(connections, [], [], quiet)
+        if not ready:
+            return
+        for connection in ready:
+            if not connection.recv(1 << 20):
+                raise SystemExit("The server closed a connection.")
+
+
+def room(server: Server, form: Form, size: int) -> list[socket.socket]:
+    players = []
+    for _ in range(size):
+        players.append(player := server.connect())
+        player.sendall(form.login)
+    settle(players)
+    for player in players:
+        player.sendall(form.join)
+        settle([player], 0.02)
+    settle(players)
+    return players
+
+
+def relayed_sizes(players: list[socket.socket], senders: int, form: Form) -> list[int]:
+    """How many bytes each sender's payload takes for who hears it."""
+    sizes = []
+    for player in players[:senders]:
+        player.sendall(form.payload(b"x" * PAYLOAD))
+        hearer = players[0] if player is not players[0] else players[1]
+        sizes.append(len(hearer.recv(1 << 16)))
+        settle(players, 0.02)
+    return sizes
+
+
+def throughput(
+    server: Server, form: Form, size: int, senders: int, burst: int, seconds: float
+) -> tuple[float, float]:
+    """Payloads delivered per second, and per second of the server's processor time."""
+    players = room(server, form, size)
+    sizes = relayed_sizes(players, senders, form)
+    per_round = sum(sizes) * burst * (size - 1)
+    delivered_per_round = senders * burst * (size - 1)
+    message = form.payload(b"x" * PAYLOAD) * burst
+    poll = select.epoll()
+    by_fd = {player.fileno(): player for player in players}
+    for player in players:
+        player.setblocking(False)
+        poll.register(player, select.EPOLLIN)
+    buffer = bytearray(1 << 20)
+    unsent: dict[socket.socket, bytes] = {}
+    heard = rounds = 0
+    start, cpu = time.perf_counter(), server.cpu_seconds()
+    end = start + seconds
+    while heard < rounds * per_round or time.perf_counter() < end:
+        while rounds * per_round - heard <= (DEPTH - 1) * per_round and time.perf_counter() < end:
+            rounds += 1
+            for player in players[:senders]:
+                rest = unsent.pop(player, b"") + message
+                try:
+                    sent = player.send(rest)
+                except BlockingIOError:
+                    sent = 0
+                if sent < len(rest):
+                    unsent[player] = rest[sent:]
+        for player in list(unsent):
+            try:
+                rest = unsent.pop(player)
+                sent = player.send(rest)
+            except BlockingIOError:
+                sent = 0
+            if sent < len(rest):
+                unsent[player] = rest[sent:]
+        for fd, _ in poll.poll(0.001 if unsent else 5):
+            count = by_fd[fd].recv_into(buffer)
+            if not count:
+                raise SystemExit("The server closed a connection.")
+            heard += count
+    took, used = time.perf_counter() - start, server.cpu_seconds() - cpu
+    for player in players:
+        player.close()
+    time.sleep(0.3)
+    delivered = rounds * delivered_per_round
+    return per(delivered, took), per(delivered, used)
+
+
+def latency(server: Server, form: Form, seconds: float) -> tuple[float, float]:
+    """The median and the 99th percentile of the time from sending to hearing, in ms."""
+    players = room(server, form, 10)
+    streams = dict.fromkeys(players, b"")
+    due = [(time.perf_counter() + index * 0.005, player) for index, player in enumerate(players)]
+    end = time.perf_counter() + seconds
+    times = []
+    while due[0][0] < end:
+        when, player = due[0]
+        ready, _, _ = select.select(players, [], [], max(0, when - time.perf_counter()))
+        for each in ready:
+            contents, streams[each] = form.contents(streams[each] + each.recv(1 << 16))
+            now = time.perf_counter()
+            times += [now - float(content.rstrip(b"x")) for content in contents]
+        if time.perf_counter() >= when:
+            due = [*due[1:], (when + 0.05, player)]
+            player.sendall(form.payload(b"%.7f" % time.perf_counter() + b"x" * 80))
+    for player in players:
+        player.close()
+    cuts = statistics.quantiles(times, n=100)
+    return cuts[49] * 1000, cuts[98] * 1000
+
+
+def memory(server: Server, form: Form, players: int) -> float:
+    """What that many silent players take of the server's memory, in MiB."""
+
+    def resident() -> float:
+        pages = Path(f"/proc/{server.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    before = resident()
+    idle = [server.connect() for _ in range(players)]
+    for player in idle:
+        player.sendall(form.login)
+    settle(idle)
+    used = resident() - before
+    for player in idle:
+        player.close()
+    time.sleep(0.5)
+    return used
+
+
+def measure(server: Server, form: Form, idle: int, burst: int, seconds: float) -> Figures:
+    figures = {f"MiB for {idle} idle players": memory(server, form, idle)}
+    median, late = latency(server, form, seconds)
+    figures |= {"moderate rate, p50 in ms": median, "moderate rate, p99 in ms": late}
+    for size, senders in SHAPES:
+        rate, per_cpu = throughput(server, form, size, senders, burst, seconds)
+        shape = f"room of {size}, {senders} sending"
+        figures |= {f"{shape}: delivered/s": rate, f"{shape}: per CPU second": per_cpu}
+    return figures
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--form", choices=FORMS, action="append", help="only this one")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each figure (%(default)s)")
+    parser.add_argument("--burst", type=int, default=32, help="payloads at once (%(default)s)")
+    parser.add_argument("--idle", type=int, default=500, help="silent players (%(default)s)")
+    parsed = parser.parse_args()
+    with ExitStack() as stack:
+        servers = [
+            peer if peer.pid else replace(peer, pid=owner_of(peer.port)) for peer in parsed.peer
+        ]
+        if not parsed.only_peers:
+            port = free_port()
+            command, _ = gameserver(f"--velnet-port={port}")
+            servers.insert(0, stack.enter_context(started("gameservers", command, port)))
+        for name in parsed.form or FORMS:
+            print(f"\nThe {name} form, bursts of {parsed.burst}")
+            compare(
+                servers,
+                lambda server, form=FORMS[name]: measure(
+                    server, form, parsed.idle, parsed.burst, parsed.seconds
+                ),
+                parsed.rounds,
+            )
+
+
+if __name__ == "__main__":
+    main()
