@@ -40,6 +40,7 @@ from gameservers.store.interface import (
     World,
 )
 from gameservers.store.migrations import migrate
+from gameservers.store.moves import save_moves
 from gameservers.store.settings import StoreSettings
 from gameservers.store.worker import Alike, Inline, IReactor, Work, Worker, is_locked
 
@@ -231,7 +232,7 @@ class SqlStore(Service, Store):
         return self._change(work.open_match, match, limit)
 
     def save_move(self, match: Match) -> Deferred[Match]:
-        return self._writer.submit(Alike(work.save_moves, match))
+        return self._writer.submit(Alike(save_moves, match))
 
     def finish_match(
         self,

@@ -73,12 +73,14 @@ class Moment(TypeDecorator[datetime]):
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime())
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
+    def checked(self, value: datetime) -> datetime:
+        """As it is kept; L{ValueError} if it cannot be."""
         if value.tzinfo is None:
             raise ValueError("a moment needs its time zone")
         return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else self.checked(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         return None if value is None else value.replace(tzinfo=UTC)
@@ -102,10 +104,14 @@ class Words(TypeDecorator[str]):
         collation = "C" if dialect.name == "postgresql" else None
         return dialect.type_descriptor(String(self._length, collation=collation))
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+    def checked(self, value: str | None) -> str | None:
+        """The same; L{ValueError} if the column cannot hold it."""
         if value is not None and (len(value) > self._length or "\0" in value):
             raise ValueError(f"not a text of at most {self._length} characters")
         return value
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return self.checked(value)
 
 
 metadata = MetaData(naming_convention=NAMING)

@@ -7,7 +7,7 @@ if the transaction has to be repeated: nothing but the connection is changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -346,14 +346,6 @@ def open_match(connection: Connection, match: Match, limit: int) -> Match:
     }
     connection.execute(insert(matches), row)
     return replace(match, version=0, ended=False, seen=frozenset())
-
-
-def save_moves(connection: Connection, moved: Sequence[Match]) -> list[Match]:
-    """Moves in any matches; L{Stale} if one of them was changed or ended since it was read."""
-    _change(connection, _CHANGE, [_values(match) for match in moved])
-    return [
-        replace(match, version=match.version + 1, ended=False, seen=frozenset()) for match in moved
-    ]
 
 
 def _change(connection: Connection, statement: Update, rows: list[dict[str, Any]]) -> None:
