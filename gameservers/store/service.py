@@ -151,6 +151,7 @@ class SqlStore(Service, Store):
             prepare=prepare,
             limit=settings.database_queue,
             batch=settings.database_batch if writes else 1,
+            gather=float(__import__("os").environ.get("GATHER", "0")) if writes else 0,
             timeout=settings.database_timeout,
             longest_pause=settings.database_backoff,
             writes=writes,

@@ -165,6 +165,7 @@ class Worker:
         Its L{BadDatabase} is final: every call fails with it.
     @param limit: calls that may wait or be under way.
     @param batch: calls that are committed together at most.
+    @param gather: while there are several at a time: how long to wait for more, in seconds.
     @param timeout: after which a call fails, in seconds.
     @param longest_pause: between two attempts to reach the database, in seconds.
     @param writes: calls change something.
@@ -179,6 +180,7 @@ class Worker:
         prepare: Callable[[Engine], object] | None = None,
         limit: int,
         batch: int,
+        gather: float,
         timeout: float,
         longest_pause: float,
         writes: bool,
@@ -189,6 +191,7 @@ class Worker:
         self._prepare = prepare
         self._limit = limit
         self._batch = batch
+        self._gather = gather
         self._timeout = timeout
         self._longest_pause = longest_pause
         self._writes = writes
@@ -207,6 +210,7 @@ class Worker:
         self._ended: Deferred[None] = Deferred()
 
         # The worker's thread alone.
+        self._busy = False  # several calls were committed together last time
         self._connection: Connection | None = None
         self._pause = 0.0
 
@@ -224,7 +228,8 @@ class Worker:
         self._set_timer()
         with self._changed:
             self._queue.append(call)
-            self._changed.notify()
+            if len(self._queue) in (1, self._batch):  # else it knows, and is gathering
+                self._changed.notify()
         return deferred
 
     def start(self) -> Deferred[None]:
@@ -332,9 +337,13 @@ class Worker:
         self._reactor.callFromThread(self._end)
 
     def _wait(self) -> bool:
-        """Wait for something to do; L{False} when that will never come."""
+        """Wait for something to do, and some more; L{False} when that will never come."""
         with self._changed:
             self._changed.wait_for(lambda: self._prepare or self._queue or self._stopping)
+            if self._busy:
+                self._changed.wait_for(
+                    lambda: self._stopping or len(self._queue) >= self._batch, self._gather
+                )
             return bool(self._queue) or not self._stopping
 
     def _prepare_once(self) -> None:
@@ -375,7 +384,9 @@ class Worker:
 
     def _take(self) -> list[Call]:
         with self._changed:
-            return [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+            taken = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+        self._busy = len(taken) > 1
+        return taken
 
     def _carry_out(self, connection: Connection, batch: list[Call]) -> list[Any]:
         """What each call gives, be it a L{Failure}; bad weather is raised."""

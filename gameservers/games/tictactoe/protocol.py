@@ -1,8 +1,8 @@
 """
 One client on a WebSocket, and the web site around it.
 
-Twisted's WebSocket joins the pieces of a message without a limit, answers pings without looking
-at what the peer reads, and has no time limits: these are here.
+Twisted's WebSocket answers pings without looking at what the peer reads, and has no time limits:
+these are here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +36,7 @@ from gameservers.games.tictactoe.entrance import (
     Denied,
     Entrance,
 )
+from gameservers.games.tictactoe.frames import Bounded, Shortcut, text_frame
 from gameservers.games.tictactoe.play import Play
 from gameservers.games.tictactoe.presence import Farewell, Presence, Superseded, User
 from gameservers.games.tictactoe.settings import TicTacToeSettings
@@ -50,45 +50,6 @@ LINGER = 5.0
 
 #: How much may be told to a client while his log-in is being answered, in messages.
 HELD = 1000
-
-
-class Bounded:
-    """The pieces of one message, joined, up to a limit in bytes; C{too_big} is called beyond."""
-
-    def __init__(self, empty: Any, limit: int, too_big: Callable[[], None]) -> None:
-        self._empty = empty
-        self._limit = limit
-        self._too_big = too_big
-        self._pieces: list[Any] = []
-        self._size = 0
-
-    def add(self, piece: Any) -> None:
-        # One character is up to four bytes, but most often one.
-        plain = not isinstance(piece, str) or piece.isascii()
-        self._size += len(piece) if plain else len(piece.encode("utf-8"))
-        if self._size > self._limit:
-            self._pieces.clear()
-            self._too_big()
-        else:
-            self._pieces.append(piece)
-
-    def done(self) -> Any:
-        joined = self._empty.join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        return joined
-
-
-@lru_cache(maxsize=1)
-def text_frame(message: str) -> bytes:
-    """A text message as a server sends it, made once for all who are told the same."""
-    payload = message.encode("utf-8")
-    size = len(payload)
-    if size < 126:
-        return b"\x81%c%b" % (size, payload)
-    if size < 1 << 16:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +103,7 @@ class Client:
         limit = self._settings.tictactoe_message
         wire_protocol: Any = transport
         self._connection = wire_protocol._wsconn
+        wire_protocol._wsconn = Shortcut(self._connection)
         wire_protocol._textBuffer = Bounded("", limit, self._too_big)
         wire_protocol._bytesBuffer = Bounded(b"", limit, self._too_big)
 

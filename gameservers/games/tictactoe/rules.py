@@ -72,14 +72,23 @@ LINES = (
     (2, 4, 6),
 )
 
+#: For each place the two others of each line through it.
+OTHERS = tuple(
+    tuple(tuple(other for other in line if other != place) for line in LINES if place in line)
+    for place in range(9)
+)
+
 Nine = tuple[Mark, ...]
 
 EMPTY_NINE: Nine = (Mark.EMPTY,) * 9
 
+_AXIS = frozenset((0, 1, 2))
 
-def has_line(nine: Nine, mark: Mark) -> bool:
-    """Whether three of a player's marks are in a line."""
-    return any(nine[a] == nine[b] == nine[c] == mark for a, b, c in LINES)
+
+def makes_line(nine: Nine, place: int) -> bool:
+    """Whether the mark at a place is one of three in a line."""
+    mark = nine[place]
+    return any(nine[a] is mark is nine[b] for a, b in OTHERS[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,30 +144,29 @@ class Game:
             raise IllegalMove("the game is over")
         if mover is not self.turn:
             raise IllegalMove("it is the other player's turn")
-        if not all(0 <= number <= 2 for number in cell):
+        if not _AXIS.issuperset(cell):
             raise IllegalMove("there is no such cell")
-        if self.forced not in (None, cell.subgrid):
+        subgrid, place = cell.subgrid, cell.place
+        if self.forced not in (None, subgrid):
             raise IllegalMove("the move must be in another small board")
-        if self.subgrids[cell.subgrid] is not Mark.EMPTY:
+        if self.subgrids[subgrid] is not Mark.EMPTY:
             raise IllegalMove("this small board is decided")
-        if self.cells[cell.subgrid][cell.place] is not Mark.EMPTY:
+        if self.cells[subgrid][place] is not Mark.EMPTY:
             raise IllegalMove("this cell is taken")
-        nine = _with(self.cells[cell.subgrid], cell.place, mover)
-        subgrids = self.subgrids
-        if has_line(nine, mover):
-            subgrids = _with(subgrids, cell.subgrid, mover)
+        nine = _with(self.cells[subgrid], place, mover)
+        cells = (*self.cells[:subgrid], nine, *self.cells[subgrid + 1 :])
+        turn = Mark.B if mover is Mark.A else Mark.A
+        if makes_line(nine, place):
+            subgrids = _with(self.subgrids, subgrid, mover)
         elif Mark.EMPTY not in nine:
-            subgrids = _with(subgrids, cell.subgrid, Mark.DRAW)
-        won = has_line(subgrids, mover)
+            subgrids = _with(self.subgrids, subgrid, Mark.DRAW)
+        else:
+            return Game(cells, self.subgrids, turn, cell)
+        if subgrids[subgrid] is mover and makes_line(subgrids, subgrid):
+            return Game(cells, subgrids, turn, cell, mover, End.WON)
         # Also a last small board that is won may leave the large one without a line.
-        drawn = not won and Mark.EMPTY not in subgrids
         return Game(
-            cells=(*self.cells[: cell.subgrid], nine, *self.cells[cell.subgrid + 1 :]),
-            subgrids=subgrids,
-            turn=Mark.B if mover is Mark.A else Mark.A,
-            last_move=cell,
-            winner=mover if won else None,
-            end=End.WON if won else End.DRAW if drawn else None,
+            cells, subgrids, turn, cell, None, None if Mark.EMPTY in subgrids else End.DRAW
         )
 
     def close(self, winner: Mark | None = None) -> Game:

@@ -65,7 +65,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from gameservers.games.tictactoe.rules import Cell, End, Game, Mark
+from gameservers.games.tictactoe.rules import Cell, End, Game, Mark, Nine
 
 #: The largest message we take, in bytes.
 MAX_MESSAGE = 16 * 1024
@@ -81,7 +81,6 @@ TOP = 100
 
 _NAME = re.compile(r"[a-z0-9_-]{3,16}")
 _ID = re.compile(r"[0-9a-f]{32}")
-_DIGITS = {0: 0, 1: 1, 2: 2, "0": 0, "1": 1, "2": 2}
 
 
 class WireError(Exception):
@@ -175,12 +174,12 @@ def parse(message: str | bytes | bytearray) -> Message:
         value = _decode(message if isinstance(message, str) else message.decode("utf-8"))
     except (ValueError, RecursionError) as problem:
         raise WireError("not JSON") from problem
-    match value:
-        case {"type": str(kind), "data": data}:
-            pass
-        case _:
-            raise WireError("not an object with a type and data")
+    if not (type(value) is dict and "data" in value and isinstance(value.get("type"), str)):
+        raise WireError("not an object with a type and data")
+    kind, data = value["type"], value["data"]
     match kind, data:
+        case "move", {"id": str(match_id)} if _ID.fullmatch(match_id):  # by far the most
+            return Move(match_id, _cell(data))
         case "login", {"name": str(name), "pw": str(password)}:
             return LogIn(name, password)
         case "temp_session", {"name": str(name)}:
@@ -189,8 +188,6 @@ def parse(message: str | bytes | bytearray) -> Message:
             return Reconnect(session_id)
         case "match_request", {"player": str() | None as player}:
             return MatchRequest(player)
-        case "move", {"id": str(match_id)} if _ID.fullmatch(match_id):
-            return Move(match_id, _cell(data))
         case "end_match", {"id": str(match_id)} if _ID.fullmatch(match_id):
             return EndMatch(match_id)
         case "friend_request", {"user": str(user)}:
@@ -240,10 +237,16 @@ _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def _cell(data: dict[str, Any]) -> Cell | None:
-    numbers = [data.get(axis) for axis in Cell._fields]
-    if not all(type(number) in (int, str) and number in _DIGITS for number in numbers):
+    try:
+        return Cell(*[_NUMBERS[type(number), number] for number in map(data.get, Cell._fields)])
+    except (KeyError, TypeError):
         return None
-    return Cell(*(_DIGITS[number] for number in numbers))
+
+
+#: By type too, because C{True} is C{1} in a dictionary.
+_NUMBERS: dict[Any, int] = {
+    (kind, kind(number)): number for kind in (int, str) for number in range(3)
+}
 
 
 # --- server to client ------------------------------------------------------------------------
@@ -316,7 +319,7 @@ def match_update(
     return (
         f'{{"type":"match_update","data":{{"id":{_encode(match_id)},'
         f'"revoke_time":"{_shown(seconds, zone)}","revoke_time_utc":{seconds},'
-        f'"ranked":{_encode(ranked)},"match_state":{state}}}}}'
+        f'"ranked":{_bool(ranked)},"match_state":{state}}}}}'
     )
 
 
@@ -324,27 +327,6 @@ def match_update(
 def _shown(seconds: int, zone: tzinfo | None) -> str:
     moment = datetime.fromtimestamp(seconds, UTC).astimezone(zone)
     return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def match_state(players: tuple[str, str], game: Game) -> dict[str, Any]:
-    """The C{match_state} object; also what is stored of a match."""
-    active = name_of(players, game.turn)
-    return {
-        "complete_field": [
-            [*left[row : row + 3], *middle[row : row + 3], *right[row : row + 3]]
-            for left, middle, right in (game.cells[0:3], game.cells[3:6], game.cells[6:9])
-            for row in (0, 3, 6)
-        ],
-        "global_field": [[*game.subgrids[row : row + 3]] for row in (0, 3, 6)],
-        "last_move": game.last_move._asdict() if game.last_move else None,
-        "game_over": game.over,
-        "player_won": name_of(players, game.winner),
-        "active_player": active,
-        "current_player": None if game.over else active,
-        "player_a": players[0],
-        "player_b": players[1],
-        "is_draw": game.end is End.DRAW,
-    }
 
 
 def name_of(players: tuple[str, str], mark: Mark | None) -> str | None:
@@ -363,8 +345,42 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encode_state(players: tuple[str, str], game: Game) -> str:
-    """The text that is kept of a game, as upstream keeps it."""
-    return _encode(match_state(players, game))
+    """
+    The C{match_state} object, and what is stored of a match; upstream keeps the same.
+
+    This is what a move costs most, so it is put together by hand.
+    """
+    a, b = map(_encode, players)
+    active = a if game.turn is Mark.A else b
+    won = "null" if game.winner is None else a if game.winner is Mark.A else b
+    move = "null"
+    if game.last_move is not None:
+        sub_x, sub_y, x, y = game.last_move
+        move = f'{{"sub_x":{sub_x},"sub_y":{sub_y},"x":{x},"y":{y}}}'
+    rows = ",".join([_rows(*game.cells[first : first + 3]) for first in (0, 3, 6)])
+    return (
+        f'{{"complete_field":[{rows}],"global_field":[{",".join(_threes(game.subgrids))}],'
+        f'"last_move":{move},"game_over":{_bool(game.over)},"player_won":{won},'
+        f'"active_player":{active},"current_player":{"null" if game.over else active},'
+        f'"player_a":{a},"player_b":{b},"is_draw":{_bool(game.end is End.DRAW)}}}'
+    )
+
+
+@lru_cache(maxsize=1024)
+def _rows(left: Nine, middle: Nine, right: Nine) -> str:
+    """The three rows of three small boards side by side."""
+    rows = zip(_threes(left), _threes(middle), _threes(right), strict=True)
+    return ",".join([f"{one[:-1]},{two[1:-1]},{three[1:]}" for one, two, three in rows])
+
+
+@lru_cache(maxsize=1024)
+def _threes(nine: Nine) -> tuple[str, str, str]:
+    """The three rows of a small board, each as a list."""
+    return _encode(nine[0:3]), _encode(nine[3:6]), _encode(nine[6:9])
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def decode_state(text: str) -> tuple[tuple[str, str], Game]:

@@ -68,7 +68,7 @@ class BoardTests(SynchronousTestCase):
                 games.append(game)
                 game = game.move(game.turn, random.choice(list(game.legal_moves())))
             games.append(game)
-        answers = self.ask([wire.match_state(("ann", "bob"), game) for game in games])
+        answers = self.ask([json.loads(wire.encode_state(("ann", "bob"), game)) for game in games])
         for game, answer in zip(games, answers, strict=True):
             self.assertEqual({Cell(*cell) for cell in answer["cells"]}, set(game.legal_moves()))
 
@@ -84,14 +84,16 @@ class BoardTests(SynchronousTestCase):
             (two.close(one.turn), "bob has won.", "Close"),
             (two.close(two.turn), "You have won!", "Close"),
         ]
-        answers = self.ask([wire.match_state(("ann", "bob"), game) for game, _, _ in cases])
+        answers = self.ask(
+            [json.loads(wire.encode_state(("ann", "bob"), game)) for game, _, _ in cases]
+        )
         for (_, headline, ending), answer in zip(cases, answers, strict=True):
             self.assertEqual((answer["headline"], answer["ending"]), (headline, ending))
             self.assertEqual(answer["other"], "bob")
         self.assertEqual(answers[2]["marks"], [1, 1])
 
     def test_time_left(self) -> None:
-        state = wire.match_state(("ann", "bob"), Game())
+        state = json.loads(wire.encode_state(("ann", "bob"), Game()))
         seconds = (601_200, 11_100, 240, -5)
         answers = self.ask([{**state, "seconds": each} for each in seconds])
         self.assertEqual([a["left"] for a in answers], ["6 d 23 h", "3 h 5 min", "4 min", "0 min"])

@@ -11,33 +11,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
-from wsproto.connection import Connection as WebSocket
-from wsproto.connection import ConnectionType
-from wsproto.events import TextMessage
 from zope.interface.verify import verifyObject
 
 from gameservers.games import IGame, Surroundings, Verdict
 from gameservers.games.tictactoe import game, play, protocol
-from gameservers.games.tictactoe.protocol import LINGER, Bounded, text_frame
+from gameservers.games.tictactoe.protocol import LINGER
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.settings import TicTacToeSettings, check_origins
 from gameservers.lobby import Lobby
 from gameservers.store import SqlStore, StoreSettings
 from tests.games.tictactoe.arena import Arena, start_match
-
-OPCODE_TEXT, OPCODE_MORE, OPCODE_BYTES = 1, 0, 2
-
-
-def frame(opcode: int, payload: bytes, *, last: bool) -> bytes:
-    """A client's frame, its mask all zeros."""
-    size = len(payload)
-    if size < 126:
-        head = bytes([0x80 | size])
-    elif size < 65536:
-        head = bytes([0x80 | 126]) + size.to_bytes(2, "big")
-    else:
-        head = bytes([0x80 | 127]) + size.to_bytes(8, "big")
-    return bytes([(0x80 if last else 0) | opcode]) + head + bytes(4) + payload
+from tests.games.tictactoe.test_frames import OPCODE_BYTES, OPCODE_MORE, OPCODE_TEXT, frame
 
 
 class SizeTests(SynchronousTestCase):
@@ -86,19 +70,6 @@ class SizeTests(SynchronousTestCase):
         self.assertEqual(alice.closed, 1009)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_bounded(self) -> None:
-        """The next message has the whole limit again; what is too big is not kept."""
-        calls: list[None] = []
-        bounded = Bounded("", 4, lambda: calls.append(None))
-        for text in ("ab", "cd"):
-            bounded.add(text)
-        self.assertEqual(bounded.done(), "abcd")
-        bounded.add("abc")
-        self.assertEqual(bounded.done(), "abc")
-        bounded.add("abc")
-        bounded.add("de")
-        self.assertEqual((bounded.done(), len(calls)), ("", 1))
-
     @settings(max_examples=15, deadline=None)
     @given(st.binary(max_size=300))
     def test_junk_on_the_wire(self, junk: bytes) -> None:
@@ -121,19 +92,6 @@ class SizeTests(SynchronousTestCase):
             alice.write(stream[:cut])
             alice.write(stream[cut:])
             self.assertEqual(alice.types(), ["friend_request_response"], cut)
-
-
-class FrameTests(SynchronousTestCase):
-    def test_sizes(self) -> None:
-        """A frame of every form of size is what another implementation reads and writes."""
-        for size in (0, 1, 125, 126, 65_535, 65_536, 100_000):
-            text = "x" * size
-            sent = WebSocket(ConnectionType.SERVER).send(TextMessage(text))
-            self.assertEqual(text_frame(text), sent, size)
-
-    def test_bytes_count(self) -> None:
-        """The size is that of the bytes, not of the characters."""
-        self.assertEqual(text_frame("\N{SNOWMAN}"), b"\x81\x03\xe2\x98\x83")
 
 
 class TimeTests(SynchronousTestCase):
