@@ -52,7 +52,7 @@ _SAVE = {
 
 def save_moves(connection: Connection, moved: Sequence[Match]) -> list[Match]:
     """Moves in any matches; L{Stale} if one of them was changed or ended since it was read."""
-    rows = json.dumps([_row(match) for match in moved])
+    rows = _encode([_row(match) for match in moved])
     done = connection.execute(_SAVE[connection.dialect.name], {"moves": rows})
     if done.rowcount != len(moved):
         raise Stale(", ".join(match.id for match in moved))
@@ -61,12 +61,19 @@ def save_moves(connection: Connection, moved: Sequence[Match]) -> list[Match]:
     ]
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _row(match: Match) -> dict[str, Any]:
-    columns: Any = matches.c
     return {
         "id": match.id,
         "version": match.version,
-        "state": columns.match_state.type.checked(match.state),
-        "active": columns.active_user.type.checked(match.active),
-        "at": columns.last_active.type.checked(match.last_active).isoformat(" ", "microseconds"),
+        "state": _STATE.checked(match.state),
+        "active": _ACTIVE.checked(match.active),
+        "at": _AT.checked(match.last_active).isoformat(" ", "microseconds"),
     }
+
+
+_STATE: Any = matches.c.match_state.type
+_ACTIVE: Any = matches.c.active_user.type
+_AT: Any = matches.c.last_active.type

@@ -150,8 +150,7 @@ class SqlStore(Service, Store):
             self._reactor,
             prepare=prepare,
             limit=settings.database_queue,
-            batch=settings.database_batch if writes else 1,
-            gather=float(__import__("os").environ.get("GATHER", "0")) if writes else 0,
+            batch=settings.database_batch,
             timeout=settings.database_timeout,
             longest_pause=settings.database_backoff,
             writes=writes,
@@ -256,7 +255,7 @@ class SqlStore(Service, Store):
     # Ratings and results
 
     def ranking(self, name: str | None, top: int = 100) -> Deferred[Ranking]:
-        return self._ask(work.ranking, name, top)
+        return self._reader.submit(Alike(work.rankings, (name, top)))
 
     def results(self, name: str, limit: int = 100) -> Deferred[tuple[Result, ...]]:
         return self._ask(work.results_of, name, limit)

@@ -7,20 +7,21 @@ if the transaction has to be repeated: nothing but the connection is changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Row,
     Select,
-    Update,
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     or_,
@@ -269,16 +270,27 @@ def unfriend(connection: Connection, name: str, friend: str) -> bool:
 # Matches
 
 _MATCH = select(matches).where(matches.c.id == bindparam("of"))
-_OPEN_COUNT = select(func.count()).where(
-    matches.c.ended.is_(False),
-    or_(matches.c.user_a == bindparam("of"), matches.c.user_b == bindparam("of")),
-)
-_OPEN_BETWEEN = select(matches.c.id).where(
-    matches.c.ended.is_(False),
+
+
+def _plays(side: str) -> ColumnElement[bool]:
+    name: BindParameter[str] = bindparam(side)
+    return or_(matches.c.user_a == name, matches.c.user_b == name)
+
+
+def _open_count(side: str) -> ColumnElement[int]:
+    count = select(func.count()).where(matches.c.ended.is_(False), _plays(side))
+    return count.scalar_subquery()
+
+
+#: What may forbid a match of C{a} against C{b}, asked in one go.
+_OBSTACLES = select(
+    _open_count("a").label("open_a"),
     or_(
-        and_(matches.c.user_a == bindparam("a"), matches.c.user_b == bindparam("b")),
-        and_(matches.c.user_a == bindparam("b"), matches.c.user_b == bindparam("a")),
-    ),
+        exists().where(users.c.name == bindparam("b")),
+        exists().where(sessions.c.temp_user == bindparam("b")),
+    ).label("known_b"),
+    _open_count("b").label("open_b"),
+    exists().where(matches.c.ended.is_(False), _plays("a"), _plays("b")).label("playing"),
 )
 _MATCHES_OF = (
     select(matches)
@@ -290,22 +302,25 @@ _MATCHES_OF = (
     )
     .order_by(matches.c.last_active, matches.c.id)
 )
-_CHANGE = (
+_UNCHANGED = and_(
+    matches.c.id == bindparam("of"),
+    matches.c.version == bindparam("expected"),
+    matches.c.ended.is_(False),
+)
+_END = (
     update(matches)
-    .where(
-        matches.c.id == bindparam("of"),
-        matches.c.version == bindparam("expected"),
-        matches.c.ended.is_(False),
-    )
+    .where(_UNCHANGED)
     .values(
         match_state=bindparam("state"),
         active_user=bindparam("active"),
         last_active=bindparam("moved_at"),
-        version=bindparam("next"),
+        version=matches.c.version + 1,
+        ended=True,
+        seen_a=bindparam("a_saw"),
+        seen_b=bindparam("b_saw"),
     )
 )
-_END = _CHANGE.values(ended=True, seen_a=bindparam("a_saw"), seen_b=bindparam("b_saw"))
-_DROP = delete(matches).where(matches.c.id == bindparam("of"))
+_DROP = delete(matches).where(_UNCHANGED)
 _RECORD = insert(results)
 _RATE = update(users).where(users.c.name == bindparam("of")).values(elo=bindparam("after"))
 _BOTH = (
@@ -327,12 +342,14 @@ def matches_of(connection: Connection, name: str) -> tuple[Match, ...]:
 
 def open_match(connection: Connection, match: Match, limit: int) -> Match:
     a, b = match.players
-    for name in match.players:
-        if name == b and player(connection, b) is None:
-            raise NotFound(b)
-        if (connection.scalar(_OPEN_COUNT, {"of": name}) or 0) >= limit:
-            raise TooManyMatches(name)
-    if connection.scalar(_OPEN_BETWEEN, {"a": a, "b": b}) is not None:
+    obstacles = connection.execute(_OBSTACLES, {"a": a, "b": b}).one()
+    if obstacles.open_a >= limit:
+        raise TooManyMatches(a)
+    if not obstacles.known_b:
+        raise NotFound(b)
+    if obstacles.open_b >= limit:
+        raise TooManyMatches(b)
+    if obstacles.playing:
         raise AlreadyPlaying(f"{a} and {b}")
     row = {
         "id": match.id,
@@ -348,22 +365,6 @@ def open_match(connection: Connection, match: Match, limit: int) -> Match:
     return replace(match, version=0, ended=False, seen=frozenset())
 
 
-def _change(connection: Connection, statement: Update, rows: list[dict[str, Any]]) -> None:
-    if connection.execute(statement, rows).rowcount != len(rows):
-        raise Stale(", ".join(row["of"] for row in rows))
-
-
-def _values(match: Match) -> dict[str, Any]:
-    return {
-        "of": match.id,
-        "expected": match.version,
-        "state": match.state,
-        "active": match.active,
-        "moved_at": match.last_active,
-        "next": match.version + 1,
-    }
-
-
 def finish_match(
     connection: Connection,
     match: Match,
@@ -374,7 +375,14 @@ def finish_match(
     seen: tuple[str, ...],
 ) -> Finished:
     a, b = match.players
-    _change(connection, _END, [_values(match) | {"a_saw": a in seen, "b_saw": b in seen}])
+    row: dict[str, Any] = {"of": match.id, "expected": match.version}
+    if {a, b} <= set(seen):
+        done = connection.execute(_DROP, row)
+    else:
+        row |= {"state": match.state, "active": match.active, "moved_at": match.last_active}
+        done = connection.execute(_END, row | {"a_saw": a in seen, "b_saw": b in seen})
+    if not done.rowcount:
+        raise Stale(match.id)
     before = after = None
     if rate is not None and match.ranked:
         before = _ratings(connection, match.players)
@@ -404,8 +412,6 @@ def finish_match(
         ended=True,
         seen=frozenset(match.players).intersection(seen),
     )
-    if len(over.seen) == 2:
-        connection.execute(_DROP, {"of": match.id})
     result = Result(match.id, a, b, winner, outcome, match.state, at, before, after)
     return Finished(over, result)
 
@@ -443,16 +449,28 @@ def _remove_matches_of(connection: Connection, name: str) -> tuple[Match, ...]:
 # Ratings and results
 
 
-def ranking(connection: Connection, name: str | None, top: int) -> Ranking:
-    elo = None if name is None else connection.scalar(_ELO, {"of": name})
-    rank = None
-    if elo is not None:
-        rank = 1 + (connection.scalar(_BETTER, {"than": elo}) or 0)
-    best = connection.execute(_TOP, {"top": top}).all()  # at once: one by one costs much more
-    return Ranking(elo, rank, tuple(Rating(*row) for row in best))
+def rankings(connection: Connection, asked: Sequence[tuple[str | None, int]]) -> list[Ranking]:
+    """Several at once, by name and how many of the best: all look at one list of the best."""
+    names = {name for name, _ in asked if name is not None}
+    found = {
+        row.name: (row.elo, row.rank)
+        for chunk in _chunks(names)
+        for row in connection.execute(_STANDING, {"names": chunk}).all()
+    }
+    most = max(top for _, top in asked)
+    # At once: one by one costs much more.
+    best = [Rating(*row) for row in connection.execute(_TOP, {"top": most}).all()]
+    return [
+        Ranking(*found.get(name or "", (None, None)), tuple(best[:top])) for name, top in asked
+    ]
 
 
-_BETTER = select(func.count()).where(users.c.elo > bindparam("than"))
+_BETTER = users.alias("better")
+_STANDING = select(
+    users.c.name,
+    users.c.elo,
+    (1 + select(func.count()).where(_BETTER.c.elo > users.c.elo).scalar_subquery()).label("rank"),
+).where(users.c.name.in_(bindparam("names", expanding=True)))
 _TOP = (
     select(users.c.name, users.c.elo)
     .order_by(users.c.elo.desc(), users.c.name)

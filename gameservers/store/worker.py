@@ -2,10 +2,11 @@
 One thread with one connection and a bounded queue: blocking work off the reactor's thread.
 
 Group commit: whatever waits in the queue when a transaction has begun is carried out in it, call
-by call; neighbours of a kind (L{Alike}) in one go.  If one of them fails, all is rolled back and
-done once more, one by one with a savepoint each, so that it takes nothing of the others with it;
-savepoints cost more than calls do and most calls do not fail.  The results leave only after the
-commit, all at once.
+by call; neighbours of a kind (L{Alike}) in one go.  The thread is told once in a turn of the
+reactor, so that it finds all that came with the same turn.  If one of them fails, all is rolled
+back and done once more, one by one with a savepoint each, so that it takes nothing of the others
+with it; savepoints cost more than calls do and most calls do not fail.  The results leave only
+after the commit, all at once.
 
 The database's weather (a lock held by somebody else, a server that is gone, a full disk) is not
 an answer to a call.  The transaction is given up, its calls go back to the head of the queue and
@@ -165,7 +166,6 @@ class Worker:
         Its L{BadDatabase} is final: every call fails with it.
     @param limit: calls that may wait or be under way.
     @param batch: calls that are committed together at most.
-    @param gather: while there are several at a time: how long to wait for more, in seconds.
     @param timeout: after which a call fails, in seconds.
     @param longest_pause: between two attempts to reach the database, in seconds.
     @param writes: calls change something.
@@ -180,7 +180,6 @@ class Worker:
         prepare: Callable[[Engine], object] | None = None,
         limit: int,
         batch: int,
-        gather: float,
         timeout: float,
         longest_pause: float,
         writes: bool,
@@ -191,7 +190,6 @@ class Worker:
         self._prepare = prepare
         self._limit = limit
         self._batch = batch
-        self._gather = gather
         self._timeout = timeout
         self._longest_pause = longest_pause
         self._writes = writes
@@ -203,6 +201,8 @@ class Worker:
 
         # The reactor's thread alone.  The order of the calls is that of their due times.
         self._pending: dict[Call, None] = {}
+        self._fresh: list[Call] = []  # of this turn of the reactor
+        self._handing: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
         self._thread: threading.Thread | None = None
         self._refusal: StoreError | None = None
@@ -210,7 +210,6 @@ class Worker:
         self._ended: Deferred[None] = Deferred()
 
         # The worker's thread alone.
-        self._busy = False  # several calls were committed together last time
         self._connection: Connection | None = None
         self._pause = 0.0
 
@@ -226,11 +225,17 @@ class Worker:
         call = Call(work, deferred, self._reactor.seconds() + self._timeout)
         self._pending[call] = None
         self._set_timer()
-        with self._changed:
-            self._queue.append(call)
-            if len(self._queue) in (1, self._batch):  # else it knows, and is gathering
-                self._changed.notify()
+        self._fresh.append(call)
+        if self._handing is None:
+            self._handing = self._reactor.callLater(0, self._hand_over)
         return deferred
+
+    def _hand_over(self) -> None:
+        self._handing = None
+        with self._changed:
+            self._queue.extend(self._fresh)
+            self._changed.notify()
+        self._fresh.clear()
 
     def start(self) -> Deferred[None]:
         """
@@ -246,6 +251,9 @@ class Worker:
         """Take no more calls, carry out those that wait, and end; all of it in bounded time."""
         if self._refusal is None:
             self._refusal = Unavailable("the store is stopped")
+        if self._handing is not None:
+            self._handing.cancel()
+            self._hand_over()
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -261,6 +269,7 @@ class Worker:
         """Fail those that wait, and every call from now on."""
         if self._refusal is None:
             self._refusal = problem
+        self._fresh.clear()
         with self._changed:
             self._queue.clear()
             self._changed.notify()
@@ -337,13 +346,9 @@ class Worker:
         self._reactor.callFromThread(self._end)
 
     def _wait(self) -> bool:
-        """Wait for something to do, and some more; L{False} when that will never come."""
+        """Wait for something to do; L{False} when that will never come."""
         with self._changed:
             self._changed.wait_for(lambda: self._prepare or self._queue or self._stopping)
-            if self._busy:
-                self._changed.wait_for(
-                    lambda: self._stopping or len(self._queue) >= self._batch, self._gather
-                )
             return bool(self._queue) or not self._stopping
 
     def _prepare_once(self) -> None:
@@ -384,9 +389,7 @@ class Worker:
 
     def _take(self) -> list[Call]:
         with self._changed:
-            taken = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
-        self._busy = len(taken) > 1
-        return taken
+            return [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
 
     def _carry_out(self, connection: Connection, batch: list[Call]) -> list[Any]:
         """What each call gives, be it a L{Failure}; bad weather is raised."""

@@ -49,7 +49,8 @@ class PumpedClock(Clock):
         return self._calls.empty()
 
     def pump(self) -> None:
-        """Let the next call of a thread happen."""
+        """Let a turn of the reactor happen, and then the next call of a thread."""
+        self.advance(0)
         self._calls.get(timeout=PATIENCE)()
 
 
@@ -157,9 +158,13 @@ class WorkerTests(SynchronousTestCase):
         """The worker, in the middle of a call."""
         gate = Gate()
         worker.submit(gate).addErrback(lambda failure: failure.trap(Unavailable))
-        self.assertTrue(gate.reached.wait(PATIENCE))
+        self.reach(gate)
         self.addCleanup(gate.released.set)
         return gate
+
+    def reach(self, gate: Gate) -> None:
+        self.clock.advance(0)
+        self.assertTrue(gate.reached.wait(PATIENCE))
 
     def result(self, deferred: Deferred[Any]) -> Any:
         """What it fires with, as soon as the thread has got there."""
@@ -194,7 +199,7 @@ class WorkerTests(SynchronousTestCase):
         event.listen(self.engine, "commit", gate)
         worker = self.worker()
         written = worker.submit(write("a"))
-        self.assertTrue(gate.reached.wait(PATIENCE))
+        self.reach(gate)
         self.assertTrue(self.clock.idle())
         gate.released.set()
         self.assertEqual(self.result(written), "a")
@@ -207,6 +212,14 @@ class WorkerTests(SynchronousTestCase):
         gate.released.set()
         last = self.result(written.pop())
         self.assertEqual([*map(self.successResultOf, written), last], self.words())
+        self.assertEqual(self.commits, 2)
+
+    def test_turn(self) -> None:
+        """What is asked in one turn of the reactor is committed together, also by an idle one."""
+        worker = self.worker()
+        self.result(worker.submit(write("before")))
+        written = [worker.submit(write(str(number))) for number in range(20)]
+        self.result(written[-1])
         self.assertEqual(self.commits, 2)
 
     def test_batch(self) -> None:
@@ -321,7 +334,7 @@ class WorkerTests(SynchronousTestCase):
             worker = self.worker(writes=writes)
             gate = Gate()
             asked = worker.submit(gate)
-            self.assertTrue(gate.reached.wait(PATIENCE))
+            self.reach(gate)
             self.clock.advance(10)
             self.assertIs(type(self.failureResultOf(asked).value), kind)
             gate.released.set()

@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from gameservers.games.tictactoe import elo, texts, wire
 from gameservers.games.tictactoe.presence import Connection, Presence, User
@@ -229,7 +230,7 @@ class Play:
         update = [self._match_update((finished.match, game))]
         for name in (mover, other):
             self._presence.push(name, update)
-            await self._push_elo(name)
+        await self._push_elos(mover, other)
 
     async def end_match(self, user: User, match_id: str) -> None:
         """
@@ -255,8 +256,7 @@ class Play:
                 self._tables.pop(match_id, None)
                 continue
             if finished.result.elo_after is not None:
-                await self._push_elo(user.name)
-                await self._push_elo(other)
+                await self._push_elos(user.name, other)
             update = [self._match_update((finished.match, closed))]
             self._presence.push(other, update)
             self._presence.push(user.name, update)
@@ -287,8 +287,8 @@ class Play:
         update = [self._match_update((finished.match, closed))]
         for name in match.players:
             self._presence.push(name, update)
-            if finished.result.elo_after is not None:
-                await self._push_elo(name)
+        if finished.result.elo_after is not None:
+            await self._push_elos(*match.players)
 
     def vanished(self, matches: Sequence[Match]) -> None:
         """These matches went with one of their players: tell the other one."""
@@ -431,10 +431,15 @@ class Play:
         top = [(rating.name, rating.elo) for rating in ranking.top]
         return wire.elo_update(ranking.elo, ranking.rank, top)
 
-    async def _push_elo(self, name: str) -> None:
-        user = self._presence.find(name)
-        if user is not None:
-            user.send(await self._elo_update(name, user.registered))
+    async def _push_elos(self, *names: str) -> None:
+        here = [user for user in map(self._presence.find, names) if user is not None]
+        # At the same time, so that the store looks once.
+        updates = [self._elo_update(user.name, user.registered) for user in here]
+        done = await DeferredList(map(Deferred.fromCoroutine, updates), consumeErrors=True)
+        for user, (_, update) in zip(here, done, strict=True):
+            if isinstance(update, Failure):
+                update.raiseException()
+            user.send(update)
 
     async def _friends_update(self, name: str) -> str:
         friends = await self._store.friends(name)
