@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,12 +29,33 @@ DEFAULTS = (
 )
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A TCP port (or, of this kind, a UDP port) that nobody had a moment ago."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+#: Systems give ports above these to outgoing connections, any of which could take a port between
+#: the moment it is chosen and the moment its server listens.
+PORTS = range(12_000, 32_000)
+
+_chosen: set[int] = set()
+
+
+def free_port() -> int:
+    """A port that nobody has for TCP or for UDP, and that was not chosen before."""
+    while True:
+        port = secrets.choice(PORTS)
+        if port not in _chosen and is_free(port):
+            _chosen.add(port)
+            return port
+
+
+def is_free(port: int) -> bool:
+    with (
+        socket.socket(type=socket.SOCK_STREAM) as tcp,
+        socket.socket(type=socket.SOCK_DGRAM) as udp,
+    ):
+        try:
+            for probe in (tcp, udp):
+                probe.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 class ProcessTestCase(SynchronousTestCase):
@@ -66,11 +89,15 @@ class ProcessTestCase(SynchronousTestCase):
         process = self.start(*unsaid, *arguments)
         assert process.stdout is not None
         log = ""
+        too_late = Timer(PATIENCE, process.kill)  # which ends its log as well
+        too_late.start()
+        self.addCleanup(too_late.cancel)
         while "is ready" not in log:
             line = process.stdout.readline()
             if not line:
                 self.fail(f"it ended instead of being ready: {log}{process.communicate()}")
             log += line
+        too_late.cancel()
         return process, log
 
     def stop(self, process: subprocess.Popen[str]) -> str:

@@ -59,7 +59,7 @@ class Tank:
 class TanksTests(ProcessTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.port = free_port(socket.SOCK_DGRAM)
+        self.port = free_port()
         self.server, self.log = self.started(
             f"--port={free_port()}", f"--interface={HOST}", f"--twister-port={self.port}"
         )
