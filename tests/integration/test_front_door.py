@@ -61,8 +61,6 @@ def ipv6_works() -> bool:
 class ServerTestCase(TestCase):
     """A whole server in this process."""
 
-    timeout = 60
-
     def serve(self, *options: str) -> None:
         """Start a server with these options, in a directory of its own."""
         directory = Path(self.mktemp()).absolute()

@@ -15,7 +15,7 @@ from gameservers.net.outbox import Outbox, Turn
 from gameservers.net.sockets import segment_size
 
 MIB = 1024 * 1024
-TIMEOUT = 20  # seconds: for blocking calls of the player
+TIMEOUT = 30  # seconds: for blocking calls of the player
 
 
 class Side(Protocol):
@@ -33,8 +33,6 @@ class Side(Protocol):
 
 
 class OutboxTests(TestCase):
-    timeout = 30
-
     @inlineCallbacks
     def connect(self, **how):
         factory = Factory.forProtocol(Side)

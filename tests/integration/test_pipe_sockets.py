@@ -112,10 +112,10 @@ class PipeTests:
         return deferLater(reactor, 0).addCallback(self.remember_descriptors)
 
     def open_descriptors(self):
-        """How many sockets and pipes this process has open."""
+        """The sockets and pipes that this process has open."""
         links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
         targets = [os.readlink(link) for link in links if os.path.exists(link)]
-        return sum(target.startswith(("socket:", "pipe:")) for target in targets)
+        return {target for target in targets if target.startswith(("socket:", "pipe:"))}
 
     def remember_descriptors(self, _):
         self.descriptors = self.open_descriptors()
@@ -161,7 +161,8 @@ class PipeTests:
         yield deferLater(reactor, 0)
         self.assertEqual(self.server.endings, [ending])
         self.assertEqual([side.losses for side in self.server.sides], [1, 1])
-        self.assertEqual(self.open_descriptors(), self.descriptors)
+        # Of what was open before, some may be gone: what other tests left is nobody's business.
+        self.assertEqual(self.open_descriptors() - self.descriptors, set())
 
     @inlineCallbacks
     def test_bulk(self):
@@ -318,15 +319,17 @@ class PipeTests:
     @inlineCallbacks
     def test_slow_rest(self):
         """A side that takes its rest slowly is given all of it."""
-        yield self.connect(linger=0.1)
+        # Longer than a busy machine may keep b from reading, and less than b takes in all.
+        yield self.connect(linger=1.0)
         a, b = self.players
         sent = yield self.fill(a)
         a.close()
         received = 0
         while received < sent:
             block = yield deferToThread(receive, b, min(sent // 8, sent - received))
+            self.assertTrue(block)
             received += len(block)
-            yield deferLater(reactor, 0.05)
+            yield deferLater(reactor, 0.25)
         self.assertEqual((yield deferToThread(receive, b)), b"")
         yield self.finish(Ending.LINGERED)
 
@@ -357,7 +360,6 @@ class PipeTests:
 class SplicedPipeTests(PipeTests, TestCase):
     """The kernel moves the bytes."""
 
-    timeout = 20
     kind = SplicedPipe
 
     @inlineCallbacks
@@ -397,7 +399,6 @@ class SplicedPipeTests(PipeTests, TestCase):
 class CoupledPipeTests(PipeTests, TestCase):
     """The transports are coupled, as on systems without C{splice}."""
 
-    timeout = 20
     kind = CoupledPipe
 
     def setUp(self):

@@ -17,7 +17,7 @@ from gameservers.net.outbox import Outbox, Turn
 from gameservers.net.pipe import CoupledPipe, Ending, couple
 
 MIB = 1024 * 1024
-TIMEOUT = 20  # seconds: for blocking calls of the players
+TIMEOUT = 30  # seconds: for blocking calls of the players
 
 
 @cache
@@ -53,8 +53,6 @@ class Side(Protocol):
 
 class TLSTests:
     """What holds however TLS has begun."""
-
-    timeout = 30
 
     @inlineCallbacks
     def connect(self, count):
@@ -137,7 +135,9 @@ class TLSTests:
                 player.sendall(payload)
             heard = b""
             while len(heard) < len(payload):
-                heard += player.recv(MIB)
+                received = player.recv(MIB)
+                assert received, "the pipe ended too early"
+                heard += received
             if not first:
                 player.sendall(heard)
             return heard
