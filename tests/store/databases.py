@@ -26,6 +26,10 @@ from gameservers.store import StoreSettings, migrate_database
 from gameservers.store.backends import find_backend
 from gameservers.store.tables import metadata, schema_version
 
+#: How long a server may take to accept a connection, in seconds; if none is there, it is refused
+#: at once.
+PATIENCE = 30
+
 Database = Callable[[], AbstractContextManager[str]]
 
 
@@ -42,7 +46,7 @@ def sqlite() -> Iterator[str]:
 
 def _need(port: int, title: str) -> None:
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
     except OSError:
         raise SkipTest(f"no {title} listens on 127.0.0.1:{port}") from None
 

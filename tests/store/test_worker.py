@@ -31,7 +31,7 @@ from gameservers.store.backends import find_backend
 from gameservers.store.worker import MAX_SPOILT, Alike, Worker
 
 #: So long a test waits for a thread before it fails, in seconds.
-PATIENCE = 10
+PATIENCE = 30
 
 
 class PumpedClock(Clock):
