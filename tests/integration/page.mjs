@@ -29,7 +29,7 @@ Object.assign(globalThis, {
   confirm: () => true,
 });
 
-const fail = setTimeout(() => { console.log("out of time", element("notice").textContent); process.exit(1); }, 25000);
+const fail = setTimeout(() => { console.log("out of time", element("notice").textContent); process.exit(1); }, 60000);
 await import(process.env.PAGE);
 
 element("login-name").value = name;

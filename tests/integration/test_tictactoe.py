@@ -26,13 +26,13 @@ from websockets.exceptions import ConnectionClosed
 from gameservers.games.tictactoe.rules import Cell, Game, Mark
 from tests.games.tictactoe.test_page import PAGE
 from tests.games.tictactoe.test_weaknesses import cells_of
-from tests.integration.processes import free_port
+from tests.integration.processes import PATIENCE, free_port
 from tests.net.test_tls import write_pair
 
 ROOT = Path(__file__).parents[2]
 
-#: How long anything may take, in seconds.
-PATIENCE = 20
+#: How long a whole tour may take, in seconds.
+TOUR = 3 * PATIENCE
 
 #: The same game behind TLS.
 TLS_SERVER = """
@@ -91,7 +91,12 @@ class Server:
             cwd=self.folder,
             env={**os.environ, "TZ": "UTC", "PYTHONPATH": path},
         )
-        await asyncio.wait_for(self._ready(), PATIENCE)
+        try:
+            await asyncio.wait_for(self._ready(), PATIENCE)
+        except BaseException:
+            self.process.kill()
+            await self.process.wait()
+            raise
         return self
 
     async def _ready(self) -> None:
@@ -120,6 +125,7 @@ class WebClient:
 
     @ivar cookie: the session's id, kept over a reload.
     @ivar matches: what it shows, by id.
+    @ivar befriended: whether the last wish for a friend was granted.
     @ivar locked: ids of matches in which it has painted its mark and waits for the answer.
     """
 
@@ -131,13 +137,16 @@ class WebClient:
         self.matches: dict[str, dict[str, Any]] = {}
         self.locked: set[str] = set()
         self.elo: int | None = None
+        self.befriended = False
         self.heard: list[str] = []
         self.changed = asyncio.Event()
         self.socket: ClientConnection
         self.reader: asyncio.Task[None]
 
     async def _open(self, kind: str, **data: Any) -> None:
-        self.socket = await connect(self.server.url, ssl=self.context)
+        self.socket = await connect(
+            self.server.url, ssl=self.context, open_timeout=PATIENCE, ping_timeout=PATIENCE
+        )
         self.matches.clear()
         self.locked.clear()
         self.heard.clear()
@@ -195,6 +204,8 @@ class WebClient:
                 self.user = data.get("user", self.user) if data["success"] else None
             case "elo_update":
                 self.elo = data["elo"]
+            case "friend_request_response":
+                self.befriended = data["success"]
             case "match_update":
                 state = data["match_state"]
                 assert state["active_player"] is not None
@@ -211,7 +222,7 @@ class TicTacToeOnRealPorts(SynchronousTestCase):
 
     def run_async(self, tour: Awaitable[None]) -> None:
         async def bounded() -> None:
-            await asyncio.wait_for(tour, 60)
+            await asyncio.wait_for(tour, TOUR)
 
         asyncio.run(bounded())
 
@@ -225,7 +236,8 @@ class TicTacToeOnRealPorts(SynchronousTestCase):
                 await bob.log_in("bob", "geheim")
                 await ann.say("match_request", player="BOB")
                 await ann.until(lambda: "match_request_response" in ann.heard)
-                await bob.until(lambda: bob.matches)
+                for client in (ann, bob):
+                    await client.until(lambda client=client: client.matches)
                 [match_id] = bob.matches
                 game = Game()
                 for number, cell in enumerate(cells_of("full_game_win")):
@@ -240,7 +252,8 @@ class TicTacToeOnRealPorts(SynchronousTestCase):
                     here = (ann, bob)[1 - number % 2]
                     await here.until(lambda here=here, cell=cell: _shows(here, match_id, cell))
                 self.assertIs(game.winner, Mark.A)
-                self.assertEqual(ann.matches[match_id]["player_won"], "ann")
+                for client in (ann, bob):
+                    self.assertEqual(client.matches[match_id]["player_won"], "ann")
                 await bob.until(lambda: bob.elo == 990)
                 await ann.until(lambda: ann.elo == 1010)
                 # A move that is refused unlocks the board all the same.
@@ -262,9 +275,11 @@ class TicTacToeOnRealPorts(SynchronousTestCase):
                 await ann.log_in("ann", "secret")
                 await bob.log_in("bob", "geheim")
                 await ann.say("match_request", player="bob")
-                await bob.until(lambda: bob.matches)
+                for client in (ann, bob):
+                    await client.until(lambda client=client: client.matches)
                 [match_id] = bob.matches
                 await ann.click(match_id, Cell(0, 0, 1, 1))
+                self.assertTrue(_shows(ann, match_id, Cell(0, 0, 1, 1)))
                 server.process.kill()
                 await server.process.wait()
                 await ann.until(lambda: "closed" in ann.heard)
@@ -328,14 +343,12 @@ class TicTacToeOnRealPorts(SynchronousTestCase):
         async def tour() -> None:
             async with Server(self.folder) as server:
                 waiting = await page(server, "bob", "")
-                for _ in range(200):  # until bob is there to be invited
-                    probe = WebClient(server)
+                probe = WebClient(server)
+                while not probe.befriended:  # until bob is there to be invited
                     await probe.log_in("probe", "secret")
                     await probe.say("friend_request", user="bob")
-                    await probe.until(lambda probe=probe: "friend_request_response" in probe.heard)
+                    await probe.until(lambda: "friend_request_response" in probe.heard)
                     await probe.leave()
-                    if probe.heard.count("friends_update") == 2:
-                        break
                 inviting = await page(server, "ann", "bob")
                 ends = [(await each.communicate())[0] for each in (inviting, waiting)]
                 ann, bob = (json.loads(end) for end in ends)
