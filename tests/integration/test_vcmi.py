@@ -70,10 +70,10 @@ class GameConnection:
         """What the partner said of himself."""
         words = []
         for _ in range(3):
-            (length,) = struct.unpack("<I", self._exactly(4))
-            words.append(self._exactly(length).decode())
+            (length,) = struct.unpack("<I", self.exactly(4))
+            words.append(self.exactly(length).decode())
         assert words[0] == "Aiya!\n", words
-        assert self._exactly(1) == b"\x01"
+        assert self.exactly(1) == b"\x01"
         return words[1], words[2]
 
     def send(self, seed: bytes) -> bytes:
@@ -98,7 +98,7 @@ class GameConnection:
             left -= count
         return digest.digest()
 
-    def _exactly(self, count: int) -> bytes:
+    def exactly(self, count: int) -> bytes:
         data = b""
         while len(data) < count:
             more = self.socket.recv(count - len(data))
@@ -168,6 +168,6 @@ class VcmiTests(ProcessTestCase):
         for side, partner in zip(guests, servers, strict=True):
             side.socket.sendall(b"last words")
             side.socket.close()
-            self.assertEqual(partner.socket.recv(100), b"last words")
+            self.assertEqual(partner.exactly(10), b"last words")
             self.assertEqual(partner.socket.recv(100), b"")
             partner.socket.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from wsproto import ConnectionType, WSConnection
@@ -132,12 +133,11 @@ class WebSocketPlayer(BinaryPlayer):
 class SecureTests(TestCase):
     """The same port behind TLS, as headsets reach it that get out over 443 alone."""
 
-    timeout = PATIENCE
-
     @inlineCallbacks
     def test_wss(self) -> Generator[Deferred[Any], Any, None]:
         settings = VelNetSettings()
-        wires = VelNet().build(Surroundings(Lobby(reactor), reactor, settings))
+        lobby = Lobby(reactor)
+        wires = VelNet().build(Surroundings(lobby, reactor, settings))
         port = reactor.listenSSL(0, wires.stream, certificate().options(), interface=LOCAL)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -155,6 +155,8 @@ class SecureTests(TestCase):
 
         model = yield deferToThread(headset)
         self.assertEqual(model.players, [model.me])
+        while list(lobby.players()):  # until the server has noticed, too, that it is gone
+            yield deferLater(reactor, 0)
         yield port.stopListening()
 
 
