@@ -22,9 +22,8 @@ from tests.store import databases
 #: How long the database is frozen, in seconds.
 FROZEN = 2.0
 
-#: The longest that anything else may be kept waiting, in seconds: less than the 0.25 that a call
-#: to SQLite waits for a lock, the shortest of all waits.
-LONGEST_GAP = 0.2
+#: The longest that anything else may be kept waiting, in seconds.
+LONGEST_GAP = 0.05
 
 #: A busy machine can keep us waiting too; a call that blocks does so every time.
 ATTEMPTS = 10
