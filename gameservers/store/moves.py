@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -56,9 +55,7 @@ def save_moves(connection: Connection, moved: Sequence[Match]) -> list[Match]:
     done = connection.execute(_SAVE[connection.dialect.name], {"moves": rows})
     if done.rowcount != len(moved):
         raise Stale(", ".join(match.id for match in moved))
-    return [
-        replace(match, version=match.version + 1, ended=False, seen=frozenset()) for match in moved
-    ]
+    return [match.saved() for match in moved]
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode

@@ -338,13 +338,9 @@ class Play:
         return finished
 
     def _changed(self, match: Match, game: Game) -> Match:
-        players = match.player_a, match.player_b
-        return replace(
-            match,
-            state=wire.encode_state(players, game),
-            active=wire.name_of(players, game.turn),
-            last_active=self.now(),
-        )
+        players = match.players
+        state = wire.encode_state(players, game)
+        return match.changed(state, wire.name_of(players, game.turn), self.now())
 
     # What is known of a match
 

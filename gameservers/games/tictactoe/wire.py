@@ -331,7 +331,9 @@ def _shown(seconds: int, zone: tzinfo | None) -> str:
 
 def name_of(players: tuple[str, str], mark: Mark | None) -> str | None:
     """Who plays with this mark."""
-    return {Mark.A: players[0], Mark.B: players[1]}.get(mark) if mark else None
+    if mark is Mark.A:
+        return players[0]
+    return players[1] if mark is Mark.B else None
 
 
 def _message(kind: str, data: dict[str, Any]) -> str:
