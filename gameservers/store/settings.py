@@ -55,7 +55,7 @@ class StoreSettings:
         10_000, "Calls that may wait for the database; more are refused", unit="calls", minimum=1
     )
     database_batch: int = option(
-        256, "Changes that are committed together at most", unit="calls", minimum=1
+        256, "Calls that go into one transaction at most", unit="calls", minimum=1
     )
     database_backoff: float = option(
         5.0,

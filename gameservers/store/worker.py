@@ -165,7 +165,7 @@ class Worker:
     @param prepare: called in the thread before the first call; it is tried again in bad weather.
         Its L{BadDatabase} is final: every call fails with it.
     @param limit: calls that may wait or be under way.
-    @param batch: calls that are committed together at most.
+    @param batch: calls that go into one transaction at most.
     @param timeout: after which a call fails, in seconds.
     @param longest_pause: between two attempts to reach the database, in seconds.
     @param writes: calls change something.
