@@ -4,9 +4,8 @@ Addresses of peers, as the lobby counts them.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
-
-_MAPPED = "::ffff:"
 
 
 def host_of(transport: Any) -> str:
@@ -15,5 +14,12 @@ def host_of(transport: Any) -> str:
 
 
 def unmapped(host: str) -> str:
-    """An IP address; that of an IPv4 peer of an IPv6 socket as IPv4."""
-    return host.removeprefix(_MAPPED) if "." in host else host
+    """
+    An IP address as it is usually spelt, however a balancer spells it; that of an IPv4 peer of
+    an IPv6 socket as IPv4.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -309,6 +309,11 @@ class BalancerTests(ServerTestCase):
         ports = struct.pack("!HH", 40000, 5002)
         return b"\r\n\r\n\0\r\nQUIT\n" + b"\x21\x11\0\x0c" + addresses + ports
 
+    def version_2_of_ipv6(self, client: str) -> bytes:
+        addresses = socket.inet_pton(socket.AF_INET6, client) * 2
+        ports = struct.pack("!HH", 40000, 5002)
+        return b"\r\n\r\n\0\r\nQUIT\n" + b"\x21\x21\0\x24" + addresses + ports
+
     def serve_proxied(self, *options: str) -> None:
         port = free_port()
         self.serve(f"--port=haproxy:tcp:{port}:interface=127.0.0.1", *options)
@@ -349,6 +354,29 @@ class BalancerTests(ServerTestCase):
         self.assertEqual(self.cuts(), {"door.cut.address": 1})
         self.CLIENT = "203.0.113.8"
         yield self.client(partial(VelNetText, partial(self.through, self.version_1()), "other"))
+
+
+    @inlineCallbacks
+    def test_ipv6(self):
+        """However an address is spelt in the header, it is the one that datagrams come from."""
+        own = free_port()
+        self.serve_proxied(f"--velnet-port={own}", "--max-per-address=1", "--trusted=::1")
+        names = {"2001:db8::1": "2001:db8::1", "::ffff:203.0.113.7": "203.0.113.7"}
+        names["::ffff:127.0.0.1"] = "127.0.0.1"
+        for spelt in names:
+            through = partial(self.through, self.version_2_of_ipv6(spelt))
+            yield self.client(partial(VelNetText, through, spelt.replace(":", ".")))
+        addresses = {player.address: player.id for player in self.lobby.players()}
+        self.assertEqual(set(addresses), set(names.values()))
+        self.port = own
+
+        def hello():
+            with self.udp() as client:
+                client.settimeout(PATIENCE)
+                client.send(b"%d:0:Hello" % addresses["127.0.0.1"])
+                return client.recv(2048)
+
+        self.assertTrue((yield deferToThread(hello)))
 
 
 class EndpointTests(ServerTestCase):
