@@ -75,7 +75,10 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     games: list[tuple[IGame, Wires]] = []
     for game in options.games:
         settings = config.games[game.name]
-        wires = game.build(Surroundings(lobby, reactor, settings, store, guard.logged_in))
+        surroundings = Surroundings(
+            lobby, reactor, settings, store, guard.logged_in, guard.place_of
+        )
+        wires = game.build(surroundings)
         games.append((game, wires))
         if wires.service is not None:
             wires.service.setServiceParent(server)

@@ -18,6 +18,7 @@ from twisted.plugin import IPlugin
 from zope.interface import Attribute
 
 from gameservers.lobby import Lobby
+from gameservers.net.guard import place_of
 from gameservers.net.recognise import Recogniser, Verdict, never
 from gameservers.settings import Listening
 from gameservers.store import Store
@@ -39,6 +40,9 @@ class Surroundings:
 
     C{logged_in} is told the transport of a client as soon as it is known who that is: a
     connection that stays a stranger is cut off (see L{gameservers.net.guard}).
+
+    C{place_of} tells what a host counts as, for a limit of the game's own per address: an IPv4
+    address, an IPv6 /64, or C{""} for one that is trusted and has no such limit.
     """
 
     lobby: Lobby
@@ -46,6 +50,7 @@ class Surroundings:
     settings: Any
     store: Store | None = None
     logged_in: Callable[[Any], None] = nobody_asks
+    place_of: Callable[[str], str] = place_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,10 @@ class Guard:
             self.strangers -= 1
             self._limit(ticket, None)
 
+    def place_of(self, host: str) -> str:
+        """What a host counts as; C{""} if no limit per address touches it."""
+        return place_of(host, self._trusted)
+
     def cut(self, ticket: Ticket, why: str) -> None:
         """End a connection now, for a reason that is counted."""
         self._cut(why, ticket.transport)
@@ -208,7 +212,7 @@ class Guard:
 
     def _find_room(self, ticket: Ticket) -> bool:
         """Count a connection where it comes from, or cut it off."""
-        place = place_of(host_of(ticket.transport), self._trusted)
+        place = self.place_of(host_of(ticket.transport))
         if place and self._from[place] >= self.settings.max_per_address:
             self.cut(ticket, "address")
             return False

@@ -355,7 +355,6 @@ class BalancerTests(ServerTestCase):
         self.CLIENT = "203.0.113.8"
         yield self.client(partial(VelNetText, partial(self.through, self.version_1()), "other"))
 
-
     @inlineCallbacks
     def test_ipv6(self):
         """However an address is spelt in the header, it is the one that datagrams come from."""

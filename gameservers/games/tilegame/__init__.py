@@ -69,7 +69,13 @@ class TileGame:
         )
         stop = clock.stop if IReactorCore.providedBy(clock) else None
         factory = TileGameFactory(
-            surroundings.lobby, clock, worlds, settings, stop, surroundings.logged_in
+            surroundings.lobby,
+            clock,
+            worlds,
+            settings,
+            stop,
+            surroundings.logged_in,
+            surroundings.place_of,
         )
         service = MultiService()
         service.setName(GAME)

@@ -30,6 +30,7 @@ from gameservers.games.tilegame.wire import WireError
 from gameservers.lobby import Departure, Lobby, Player, Refused, RoomKey, RoomRules, Why
 from gameservers.lobby.events import MemberLeft
 from gameservers.net.address import host_of
+from gameservers.net.guard import place_of
 
 GAME = "tilegame"
 
@@ -95,6 +96,7 @@ class TileGameProtocol(Protocol, TimeoutMixin):
     def __init__(self, factory: TileGameFactory) -> None:
         self.factory = factory
         self.host = ""
+        self.place = ""
         self._settings = factory.settings
         self._seconds = factory.clock.seconds
         self._inbox = wire.Inbox()
@@ -110,6 +112,7 @@ class TileGameProtocol(Protocol, TimeoutMixin):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         self.host = host_of(self.transport)
+        self.place = self.factory.place_of(self.host)
         self._outgoing = Pieces(self.transport, self._settings.write_behind, self._proceed)
         if self.factory.arrived(self):
             self.setTimeout(self._settings.handshake_timeout)
@@ -355,12 +358,15 @@ class TileGameFactory(Factory):
         settings: TileGameSettings,
         stop: Callable[[], None] | None = None,
         logged_in: Callable[[Any], None] = nobody_asks,
+        place_of: Callable[[str], str] = place_of,
     ) -> None:
         """
         @param stop: stops the whole server.
         @param logged_in: is told the transports of players.
+        @param place_of: what a host counts as; C{""} if no limit per address touches it.
         """
         self.logged_in = logged_in
+        self.place_of = place_of
         self.clock = clock
         self.beats = Beats(clock)
         self.worlds = worlds
@@ -380,10 +386,9 @@ class TileGameFactory(Factory):
 
     def arrived(self, protocol: TileGameProtocol) -> bool:
         """Whether this connection may stay."""
-        neighbours = sum(each.host == protocol.host for each in self._connections)
-        if (
-            len(self._connections) >= self.settings.max_connections
-            or neighbours >= self.settings.max_connections_per_address
+        neighbours = sum(each.place == protocol.place for each in self._connections)
+        if len(self._connections) >= self.settings.max_connections or (
+            protocol.place and neighbours >= self.settings.max_connections_per_address
         ):
             return False
         self._connections.add(protocol)

@@ -178,7 +178,7 @@ class TileGameSettings:
     )
     max_connections_per_address: int = option(
         16,
-        "How many of them from one address",
+        "How many of them from one IPv4 address or IPv6 /64 that is not --trusted",
         unit="connections",
         minimum=1,
         name="tilegame-max-connections-per-address",

@@ -38,6 +38,7 @@ from gameservers.games.twister.wire import (
 from gameservers.lobby import Lobby, RoomKey, RoomRules, ToChannel
 from gameservers.lobby import Refused as LobbyRefused
 from gameservers.lobby.events import ChatSaid
+from gameservers.net.guard import place_of
 
 GAME = "twister"
 ROOM = RoomKey(GAME, "", "arena")
@@ -227,7 +228,7 @@ class Desk:
 
     def _pays(self, address: Address, amount: int, now: float) -> bool:
         client = self.arena.at(address)
-        own = self._budgets[address[0] if client is None else client.id]
+        own = self._budgets[place_of(address[0]) if client is None else client.id]
         if own.affords(amount, now) and self._total.affords(amount, now):
             own.spend(amount)
             self._total.spend(amount)

@@ -118,8 +118,8 @@ class TwisterSettings:
     )
     twister_address_rate: int = option(
         65_536,
-        "replies that are larger than their requests to one connected client, or to one host of"
-        " those who are not connected, on average",
+        "replies that are larger than their requests to one connected client, or to one address"
+        " (or IPv6 /64) of those who are not connected, on average",
         unit="bytes per second",
         minimum=1_024,
         off=0,

@@ -194,6 +194,15 @@ class WeaknessTests(SynchronousTestCase):
         clients[0].close()
         self.assertTrue(game.connect("192.0.2.1").connected)
 
+    def test_connections_of_one_network(self) -> None:
+        """A subscriber has all of an IPv6 /64; who is trusted is bound by no such limit."""
+        game = Game(max_connections_per_address=1)
+        self.assertTrue(game.connect("2001:db8::1").connected)
+        self.assertTrue(game.connect("2001:db8::2").transport.reset)
+        self.assertTrue(game.connect("2001:db8:0:1::1").connected)
+        game.factory.place_of = lambda host: ""
+        self.assertTrue(game.connect("2001:db8::1").connected)
+
     def test_ten_long_names(self) -> None:
         """The tenth player with a long name plays like the others."""
         game = Game()

@@ -140,6 +140,14 @@ class WeaknessTests(SynchronousTestCase):
         self.assertLessEqual(sent, 100_000 + 9 * 10_000)
         self.assertGreater(sent, 100_000)
 
+    def test_amplification_to_one_network(self) -> None:
+        """All of an IPv6 /64 is one victim."""
+        house = House(twister_address_burst=LARGEST_REPLY, twister_address_rate=1_024)
+        small = json.dumps({"request": "get_map", "client_data": {}}).encode()
+        replies = [house.exchange(small, (f"2001:db8::{number}", 5)) for number in range(1, 9)]
+        self.assertEqual(replies[-1], b'{"status": -40, "response": null}')
+        self.assertGreater(len(house.exchange(small, ("2001:db8:0:1::1", 5)) or b""), 10_000)
+
     def test_amplification_by_the_refusal(self) -> None:
         """Over budget, what is shorter than the refusal is not answered at all."""
         house = House(twister_address_burst=LARGEST_REPLY, twister_address_rate=1_024)
