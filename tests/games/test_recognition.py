@@ -148,6 +148,15 @@ class RecordedTests(SynchronousTestCase):
             else:
                 self.assertEqual(claims, [game], datagram)
 
+    def test_blanks(self) -> None:
+        """Two blanks are also types of VelNet's datagrams; the JSON behind them tells."""
+        for blanks in (b"\n", b"\t", b"\n\t\r\n ", b"\n" * 8):
+            datagram = blanks + b'{"request": "connect"}'
+            claims = [
+                name for recognises, name in DATAGRAMS if recognises(datagram) is Verdict.YES
+            ]
+            self.assertEqual(claims, ["twister"], datagram)
+
     def test_web_sockets(self) -> None:
         """Tic-tac-toe's first message is a text."""
         for scenario in scenarios("tictactoe"):

@@ -11,7 +11,8 @@ Every client speaks first.  On a stream::
     01 to 0A                            binary: other messages, on a port that is VelNet's alone
     C{GET }                             an HTTP request: a WebSocket that carries the binary form
 
-In a datagram the first byte is a digit in the text form and at most 0A in the binary form.
+In a datagram the first byte is a digit in the text form and at most 0A in the binary form;
+blanks with a brace behind them are another game's JSON.
 """
 
 from __future__ import annotations
@@ -69,4 +70,7 @@ def recognises_stream(first: bytes) -> Verdict:
 
 def recognises_datagram(datagram: bytes) -> Verdict:
     """Whether a datagram is VelNet's, on a port that it shares with the other games."""
+    # Tab and line feed are also types, but no id is so large that a brace could follow them.
+    if datagram.lstrip(b" \t\r\n").startswith(b"{"):
+        return Verdict.NO
     return Verdict.NO if form_of_datagram(datagram) is Form.UNKNOWN else Verdict.YES
