@@ -72,7 +72,8 @@ def _make_postgresql() -> tuple[str, Callable[[], None]]:
 def _make_mariadb() -> tuple[str, Callable[[], None]]:
     _need(3306, "MariaDB")
     name = f"gameservers_test_{secrets.token_hex(6)}"
-    _administer_mariadb(f"CREATE DATABASE {name}")
+    # As a server makes them that was told nothing; our tables choose for themselves.
+    _administer_mariadb(f"CREATE DATABASE {name} CHARACTER SET latin1")
     return f"mariadb://root@127.0.0.1/{name}", lambda: _administer_mariadb(f"DROP DATABASE {name}")
 
 
