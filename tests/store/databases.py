@@ -61,10 +61,10 @@ def _administer_mariadb(statement: str) -> None:
         connection.cursor().execute(statement)
 
 
-def _make_postgresql() -> tuple[str, Callable[[], None]]:
+def _make_postgresql(how: str = "") -> tuple[str, Callable[[], None]]:
     _need(5432, "PostgreSQL")
     name = f"gameservers_test_{secrets.token_hex(6)}"
-    _administer_postgresql(f"CREATE DATABASE {name}")
+    _administer_postgresql(f"CREATE DATABASE {name} {how}")
     url = f"postgresql://postgres@127.0.0.1/{name}"
     return url, lambda: _administer_postgresql(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -120,6 +120,16 @@ def postgresql() -> AbstractContextManager[str]:
 
 def mariadb() -> AbstractContextManager[str]:
     return _emptied(_make_mariadb)
+
+
+@contextmanager
+def postgresql_without_encoding() -> Iterator[str]:
+    """As a server makes them that was told no locale."""
+    url, drop = _make_postgresql("TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    try:
+        yield url
+    finally:
+        drop()
 
 
 def postgresql_new() -> AbstractContextManager[str]:
