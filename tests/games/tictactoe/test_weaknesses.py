@@ -382,6 +382,7 @@ class WeaknessTests(ArenaTestCase):
             ("https://games.example.org", False),
             ("https://elsewhere.example", True),
             ("null", True),
+            ("https://[", True),
         ):
             browser = arena.browser(headers=(f"Origin: {origin}",))
             self.assertEqual(browser.refused is not None, refused, origin)
