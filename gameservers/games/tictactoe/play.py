@@ -93,10 +93,11 @@ class Play:
         """One message per match, also of those whose end he has not seen; now he has."""
         messages = []
         seen = []
-        for match in await self._store.matches_of(user.name):
-            table = self._remember(match)
+        for read in await self._store.matches_of(user.name):
+            table = self._remember(read)
             if table is None:
                 continue
+            match, _ = table  # it may have changed since it was read
             messages.append(self._match_update(table))
             if match.ended:
                 seen.append(match.id)
@@ -333,7 +334,8 @@ class Play:
             rate=(lambda a, b: elo.rated(a, b, score)) if decided and rated else None,
             seen=[name for name in match.players if name in self._presence],
         )
-        self._tables.pop(match.id, None)
+        # Also if the store keeps it no longer: it may have been read a moment ago.
+        self._keep(finished.match, game)
         self._presence.clear_table(match)
         return finished
 
@@ -345,14 +347,14 @@ class Play:
     # What is known of a match
 
     async def _table(self, match_id: str, user: User) -> Table | None:
-        """A match as it is now, if the user is one of the two."""
+        """A match as it is now, if the user is one of the two and one has not seen its end."""
         table = self._tables.get(match_id)
         if table is None:
             match = await self._store.match(match_id)
             table = None if match is None else self._remember(match)
         if table is None or user.name not in table[0].players:
             return None
-        return table
+        return None if table[0].seen.issuperset(table[0].players) else table
 
     def _remember(self, match: Match) -> Table | None:
         """A match that has just been read, and its game; L{None} if there is no making it out."""

@@ -223,6 +223,23 @@ class OrderTests(SynchronousTestCase):
         held.callback(None)
         self.assertEqual(self.arena.here, ["bob", "carl"])
 
+    def test_nothing_older_after_the_end(self) -> None:
+        """Matches read just before one of them ended are not told as if it went on."""
+        matches_of = self.arena.store.matches_of
+        held: Deferred[Any] = Deferred()
+
+        def read_and_wait(name: str) -> Deferred[Any]:
+            read = matches_of(name)
+            return held.addCallback(lambda _: read)
+
+        self.patch(self.arena.store, "matches_of", read_and_wait)
+        self.assertEqual(self.bob.say("match_states_request"), [])
+        self.alice.say("end_match", id=self.match_id)
+        held.callback(None)
+        ends = [update["data"]["match_state"]["game_over"] for update in self.bob.heard()]
+        self.assertEqual(set(ends), {True})
+        self.assertEqual(list(self.arena.lobby.rooms()), [])
+
     def test_matches_in_memory(self) -> None:
         """Only so many matches are kept in memory; the others are read again."""
         self.patch(play, "REMEMBERED", 1)
