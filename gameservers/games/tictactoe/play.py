@@ -256,11 +256,13 @@ class Play:
             except Stale:
                 self._tables.pop(match_id, None)
                 continue
-            if finished.result.elo_after is not None:
-                await self._push_elos(user.name, other)
             update = [self._match_update((finished.match, closed))]
-            self._presence.push(other, update)
-            self._presence.push(user.name, update)
+            try:
+                if finished.result.elo_after is not None:
+                    await self._push_elos(user.name, other)
+            finally:  # they count as those who have seen the end, whatever becomes of the ranks
+                self._presence.push(other, update)
+                self._presence.push(user.name, update)
             return
 
     async def time_out(self, match: Match) -> None:
