@@ -10,11 +10,12 @@ import json
 from typing import Any
 
 from sqlalchemy import select
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tictactoe import texts
+from gameservers.games.tictactoe.passwords import Busy
 from gameservers.games.tictactoe.presence import GAME
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.store import SHA512, Account, PasswordRecord, Unavailable, tables
@@ -292,6 +293,21 @@ class WeaknessTests(ArenaTestCase):
             made.append(response["data"]["success"])
         self.assertEqual(made, [True, True, True, False, False])
         self.assertTrue(arena.browser("198.51.100.7").log_in("other")[0]["data"]["success"])
+
+    def test_14_only_wrong_passwords_count(self) -> None:
+        """An attempt that came to nothing for another reason makes nobody wait."""
+        arena = Arena(tictactoe_new_names=1, tictactoe_attempts=1, tictactoe_address_attempts=1)
+        for name in ("alice", "bob"):
+            arena.player(name)
+        for _ in range(3):
+            refused = arena.browser().log_in("carl")[0]["data"]["msg"]
+            self.assertEqual(refused, texts.TOO_MANY_ATTEMPTS.format(1))
+        busy = self.patch(arena.passwords, "check", lambda *_: fail(Busy()))
+        for _ in range(3):
+            refused = arena.browser().log_in("alice")[0]["data"]["msg"]
+            self.assertEqual(refused, texts.UNAVAILABLE)
+        busy.restore()
+        self.assertTrue(arena.browser().log_in("alice")[0]["data"]["success"])
 
     def test_15_scrypt(self) -> None:
         """Old hashes are good once and then replaced; an unknown name costs as much work."""
