@@ -23,11 +23,12 @@ _TEXT = f"CHARACTER SET utf8mb4 COLLATE {EXACT}"
 _SAVE = {
     "sqlite": text("""
         UPDATE matches SET
-            match_state = moved.value ->> 'state', active_user = moved.value ->> 'active',
-            last_active = moved.value ->> 'at', version = matches.version + 1
+            match_state = json_extract(moved.value, '$.state'),
+            active_user = json_extract(moved.value, '$.active'),
+            last_active = json_extract(moved.value, '$.at'), version = matches.version + 1
         FROM json_each(:moves) AS moved
-        WHERE matches.id = moved.value ->> 'id'
-            AND matches.version = moved.value ->> 'version' AND NOT matches.ended
+        WHERE matches.id = json_extract(moved.value, '$.id')
+            AND matches.version = json_extract(moved.value, '$.version') AND NOT matches.ended
     """),
     "postgresql": text("""
         UPDATE matches SET
