@@ -142,9 +142,9 @@ class Play:
     async def _search(self, user: User) -> str:
         if await self._running(user.name) >= self._limit:
             return _refused(texts.TOO_MANY_MATCHES)
-        if self._presence.is_waiting(user):
-            return _refused(texts.ALREADY_SEARCHING)
         for other in self._presence.waiting():
+            if other is user:
+                continue
             if self._presence.find(user.name) is not user:
                 break  # he has gone meanwhile
             try:
@@ -156,7 +156,11 @@ class Play:
                 pass  # these two will not do; perhaps the next one
             else:
                 self._presence.wait_no_longer(other)
+                self._presence.wait_no_longer(user)
                 return wire.match_request_response(True, texts.SEARCHING)
+        # Those who wait already would not do for each other then, but they may do now.
+        if self._presence.is_waiting(user):
+            return _refused(texts.ALREADY_SEARCHING)
         self._presence.wait(user)
         return wire.match_request_response(True, texts.SEARCHING)
 

@@ -238,6 +238,22 @@ class WeaknessTests(ArenaTestCase):
         self.assertEqual([each["type"] for each in heard], ["match_request_response"])
         self.assertEqual(len(alice.say("match_states_request")), 5)
 
+    def test_11_both_wait(self) -> None:
+        """Two who could not be paired when they began to wait are when one asks again."""
+        alice, bob = self.arena.players("alice", "bob")
+        match_id = start_match(alice, bob, "bob")
+        for waiting in (alice, bob):
+            [response] = waiting.say("match_request", player=None)
+            self.assertEqual(response["data"], {"success": True, "msg": texts.SEARCHING})
+        [response] = bob.say("match_request", player=None)
+        self.assertEqual(response["data"]["msg"], texts.ALREADY_SEARCHING)
+        alice.say("end_match", id=match_id)
+        bob.heard()
+        update, response = bob.say("match_request", player=None)
+        self.assertEqual(update["data"]["match_state"]["player_a"], "alice")
+        self.assertEqual(response["data"], {"success": True, "msg": texts.SEARCHING})
+        self.assertEqual(len(self.arena.lobby.queue(GAME)), 0)
+
     def test_12_finished_matches_do_not_block(self) -> None:
         """A match whose end one has not seen counts no more, and is shown to him once."""
         alice, bob, match_id = self.two()
