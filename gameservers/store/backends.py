@@ -100,6 +100,8 @@ class Backend:
                 self.url,
                 poolclass=NullPool,
                 connect_args={
+                    # What a database of no encoding at all would leave to us, as bytes.
+                    "client_encoding": "utf8",
                     "connect_timeout": max(2, patience),  # libpq's least
                     "keepalives_idle": patience,
                     "keepalives_interval": patience,

@@ -16,15 +16,19 @@ from sqlalchemy import Connection, text
 from gameservers.store.interface import Match, Stale
 from gameservers.store.tables import EXACT, matches
 
+#: MariaDB: text as in our tables; it would be as the database has it, which may be latin1.
+_TEXT = f"CHARACTER SET utf8mb4 COLLATE {EXACT}"
+
 #: By the name of the dialect.  None of it compares anything but C{id} and C{version}.
 _SAVE = {
     "sqlite": text("""
         UPDATE matches SET
-            match_state = moved.value ->> 'state', active_user = moved.value ->> 'active',
-            last_active = moved.value ->> 'at', version = matches.version + 1
+            match_state = json_extract(moved.value, '$.state'),
+            active_user = json_extract(moved.value, '$.active'),
+            last_active = json_extract(moved.value, '$.at'), version = matches.version + 1
         FROM json_each(:moves) AS moved
-        WHERE matches.id = moved.value ->> 'id'
-            AND matches.version = moved.value ->> 'version' AND NOT matches.ended
+        WHERE matches.id = json_extract(moved.value, '$.id')
+            AND matches.version = json_extract(moved.value, '$.version') AND NOT matches.ended
     """),
     "postgresql": text("""
         UPDATE matches SET
@@ -37,11 +41,11 @@ _SAVE = {
     """),
     "mariadb": text(f"""
         UPDATE matches JOIN JSON_TABLE(:moves, '$[*]' COLUMNS (
-            id varchar(64) PATH '$.id', version integer PATH '$.version',
-            state longtext PATH '$.state', active varchar(64) PATH '$.active',
+            id varchar(64) {_TEXT} PATH '$.id', version integer PATH '$.version',
+            state longtext {_TEXT} PATH '$.state', active varchar(64) {_TEXT} PATH '$.active',
             at datetime(6) PATH '$.at'
         )) AS moved
-        ON matches.id = moved.id COLLATE {EXACT}
+        ON matches.id = moved.id
             AND matches.version = moved.version AND NOT matches.ended
         SET match_state = moved.state, active_user = moved.active,
             last_active = moved.at, matches.version = matches.version + 1

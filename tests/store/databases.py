@@ -61,10 +61,10 @@ def _administer_mariadb(statement: str) -> None:
         connection.cursor().execute(statement)
 
 
-def _make_postgresql() -> tuple[str, Callable[[], None]]:
+def _make_postgresql(how: str = "") -> tuple[str, Callable[[], None]]:
     _need(5432, "PostgreSQL")
     name = f"gameservers_test_{secrets.token_hex(6)}"
-    _administer_postgresql(f"CREATE DATABASE {name}")
+    _administer_postgresql(f"CREATE DATABASE {name} {how}")
     url = f"postgresql://postgres@127.0.0.1/{name}"
     return url, lambda: _administer_postgresql(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -72,7 +72,8 @@ def _make_postgresql() -> tuple[str, Callable[[], None]]:
 def _make_mariadb() -> tuple[str, Callable[[], None]]:
     _need(3306, "MariaDB")
     name = f"gameservers_test_{secrets.token_hex(6)}"
-    _administer_mariadb(f"CREATE DATABASE {name}")
+    # As a server makes them that was told nothing; our tables choose for themselves.
+    _administer_mariadb(f"CREATE DATABASE {name} CHARACTER SET latin1")
     return f"mariadb://root@127.0.0.1/{name}", lambda: _administer_mariadb(f"DROP DATABASE {name}")
 
 
@@ -119,6 +120,16 @@ def postgresql() -> AbstractContextManager[str]:
 
 def mariadb() -> AbstractContextManager[str]:
     return _emptied(_make_mariadb)
+
+
+@contextmanager
+def postgresql_without_encoding() -> Iterator[str]:
+    """As a server makes them that was told no locale."""
+    url, drop = _make_postgresql("TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    try:
+        yield url
+    finally:
+        drop()
 
 
 def postgresql_new() -> AbstractContextManager[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,7 +16,7 @@ from twisted.internet import reactor
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gameservers.store import BadDatabase, SqlStore, StoreSettings, migrate_database
+from gameservers.store import BadDatabase, SqlStore, StoreSettings, World, migrate_database
 from gameservers.store.backends import create_file, data_directory, find_backend
 from gameservers.store.interface import MAX_STATE
 from gameservers.store.tables import Words
@@ -160,6 +161,15 @@ class StartTests(TestCase):
             await store.stopService()
             told = [str(each["problem"]) for each in logs if "problem" in each]
             self.assertEqual(told, [f"{url} cannot be used: file is not a database"])
+
+    async def test_no_encoding(self) -> None:
+        """A PostgreSQL database that has none gives text all the same."""
+        with databases.postgresql_without_encoding() as url:
+            store = SqlStore(StoreSettings(database=url), reactor)
+            store.startService()
+            await store.save_world(World("hills", "{}", b"", datetime(2026, 11, 21, tzinfo=UTC)))
+            self.assertEqual((await store.world("hills")).name, "hills")
+            await store.stopService()
 
     async def test_file_of_nobody_else(self) -> None:
         """WAL and shared memory beside the file are as private as the file."""

@@ -80,6 +80,7 @@ MATCHES = [
     ("3" * 32, "ann", "bob", state(True, "ann"), "bob", "2019-04-03 11:00:00", 1),
     ("4" * 32, "ann", "bob", state(True, full=True), "ann", "2019-04-03 12:00:00", 1),
     ("5" * 32, "bob", "tim", "not JSON", None, "2019-04-03 13:00:00", 0),
+    ("6" * 32, "ann", "bob", state(full=True, is_draw=False), "bob", "2019-04-03 14:00:00", 1),
 ]
 SESSIONS = [
     ("a" * 32, "ann", None, "2019-04-05 12:00:00"),
@@ -257,7 +258,7 @@ class MigrationTests:
             store = await self.store()
         told = {each["table"]: (each["taken"], each["found"]) for each in logs if "taken" in each}
         self.assertEqual(
-            told, {"users": (3, 3), "matches": (5, 6), "sessions": (2, 3), "friends": (3, 4)}
+            told, {"users": (3, 3), "matches": (6, 7), "sessions": (2, 3), "friends": (3, 4)}
         )
         self.assertEqual(self.counts("original_"), {n: len(rows) for n, rows in ROWS.items()})
 
@@ -280,7 +281,7 @@ class MigrationTests:
         self.assertEqual(await store.friends("ann"), both)
         self.assertEqual(await store.friends("bob"), (Rating("ann", 1010),))
 
-        running, newest, won, drawn, odd = [await store.match(c * 32) for c in "12345"]
+        running, newest, won, drawn, odd, missed = [await store.match(c * 32) for c in "123456"]
         self.assertEqual((running.active, running.ranked, running.ended), ("bob", True, False))
         self.assertEqual(running.state, MATCHES[0][3])
         self.assertEqual(running.last_active, datetime(2019, 4, 4, 8, tzinfo=UTC))
@@ -288,8 +289,16 @@ class MigrationTests:
         self.assertEqual((won.ended, won.seen), (True, {"ann"}))
         self.assertEqual((drawn.ended, drawn.seen), (True, {"bob"}))
         self.assertEqual((odd.state, odd.active, odd.ended), ("not JSON", None, False))
-        draws = {each.id[0]: json.loads(each.state)["is_draw"] for each in (newest, won, drawn)}
-        self.assertEqual(draws, {"2": False, "3": False, "4": True})
+        self.assertEqual((missed.ended, missed.seen), (True, frozenset()))
+        ends = {
+            each.id[0]: (kept["game_over"], kept["is_draw"])
+            for each in (newest, won, drawn, missed)
+            for kept in [json.loads(each.state)]
+        }
+        self.assertEqual(
+            ends,
+            {"2": (False, False), "3": (True, False), "4": (True, True), "6": (True, True)},
+        )
 
     async def test_taken_over_is_in_use(self) -> None:
         """What was taken over can be played on, and is not taken over again."""
@@ -321,7 +330,7 @@ class MigrationTests:
             self.assertRaises(Cut, migrate_database, self.settings)
         self.patch(s0001_original, "_copy", copied)
         self.assertEqual(migrate_database(self.settings), (0, len(STEPS)))
-        self.assertEqual(self.counts(), {"users": 3, "matches": 5, "sessions": 2, "friends": 3})
+        self.assertEqual(self.counts(), {"users": 3, "matches": 6, "sessions": 2, "friends": 3})
         self.assertEqual(self.counts("original_"), {n: len(rows) for n, rows in ROWS.items()})
 
 

@@ -46,6 +46,22 @@ class Denied:
     response: str
 
 
+class Wrong(Exception):
+    """The name is somebody else's, as far as the password tells; the text is for the client."""
+
+
+class TooMany(Exception):
+    """
+    Too many attempts.
+
+    @ivar wait: seconds until the next may begin.
+    """
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(wait)
+        self.wait = wait
+
+
 class PasswordService(Protocol):
     """L{gameservers.games.tictactoe.passwords.Passwords}, or what a test puts there."""
 
@@ -99,6 +115,9 @@ class Entrance:
             if wish.password == "":
                 return await self._open_temporary(name, network)
             return await self._log_in(name, wish.password, network)
+        except TooMany as limit:
+            text = texts.TOO_MANY_ATTEMPTS.format(math.ceil(limit.wait))
+            return _denied(text, registered=bool(wish.password))
         except (Busy, StoreError):
             return _denied(texts.UNAVAILABLE, registered=bool(wish.password))
 
@@ -119,34 +138,48 @@ class Entrance:
         seconds = self._now().timestamp()
         wait = max(self._by_name.wait(name, seconds), self._by_address.wait(network, seconds))
         if wait > 0:
-            return _too_many(wait, registered=True)
+            raise TooMany(wait)
         self._by_name.begin(name, seconds)
         self._by_address.begin(network, seconds)
+        try:
+            text = await self._prove(name, password, network)
+        except Wrong as wrong:
+            return _denied(str(wrong), registered=True)
+        except Exception:  # nobody knows if the password was wrong
+            self._by_name.give_back(name)
+            self._by_address.give_back(network)
+            raise
+        self._by_name.clear(name)
+        self._by_address.give_back(network)
+        return await self._open_session(name, text.format(name))
+
+    async def _prove(self, name: str, password: str, network: str) -> str:
+        """Check the password, or make the account: the text to say; L{Wrong} if it is not his."""
         account = await self._store.account(name)
-        text = texts.LOGGED_IN
         if account is None:
-            wait = self._new_names.wait(network, seconds)
-            if wait > 0:
-                return _too_many(wait, registered=True)
-            self._new_names.begin(network, seconds)
+            self._begin_name(network)
             record = await self._passwords.make(password)
             try:
                 await self._store.create_account(Account(name, record, elo.START, self._now()))
-                text = texts.REGISTERED
+                return texts.REGISTERED
             except NameTaken:
                 # By a temporary session, or by whoever has just been quicker.
                 account = await self._store.account(name)
                 if account is None:
-                    return _denied(texts.NAME_RESERVED.format(name), registered=True)
-        if account is not None:
-            checked = await self._passwords.check(account.password, password)
-            if not checked.right:
-                return _denied(texts.WRONG_PASSWORD.format(name), registered=True)
-            if checked.replacement is not None:
-                await self._store.change_password(name, checked.replacement)
-        self._by_name.clear(name)
-        self._by_address.give_back(network)
-        return await self._open_session(name, text.format(name))
+                    raise Wrong(texts.NAME_RESERVED.format(name)) from None
+        checked = await self._passwords.check(account.password, password)
+        if not checked.right:
+            raise Wrong(texts.WRONG_PASSWORD.format(name))
+        if checked.replacement is not None:
+            await self._store.change_password(name, checked.replacement)
+        return texts.LOGGED_IN
+
+    def _begin_name(self, network: str) -> None:
+        seconds = self._now().timestamp()
+        wait = self._new_names.wait(network, seconds)
+        if wait > 0:
+            raise TooMany(wait)
+        self._new_names.begin(network, seconds)
 
     async def _open_session(self, name: str, text: str) -> Admitted | Denied:
         session = Session(secrets.token_hex(16), name, True, self._now())
@@ -157,11 +190,7 @@ class Entrance:
         return Admitted(session, wire.login_response(True, session.id, True, text), new=True)
 
     async def _open_temporary(self, name: str, network: str) -> Admitted | Denied:
-        seconds = self._now().timestamp()
-        wait = self._new_names.wait(network, seconds)
-        if wait > 0:
-            return _too_many(wait, registered=False)
-        self._new_names.begin(network, seconds)
+        self._begin_name(network)
         session = Session(secrets.token_hex(16), name, False, self._now())
         try:
             await self._store.open_temporary_session(session.id, name, session.last_seen)
@@ -179,8 +208,3 @@ FULL = Denied(wire.login_response(False, None, True, texts.LOBBY_FULL))
 
 def _denied(text: str, *, registered: bool) -> Denied:
     return Denied(wire.login_response(False, None, registered, text))
-
-
-def _too_many(wait: float, *, registered: bool) -> Denied:
-    text = texts.TOO_MANY_ATTEMPTS.format(math.ceil(wait))
-    return _denied(text, registered=registered)

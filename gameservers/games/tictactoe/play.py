@@ -93,10 +93,11 @@ class Play:
         """One message per match, also of those whose end he has not seen; now he has."""
         messages = []
         seen = []
-        for match in await self._store.matches_of(user.name):
-            table = self._remember(match)
+        for read in await self._store.matches_of(user.name):
+            table = self._remember(read)
             if table is None:
                 continue
+            match, _ = table  # it may have changed since it was read
             messages.append(self._match_update(table))
             if match.ended:
                 seen.append(match.id)
@@ -141,9 +142,9 @@ class Play:
     async def _search(self, user: User) -> str:
         if await self._running(user.name) >= self._limit:
             return _refused(texts.TOO_MANY_MATCHES)
-        if self._presence.is_waiting(user):
-            return _refused(texts.ALREADY_SEARCHING)
         for other in self._presence.waiting():
+            if other is user:
+                continue
             if self._presence.find(user.name) is not user:
                 break  # he has gone meanwhile
             try:
@@ -155,7 +156,11 @@ class Play:
                 pass  # these two will not do; perhaps the next one
             else:
                 self._presence.wait_no_longer(other)
+                self._presence.wait_no_longer(user)
                 return wire.match_request_response(True, texts.SEARCHING)
+        # Those who wait already would not do for each other then, but they may do now.
+        if self._presence.is_waiting(user):
+            return _refused(texts.ALREADY_SEARCHING)
         self._presence.wait(user)
         return wire.match_request_response(True, texts.SEARCHING)
 
@@ -255,11 +260,13 @@ class Play:
             except Stale:
                 self._tables.pop(match_id, None)
                 continue
-            if finished.result.elo_after is not None:
-                await self._push_elos(user.name, other)
             update = [self._match_update((finished.match, closed))]
-            self._presence.push(other, update)
-            self._presence.push(user.name, update)
+            try:
+                if finished.result.elo_after is not None:
+                    await self._push_elos(user.name, other)
+            finally:  # they count as those who have seen the end, whatever becomes of the ranks
+                self._presence.push(other, update)
+                self._presence.push(user.name, update)
             return
 
     async def time_out(self, match: Match) -> None:
@@ -333,7 +340,8 @@ class Play:
             rate=(lambda a, b: elo.rated(a, b, score)) if decided and rated else None,
             seen=[name for name in match.players if name in self._presence],
         )
-        self._tables.pop(match.id, None)
+        # Also if the store keeps it no longer: it may have been read a moment ago.
+        self._keep(finished.match, game)
         self._presence.clear_table(match)
         return finished
 
@@ -345,14 +353,14 @@ class Play:
     # What is known of a match
 
     async def _table(self, match_id: str, user: User) -> Table | None:
-        """A match as it is now, if the user is one of the two."""
+        """A match as it is now, if the user is one of the two and one has not seen its end."""
         table = self._tables.get(match_id)
         if table is None:
             match = await self._store.match(match_id)
             table = None if match is None else self._remember(match)
         if table is None or user.name not in table[0].players:
             return None
-        return table
+        return None if table[0].seen.issuperset(table[0].players) else table
 
     def _remember(self, match: Match) -> Table | None:
         """A match that has just been read, and its game; L{None} if there is no making it out."""

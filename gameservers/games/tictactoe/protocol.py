@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -421,7 +420,7 @@ class Root(Resource):
         origin = request.getHeader("origin")
         if not self._origins or origin is None or origin in self._origins:
             return True
-        return urlsplit(origin).netloc == request.getHeader("host")
+        return origin.partition("://")[2] == request.getHeader("host")
 
 
 _HEADERS = {

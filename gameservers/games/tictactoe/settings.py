@@ -100,13 +100,13 @@ class TicTacToeSettings:
         5, "log-ins that may fail, per name, before there are pauses", unit="log-ins", minimum=1
     )
     tictactoe_address_attempts: int = option(
-        20,
+        50,
         "log-ins that may fail, per address, before there are pauses",
         unit="log-ins",
         minimum=1,
     )
     tictactoe_new_names: int = option(
-        20, "new names, per address, before there are pauses", unit="names", minimum=1
+        100, "new names, per address, before there are pauses", unit="names", minimum=1
     )
     tictactoe_pause: float = option(
         1.0,

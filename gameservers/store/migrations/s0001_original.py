@@ -17,7 +17,9 @@ They are renamed to C{original_users} and so on, left as they are, and copied:
   - password hashes are C{sha512};
   - a finished match is one whose end the player to move has not seen: it was kept for him, as
     the other one made the last move;
-  - C{match_state} without C{is_draw} gets one.
+  - C{match_state} without C{is_draw} gets one;
+  - a match that goes on although all small boards are decided, in which the original missed the
+    draw, is a finished draw that neither has seen; nobody could move, and ratings stay.
 
 If this is cut off on MariaDB, it starts again from the renamed tables.
 """
@@ -70,6 +72,9 @@ ORIGINAL = {
 }
 
 KEPT = "original_"
+
+#: How a match is over: the original knew it, or should have.
+NOTICED, MISSED = "noticed", "missed"
 
 #: Rows that are written at once.
 CHUNK = 500
@@ -244,7 +249,7 @@ def _user(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
 
 
 def _match(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
-    state, over = _state(row.match_state)
+    state, end = _state(row.match_state)
     return {
         "id": row.id,
         "user_a": row.user_a,
@@ -253,29 +258,31 @@ def _match(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
         "active_user": row.active_user,
         "last_active": _moment(row.last_active, zone),
         "ranked": bool(row.ranked),
-        "ended": over,
-        "seen_a": over and row.active_user != row.user_a,
-        "seen_b": over and row.active_user != row.user_b,
+        "ended": end is not None,
+        "seen_a": end == NOTICED and row.active_user != row.user_a,
+        "seen_b": end == NOTICED and row.active_user != row.user_b,
     }
 
 
-def _state(stored: str) -> tuple[str, bool]:
-    """The state with C{is_draw}, and whether it is over.  What is not JSON stays as it is."""
+def _state(stored: str) -> tuple[str, str | None]:
+    """The state with C{is_draw}, and how it is over.  What is not JSON stays as it is."""
     try:
         state = json.loads(stored)
     except ValueError:
-        return stored, False
+        return stored, None
     if not isinstance(state, dict):
-        return stored, False
-    over = state.get("game_over") is True
-    if "is_draw" in state:
-        return stored, over
+        return stored, None
     try:
-        full = all(cell for row in state["global_field"] for cell in row)
+        subgrids = [cell for row in state["global_field"] for cell in row]
     except (KeyError, TypeError):
-        full = False
-    state["is_draw"] = over and full and state.get("player_won") is None
-    return json.dumps(state), over
+        subgrids = []
+    full = len(subgrids) == 9 and all(subgrids)
+    end = NOTICED if state.get("game_over") is True else MISSED if full else None
+    if "is_draw" in state and end != MISSED:
+        return stored, end
+    state["game_over"] = end is not None
+    state["is_draw"] = full and state.get("player_won") is None
+    return json.dumps(state), end
 
 
 def _session(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,7 +19,7 @@ from gameservers.games.tictactoe.protocol import LINGER
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.settings import TicTacToeSettings, check_origins
 from gameservers.lobby import Lobby
-from gameservers.store import SqlStore, StoreSettings
+from gameservers.store import SqlStore, StoreSettings, Unavailable
 from tests.games.tictactoe.arena import Arena, start_match
 from tests.games.tictactoe.test_frames import OPCODE_BYTES, OPCODE_MORE, OPCODE_TEXT, frame
 
@@ -222,6 +222,34 @@ class OrderTests(SynchronousTestCase):
             self.assertEqual(alice.transport.aborted, dropped)
         held.callback(None)
         self.assertEqual(self.arena.here, ["bob", "carl"])
+
+    def test_end_without_ranks(self) -> None:
+        """A match that has ended is told to both even if the store fails to say the ranks."""
+        self.alice.move(self.match_id, Cell(0, 0, 1, 1))
+        self.bob.move(self.match_id, Cell(1, 1, 1, 1))
+        self.alice.heard()
+        self.bob.heard()
+        self.patch(self.arena.store, "ranking", lambda *_: fail(Unavailable("no answer")))
+        self.alice.say("end_match", id=self.match_id)
+        [update] = self.bob.heard()
+        self.assertTrue(update["data"]["match_state"]["game_over"])
+
+    def test_nothing_older_after_the_end(self) -> None:
+        """Matches read just before one of them ended are not told as if it went on."""
+        matches_of = self.arena.store.matches_of
+        held: Deferred[Any] = Deferred()
+
+        def read_and_wait(name: str) -> Deferred[Any]:
+            read = matches_of(name)
+            return held.addCallback(lambda _: read)
+
+        self.patch(self.arena.store, "matches_of", read_and_wait)
+        self.assertEqual(self.bob.say("match_states_request"), [])
+        self.alice.say("end_match", id=self.match_id)
+        held.callback(None)
+        ends = [update["data"]["match_state"]["game_over"] for update in self.bob.heard()]
+        self.assertEqual(set(ends), {True})
+        self.assertEqual(list(self.arena.lobby.rooms()), [])
 
     def test_matches_in_memory(self) -> None:
         """Only so many matches are kept in memory; the others are read again."""

@@ -10,11 +10,12 @@ import json
 from typing import Any
 
 from sqlalchemy import select
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tictactoe import texts
+from gameservers.games.tictactoe.passwords import Busy
 from gameservers.games.tictactoe.presence import GAME
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.store import SHA512, Account, PasswordRecord, Unavailable, tables
@@ -237,6 +238,22 @@ class WeaknessTests(ArenaTestCase):
         self.assertEqual([each["type"] for each in heard], ["match_request_response"])
         self.assertEqual(len(alice.say("match_states_request")), 5)
 
+    def test_11_both_wait(self) -> None:
+        """Two who could not be paired when they began to wait are when one asks again."""
+        alice, bob = self.arena.players("alice", "bob")
+        match_id = start_match(alice, bob, "bob")
+        for waiting in (alice, bob):
+            [response] = waiting.say("match_request", player=None)
+            self.assertEqual(response["data"], {"success": True, "msg": texts.SEARCHING})
+        [response] = bob.say("match_request", player=None)
+        self.assertEqual(response["data"]["msg"], texts.ALREADY_SEARCHING)
+        alice.say("end_match", id=match_id)
+        bob.heard()
+        update, response = bob.say("match_request", player=None)
+        self.assertEqual(update["data"]["match_state"]["player_a"], "alice")
+        self.assertEqual(response["data"], {"success": True, "msg": texts.SEARCHING})
+        self.assertEqual(len(self.arena.lobby.queue(GAME)), 0)
+
     def test_12_finished_matches_do_not_block(self) -> None:
         """A match whose end one has not seen counts no more, and is shown to him once."""
         alice, bob, match_id = self.two()
@@ -292,6 +309,21 @@ class WeaknessTests(ArenaTestCase):
             made.append(response["data"]["success"])
         self.assertEqual(made, [True, True, True, False, False])
         self.assertTrue(arena.browser("198.51.100.7").log_in("other")[0]["data"]["success"])
+
+    def test_14_only_wrong_passwords_count(self) -> None:
+        """An attempt that came to nothing for another reason makes nobody wait."""
+        arena = Arena(tictactoe_new_names=1, tictactoe_attempts=1, tictactoe_address_attempts=1)
+        for name in ("alice", "bob"):
+            arena.player(name)
+        for _ in range(3):
+            refused = arena.browser().log_in("carl")[0]["data"]["msg"]
+            self.assertEqual(refused, texts.TOO_MANY_ATTEMPTS.format(1))
+        busy = self.patch(arena.passwords, "check", lambda *_: fail(Busy()))
+        for _ in range(3):
+            refused = arena.browser().log_in("alice")[0]["data"]["msg"]
+            self.assertEqual(refused, texts.UNAVAILABLE)
+        busy.restore()
+        self.assertTrue(arena.browser().log_in("alice")[0]["data"]["success"])
 
     def test_15_scrypt(self) -> None:
         """Old hashes are good once and then replaced; an unknown name costs as much work."""
@@ -382,6 +414,7 @@ class WeaknessTests(ArenaTestCase):
             ("https://games.example.org", False),
             ("https://elsewhere.example", True),
             ("null", True),
+            ("https://[", True),
         ):
             browser = arena.browser(headers=(f"Origin: {origin}",))
             self.assertEqual(browser.refused is not None, refused, origin)
