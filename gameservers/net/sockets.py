@@ -38,7 +38,7 @@ def has_ended(transport: ITransport) -> bool:
 
     It is to be asked where nothing is read: nobody watches the socket then.
     """
-    if sys.platform != "linux" or not is_plain(transport):
+    if sys.platform != "linux" or not isinstance(transport, Connection):
         return False
     try:
         state = transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)

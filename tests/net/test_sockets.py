@@ -64,7 +64,8 @@ class SocketsTests(SynchronousTestCase):
         transport = SocketlessServer(room=0)
         for state, ended in ((1, False), (7, True), (8, True), (None, False)):
             transport.socket = SocketOfState(state)
-            self.assertIs(has_ended(transport), ended)
+            for transport.TLS in (False, True):  # below it is the same connection
+                self.assertIs(has_ended(transport), ended)
         self.assertFalse(has_ended(StringTransport()))
 
     def test_segment_size(self):
