@@ -314,13 +314,18 @@ def read_file(path: str, known: Mapping[str, Setting]) -> dict[str, Any]:
     except ValueError as error:  # not TOML, or not even UTF-8
         raise UsageError(f"Cannot read {shown(path)}: {str(error).rstrip('.')}.") from None
     keys: dict[str, Any] = {}
+    unknown: list[str] = []
     for key, value in content.items():
         setting = find(known, key)
         if setting is None:
-            raise UsageError(f"Unknown key {toml(key)} in {shown(path)}.")
-        if setting.name in keys:
+            unknown.append(toml(key))
+        elif setting.name in keys:
             raise UsageError(f"The key {setting.name} stands twice in {shown(path)}.")
-        keys[setting.name] = value
+        else:
+            keys[setting.name] = value
+    if unknown:
+        plural = "s" if len(unknown) > 1 else ""
+        raise UsageError(f"Unknown key{plural} {', '.join(unknown)} in {shown(path)}.")
     return keys
 
 

@@ -4,11 +4,11 @@ The command line of C{twistd gameserver}, made from what the house and the games
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from shutil import get_terminal_size
 from typing import Any, ClassVar, NoReturn
 
 import twisted
@@ -18,6 +18,9 @@ from gameservers import __version__
 from gameservers.config import Config, Setting, all_settings, by_name, find, load
 from gameservers.games import IGame
 from gameservers.store import StoreError, migrate_database
+
+#: Characters a line of explanation has at least in the help, however narrow the terminal.
+NARROWEST = 30
 
 
 def refuse(error: Exception) -> NoReturn:
@@ -137,9 +140,9 @@ class GameserverOptions(usage.Options):
 
     def getUsage(self, width: int | None = None) -> str:
         """The help: what to do first, then the settings of the house and of each game."""
-        width = width or int(os.environ.get("COLUMNS", "80"))
         rows = list(self._rows())
         column = max(len(left) for _, left, _ in rows) + 4
+        width = max(width or get_terminal_size().columns, column + NARROWEST)
         lines = textwrap.wrap(
             "Every option can also stand in a TOML file (port = 5002), where the command line "
             "goes before it, and be given as a word without dashes (port=5002).",

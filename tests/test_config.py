@@ -182,6 +182,7 @@ class RefusalTests(Written):
                 "healthcheck in FILE must be a number of seconds from 1, or 0 for off, not nan.",
             ),
             ("prt = 1", 'Unknown key "prt" in FILE.'),
+            ('prt = 1\nport = 0\n"a b" = 2', 'Unknown keys "prt", "a b" in FILE.'),
             ("healthcheck = 1\nchecks = 1", "The key healthcheck stands twice in FILE."),
             ("port = 1\nport = 2", "Cannot read FILE: Cannot overwrite a value"),
             ("port", "Cannot read FILE: Expected '='"),

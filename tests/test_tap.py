@@ -177,6 +177,12 @@ class OptionsTests(Printed):
             self.assertIn(line, text)
         self.assertLessEqual(max(map(len, lines)), 100)
 
+    def test_help_in_odd_places(self) -> None:
+        """No width, or hardly any: words stay whole."""
+        for columns in ("", "0", "wide", "10"):
+            with patch.dict("os.environ", {"COLUMNS": columns}):
+                self.assertIn("  What is written over the door", self.exit("--help"), columns)
+
 
 @implementer(IReactorUDP)
 class Reactor(MemoryReactorClock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from typing import Any, TypeGuard
 
 from twisted.internet.interfaces import ITCPTransport, ITransport
@@ -17,6 +18,9 @@ LARGEST_SEGMENT = 16 * 1024
 #: The most that TCP options (timestamps, selective acknowledgement) take of a segment, in bytes.
 TCP_OPTIONS = 40
 
+#: The state of a TCP connection in which both sides may still speak, as Linux numbers them.
+ESTABLISHED = 1
+
 
 def is_plain(transport: ITransport) -> TypeGuard[Connection]:
     """Whether a transport is a socket alone, no TLS between, so that it can be half-closed."""
@@ -26,6 +30,21 @@ def is_plain(transport: ITransport) -> TypeGuard[Connection]:
 def is_idle(transport: ITransport) -> TypeGuard[Connection]:
     """Whether a transport is a socket alone, and all that was written to it has left."""
     return is_plain(transport) and not transport.dataBuffer and not transport._tempDataBuffer
+
+
+def has_ended(transport: ITransport) -> bool:
+    """
+    Whether the peer has ended the connection, or it is lost, as far as the kernel tells.
+
+    It is to be asked where nothing is read: nobody watches the socket then.
+    """
+    if sys.platform != "linux" or not isinstance(transport, Connection):
+        return False
+    try:
+        state = transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    except OSError:  # not TCP
+        return False
+    return state[0] != ESTABLISHED
 
 
 def send_at_once(transport: Any, data: bytes) -> None:

@@ -147,6 +147,31 @@ class VcmiTests(ProcessTestCase):
         self.assertIn(":>>MSG:System:The server is shutting down", watcher.rest())
         self.assertNotIn("hello", log)
 
+    def test_a_side_that_ends_unread(self) -> None:
+        """What was too much to be kept is forgotten with who sent it and went."""
+        port = free_port()
+        process, _ = self.started(f"--port={port}")
+        host, guest = Launcher(port, "host", 4), Launcher(port, "guest", 4)
+        host.send("<NEW>Room<PSWD><COUNT>2<MODS>")
+        host.wait(":>>MODSOTHER:")
+        guest.send("<JOIN>Room<PSWD><MODS>")
+        host.wait(":>>MODSOTHER:guest")
+        host.send("<FORCESTART>Room")
+        (host_uuid,) = re.findall(":>>HOST:([0-9a-f-]{36}):1", host.rest())
+        (uuid,) = re.findall(":>>START:([0-9a-f-]{36})", guest.rest())
+        gone = GameConnection(port, "server", host_uuid)
+        gone.socket.sendall(bytes(100_000))
+        gone.socket.close()
+        client = GameConnection(port, "client", uuid)
+        server = GameConnection(port, "server", host_uuid)
+        self.assertEqual(server.handshake(), ("VCMI 1.3.2 (client)", uuid))
+        self.assertEqual(client.handshake(), ("VCMI 1.3.2 (server)", host_uuid))
+        server.socket.sendall(b"good evening")
+        self.assertEqual(client.exactly(12), b"good evening")
+        client.socket.close()
+        server.socket.close()
+        self.stop(process)
+
     def play(self, port: int, host_uuid: str, uuids: list[str]) -> None:
         """Three guests and as many connections of the host's server, one after another."""
         guests = [GameConnection(port, "client", uuid) for uuid in uuids]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from unittest import skipUnless
 
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
@@ -13,6 +14,7 @@ from gameservers.net.sockets import (
     LARGEST_SEGMENT,
     SAFE_SEGMENT,
     TCP_OPTIONS,
+    has_ended,
     is_plain,
     make_prompt,
     segment_size,
@@ -34,6 +36,19 @@ class Socket:
         return self.size
 
 
+class SocketOfState:
+    """A TCP socket in a state, or what is no TCP socket."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def getsockopt(self, level, option, size):
+        if self.state is None:
+            raise OSError("no such option")
+        assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO)
+        return bytes([self.state])[:size]
+
+
 class SocketsTests(SynchronousTestCase):
     def test_is_plain(self):
         """Only TCP without TLS is plain."""
@@ -42,6 +57,16 @@ class SocketsTests(SynchronousTestCase):
         transport.TLS = True
         self.assertFalse(is_plain(transport))
         self.assertFalse(is_plain(StringTransport()))
+
+    @skipUnless(hasattr(socket, "TCP_INFO"), "no TCP_INFO here")
+    def test_has_ended(self):
+        """The kernel knows of an end that nobody has read."""
+        transport = SocketlessServer(room=0)
+        for state, ended in ((1, False), (7, True), (8, True), (None, False)):
+            transport.socket = SocketOfState(state)
+            for transport.TLS in (False, True):  # below it is the same connection
+                self.assertIs(has_ended(transport), ended)
+        self.assertFalse(has_ended(StringTransport()))
 
     def test_segment_size(self):
         """A segment is what the connection says, or what is safe where nobody knows."""

@@ -49,10 +49,13 @@ from gameservers.games.vcmi.rules import GAME
 from gameservers.games.vcmi.settings import VcmiSettings
 from gameservers.net.address import host_of
 from gameservers.net.pipe import End, Ending, Pipe, couple
-from gameservers.net.sockets import make_prompt
+from gameservers.net.sockets import has_ended, make_prompt
 
 #: Longest frame of a handshake, in bytes.
 MAX_HANDSHAKE = 1024
+
+#: How often a connection that waits unread is asked whether it has ended, in seconds.
+LOOK = 5.0
 
 
 class Role(enum.Enum):
@@ -155,6 +158,8 @@ class GameSessions:
         if pipe.role is Role.CLIENT:
             for older in [each for each in waiting if each.uuid == pipe.uuid]:
                 older.cut("replaced")
+        for other in tuple(session.waiting[pipe.role.opposite]):
+            other.end_if_lost()
         partner = next(iter(session.waiting[pipe.role.opposite]), None)
         if len(session.connections) >= self._most:
             spare = (each for each in session.connections if each.waiting and each is not partner)
@@ -276,7 +281,11 @@ class PipeProtocol(TimeoutMixin, Int32StringReceiver):
         self.cut("long")
 
     def timeoutConnection(self) -> None:
-        self.cut("silent")
+        if self._phase is Phase.WAITING:
+            self.setTimeout(LOOK)
+            self.end_if_lost()
+        else:
+            self.cut("silent")
 
     def readConnectionLost(self) -> None:
         if self._mouth is not None:
@@ -304,6 +313,11 @@ class PipeProtocol(TimeoutMixin, Int32StringReceiver):
         else:
             self._over()
             self.transport.abortConnection()
+
+    def end_if_lost(self) -> None:
+        """End this side if the peer has ended already; one that is not read from hides it."""
+        if has_ended(self.transport):
+            self.end()
 
     def _over(self) -> None:
         self.setTimeout(None)
@@ -347,6 +361,7 @@ class PipeProtocol(TimeoutMixin, Int32StringReceiver):
         self._said += data
         if len(self._said) - self._handshake >= self._settings.vcmi_max_early:
             self.transport.pauseProducing()
+            self.setTimeout(LOOK)
 
     def _pair(self, partner: PipeProtocol) -> None:
         pipe = couple(
@@ -359,6 +374,7 @@ class PipeProtocol(TimeoutMixin, Int32StringReceiver):
         )
         for each, mouth in ((self, pipe.a), (partner, pipe.b)):
             each._phase = Phase.PAIRED
+            each.setTimeout(None)
             each._pipe, each._mouth = pipe, mouth
             each._said.clear()
 

@@ -11,7 +11,8 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from gameservers.games.vcmi.pipe import MAX_HANDSHAKE
+from gameservers.games.vcmi import pipe
+from gameservers.games.vcmi.pipe import LOOK, MAX_HANDSHAKE
 from tests.games.vcmi.clients import (
     Client,
     House,
@@ -362,6 +363,28 @@ class EarlyTests(PipeTestCase):
         protocol = client.transport.protocol
         client.lose()
         self.assertEqual(len(protocol._said), 0)
+
+    def test_end_of_one_that_is_not_read(self) -> None:
+        """Nobody watches its socket, so it is asked from time to time, and before it is given."""
+        gone: set[Any] = set()
+        self.patch(pipe, "has_ended", gone.__contains__)
+        for clock in (True, False):
+            server = self.server(b"x" * 5_000)
+            self.house.clock.advance(LOOK)
+            self.assertTrue(server.connected)
+            gone.add(server.transport)
+            if clock:
+                self.house.clock.advance(LOOK)
+                self.assertFalse(server.connected)
+                self.assertEqual(self.house.factory.games.playing, 0)
+            client = self.client()
+            self.assertWaiting(client)
+            self.assertFalse(server.connected)
+            fresh = self.server(b"fresh")
+            self.assertTrue(client.transport.value().endswith(b"fresh"))
+            self.house.clock.advance(2 * LOOK)  # who has his partner is not asked any more
+            self.assertPaired(client, fresh)
+            client.lose()
 
     def test_coupled(self) -> None:
         """Each side is the other's producer, so that a slow reader slows its writer."""
