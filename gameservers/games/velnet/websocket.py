@@ -43,6 +43,8 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from zope.interface import implementer
 
+from gameservers.net.sockets import is_plain
+
 #: How long a peer may take to read the last of it once the WebSocket is closed, in seconds.
 LINGER = 5.0
 
@@ -126,8 +128,7 @@ class WebSocketCarriage(TimeoutMixin, Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._over = True
         self.setTimeout(None)
-        if self._open:
-            self._carried.connectionLost(reason)
+        self._let_go(reason)
 
     def timeoutConnection(self) -> None:
         self.abortConnection()
@@ -157,7 +158,12 @@ class WebSocketCarriage(TimeoutMixin, Protocol):
                 self._end(event.response())
 
     def _end(self, last: Event) -> None:
-        """Say a last thing, if it can still be said, and close."""
+        """
+        Say a last thing, if it can still be said, and close.
+
+        Plain TCP is half-closed: closing a socket that has unread input would throw the last
+        thing away.
+        """
         if self._over:
             return
         self._over = True
@@ -165,7 +171,17 @@ class WebSocketCarriage(TimeoutMixin, Protocol):
         with suppress(LocalProtocolError):
             self.transport.write(self._socket.send(last))
         self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        self._let_go(connectionDone)
+        if is_plain(self.transport):
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _let_go(self, reason: Failure) -> None:
+        """What is carried has no transport any more."""
+        if self._open:
+            self._open = False
+            self._carried.connectionLost(reason)
 
     # --- a transport --------------------------------------------------------------------------
 

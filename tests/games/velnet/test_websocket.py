@@ -186,10 +186,12 @@ class WebSocketTests(SynchronousTestCase):
         self.assertEqual(self.world.counted("cut.slow"), 1)
 
     def test_closed_but_not_read(self) -> None:
-        """Who does not read the end is cut off some time later."""
+        """Who does not read the end is gone at once, and cut off some time later."""
         peer = self.connect()
+        peer.ask(log_in() + join("r1"))
         peer.wire.loseConnection = lambda: None
         peer.send(TextMessage("hello"))
+        self.assertEqual(self.world.lobby.present("velnet"), 0)
         self.world.turn(LINGER - 0.1)
         self.assertTrue(peer.connected)
         peer.wire.abortConnection = peer.wire.lose
