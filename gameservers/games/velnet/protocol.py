@@ -198,6 +198,7 @@ class VelNetTextProtocol(Connection, LineReceiver):
             self.obey(message)
 
     def lineLengthExceeded(self, line: bytes) -> None:
+        self._end_run()
         self.end("long")
 
     def _end_run(self) -> None:

@@ -363,7 +363,8 @@ class LimitTests(SynchronousTestCase):
         peer = text_player(world, "r1")
         fits = b"3:1:" + b"x" * 1_020
         self.assertEqual(len(peer.ask(fits + b"\n")), 1_025)
-        peer.ask(fits + b"x\n2:r2\n" + b"3:1:late\n" * 1000)
+        heard = peer.ask(b"3:1:in time\n" + fits + b"x\n2:r2\n" + b"3:1:late\n" * 1000)
+        self.assertEqual(heard, b"3:1:in time\n")
         self.assertFalse(peer.connected)
         self.assertEqual(world.counted("cut.long"), 1)
 
