@@ -176,6 +176,7 @@ class WebSocketCarriage(TimeoutMixin, Protocol):
         with suppress(LocalProtocolError):
             self.transport.write(self._socket.send(last))
         self._let_go(connectionDone)
+        self.transport.resumeProducing()  # what it carried may have paused it
 
     def _close(self) -> None:
         """

@@ -19,6 +19,7 @@ from wsproto.events import (
 )
 from wsproto.extensions import PerMessageDeflate
 
+from gameservers.games.velnet.protocol import MAX_WISHES
 from gameservers.games.velnet.websocket import LINGER, PARTING
 from tests.games.velnet.world import (
     HERE,
@@ -200,6 +201,16 @@ class WebSocketTests(SynchronousTestCase):
         self.assertTrue(peer.connected)
         peer.send(peer.events[-1].response())
         self.world.turn()
+        self.assertFalse(peer.connected)
+
+    def test_end_while_reading_is_paused(self) -> None:
+        """The peer's end is noticed, whatever the one who was carried had yet to do."""
+        peer = self.connect()
+        wishes = peer.socket.send(BytesMessage(log_in() + b"\x01" * 2 * MAX_WISHES))
+        peer.wire.protocol.dataReceived(wishes + peer.socket.send(TextMessage("hello")))
+        self.assertEqual(peer.wire.producerState, "producing")
+        peer.hear()
+        self.assertEqual(peer.close_code, 1003)
         self.assertFalse(peer.connected)
 
     def test_end_without_an_answer(self) -> None:
