@@ -26,7 +26,7 @@ from gameservers import __version__
 from gameservers.games import IGame, Surroundings, Wires
 from gameservers.lobby import Lobby
 from gameservers.log import observer
-from gameservers.net.datagrams import DatagramDoor
+from gameservers.net.datagrams import MAX_DATAGRAM, DatagramDoor
 from gameservers.net.door import Behind, Door
 from gameservers.net.guard import DoorSettings, Guard
 from gameservers.net.recognise import Recogniser, anything
@@ -96,7 +96,9 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
             start = endpoint(reactor, where, interface).listen
             Listener(what, start, Door(guard, behind)).setServiceParent(server)
         if datagrams is not None and isinstance(where, int):
-            start = partial(reactor.listenUDP, where, interface=interface)
+            start = partial(
+                reactor.listenUDP, where, interface=interface, maxPacketSize=MAX_DATAGRAM
+            )
             Listener(what, start, datagrams).setServiceParent(server)
 
     listen("front door", house.port, everything(games), all_datagrams(games, lobby.counters))

@@ -197,7 +197,11 @@ class Reactor(MemoryReactorClock):
         return self._closing(super().listenTCP(*arguments, **named))
 
     def listenUDP(
-        self, port: int, protocol: DatagramProtocol, interface: str = "", size: int = 8192
+        self,
+        port: int,
+        protocol: DatagramProtocol,
+        interface: str = "",
+        maxPacketSize: int = 8192,
     ) -> Any:
         self.udp.append((port, protocol, interface))
         kind = IPv6Address if ":" in interface else IPv4Address

@@ -16,6 +16,10 @@ from twisted.internet.protocol import DatagramProtocol
 
 from gameservers.net.recognise import Recogniser, decide
 
+#: Bytes of a datagram that are read: all that there can be, for what is longer would be cut, and
+#: a game could not tell.
+MAX_DATAGRAM = 65_535
+
 
 class DatagramDoor(DatagramProtocol):
     """

@@ -15,7 +15,13 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, BytesMessage, Request
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Request,
+    TextMessage,
+)
 
 from gameservers.games import Surroundings
 from gameservers.games.velnet import VelNet
@@ -113,6 +119,7 @@ class WebSocketPlayer(BinaryPlayer):
         self.websocket = WSConnection(ConnectionType.CLIENT)
         Player.say(self, self.websocket.send(Request(host=LOCAL, target="/")))
         self.accepted = False
+        self.close_code: int | None = None
         while not self.accepted:
             self.receive()
 
@@ -128,6 +135,8 @@ class WebSocketPlayer(BinaryPlayer):
                 self.accepted = True
             elif isinstance(event, BytesMessage):
                 self.model.receive(bytes(event.data))
+            elif isinstance(event, CloseConnection):
+                self.close_code = int(event.code)
 
 
 class SecureTests(TestCase):
@@ -190,6 +199,25 @@ class ClassroomTests(ProcessTestCase):
         for player in players:
             player.until(master=ids[0])
         return ids
+
+    def test_longest_datagram(self) -> None:
+        """What has no room in the hearer's buffer comes over his stream, and whole."""
+        one, two = self.enter(BinaryPlayer), self.enter(BinaryPlayer)
+        sender, hearer = self.gather(one, two)
+        for player, own in ((one, sender), (two, hearer)):
+            player.hello(b"\x00" + u32(own))
+        voice = b"x" * 65_502  # with its head of 5 bytes, all that fits into one over IPv4
+        one.datagrams.send(b"\x03" + u32(sender) + voice)
+        two.until_heard(sender, voice)
+
+    def test_close_code_arrives(self) -> None:
+        """Why a WebSocket is closed is told even to one who is still sending."""
+        player = self.enter(WebSocketPlayer)
+        for _ in range(200):  # which a reset would interrupt, and lose the code
+            Player.say(player, player.websocket.send(TextMessage("x" * 30_000)))
+        while player.close_code is None:
+            player.receive()
+        self.assertEqual(player.close_code, 1003)
 
     def test_lesson(self) -> None:
         texts = [self.enter(TextPlayer) for _ in range(3)]

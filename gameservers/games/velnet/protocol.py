@@ -25,7 +25,7 @@ from gameservers.games.velnet import text
 from gameservers.games.velnet.access import Access
 from gameservers.games.velnet.binary import Decoder
 from gameservers.games.velnet.generation import Generation
-from gameservers.games.velnet.messages import LogIn, Message, ToRoom, WireError
+from gameservers.games.velnet.messages import LogIn, Message, ToRoom, ToSelf, WireError
 from gameservers.games.velnet.relay import Relay
 from gameservers.games.velnet.session import BinarySession, Session, TextSession
 from gameservers.games.velnet.sniff import Form, form_of_stream
@@ -38,6 +38,11 @@ from gameservers.net.sockets import make_prompt
 
 #: Bytes in a WebSocket message beyond the longest payload: room for a message's other fields.
 MARGIN = 1024
+
+#: Wishes of one connection that are done before the others' turn comes.  A payload for the room
+#: is cheap, however many there are; a list, a change of rooms or a group is some work for a few
+#: bytes.
+MAX_WISHES = 16
 
 #: Bytes that L{LineReceiver} is given at once: for each line it copies all that follows it.
 BLOCK = 4096
@@ -59,6 +64,7 @@ class Connection(TimeoutMixin, Protocol):
         self._make_session = make_session
         self._asking = False  # whether a checker is deciding about a log-in
         self._over = False
+        self._wishes = 0
 
     def connectionMade(self) -> None:
         make_prompt(self.transport)
@@ -105,8 +111,22 @@ class Connection(TimeoutMixin, Protocol):
                 self._log_in(message)
         elif session.player:
             session.obey(message)
+            if not isinstance(message, (ToRoom, ToSelf)):
+                self._give_way()
         else:
             session.overhear(message)
+
+    def _give_way(self) -> None:
+        """Let the others have their turn, if it is time."""
+        self._wishes += 1
+        if self._wishes == MAX_WISHES:
+            self._wishes = 0
+            self.pauseProducing()
+            self.relay.clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._over:
+            self.resumeProducing()
 
     def end(self, why: str) -> None:
         """Close the connection, for a reason that is counted, after what was said to him."""
@@ -198,6 +218,7 @@ class VelNetTextProtocol(Connection, LineReceiver):
             self.obey(message)
 
     def lineLengthExceeded(self, line: bytes) -> None:
+        self._end_run()
         self.end("long")
 
     def _end_run(self) -> None:

@@ -8,7 +8,8 @@ subclasses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from twisted.internet.interfaces import IDelayedCall
@@ -39,6 +40,10 @@ Address = tuple[str, int]
 
 #: Sends a datagram there, from the port that it is spoken to through.
 SendDatagram = Callable[[bytes, Address], None]
+
+#: How often one message reaches somebody who stands in a group again and again: often enough for
+#: any use, and too seldom to drown him.
+MAX_COPIES = 16
 
 
 class Session:
@@ -115,8 +120,9 @@ class Session:
                     self.relay.count_payloads(len(frames), hearers)
             case ToGroup(group, frame):
                 receivers = self._receivers(group)
+                relayed = self.head + frame
                 for each in receivers:
-                    each.tell(self.head + frame)
+                    each.tell(relayed)
                 self.relay.count_payloads(1, len(receivers))
             case ToSelf(frame):
                 self.tell(self.head + frame)
@@ -164,7 +170,7 @@ class Session:
         if not ids:
             self.groups.pop(group, None)
         elif group in self.groups or len(self.groups) < settings.velnet_max_groups:
-            self.groups[group] = ids
+            self.groups[group] = tuple(_few_copies(ids))
 
     def _receivers(self, group: bytes) -> list[Session]:
         """The members of a group who are here now; one who stands in it twice, twice."""
@@ -174,6 +180,15 @@ class Session:
 
     def _list_members(self, room: str) -> None:
         """Only the binary form has a word for this."""
+
+
+def _few_copies(ids: Iterable[int]) -> Iterator[int]:
+    """The same in their order, but none of them more than L{MAX_COPIES} times."""
+    seen: Counter[int] = Counter()
+    for each in ids:
+        seen[each] += 1
+        if seen[each] <= MAX_COPIES:
+            yield each
 
 
 class TextSession(Session):

@@ -28,6 +28,10 @@ from gameservers.net.address import unmapped
 #: How long to wait when the network takes no more datagrams, in seconds.
 RETRY = 0.005
 
+#: Bytes of datagrams that are read in a reactor turn from a port of VelNet's own: each may be for
+#: a whole room, and whoever floods must not keep the streams waiting.
+MAX_THROUGHPUT = 2 * 1024
+
 
 class VelNetDatagrams(DatagramProtocol):
     """One port, and whatever anybody says to it."""
@@ -45,6 +49,8 @@ class VelNetDatagrams(DatagramProtocol):
         # A port checks at every write whether the address is one.  Ours came with a datagram,
         # and a talk among fifty is a hundred thousand writes a second.
         direct = isinstance(self.transport, Port)
+        if direct and self.transport.protocol is self:
+            self.transport.maxThroughput = MAX_THROUGHPUT
         self._put: Callable[[bytes, Address], object] = (
             self.transport.socket.sendto if direct else self.transport.write
         )

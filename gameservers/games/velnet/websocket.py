@@ -43,7 +43,13 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from zope.interface import implementer
 
-#: How long a peer may take to read the last of it once the WebSocket is closed, in seconds.
+from gameservers.net.sockets import is_plain
+
+#: How long a peer who is told the end may take to send what he was at, and his own end; a
+#: client that sees the connection close in the middle of a message may never learn why.
+PARTING = 1.0
+
+#: How long a peer may take to read the last of it once the connection is closed, in seconds.
 LINGER = 5.0
 
 
@@ -96,7 +102,8 @@ class WebSocketCarriage(TimeoutMixin, Protocol):
         self._socket = WSConnection(ConnectionType.SERVER)
         self._congestion = _Congestion()
         self._open = False
-        self._over = False
+        self._over = False  # nothing is said any more, and nothing heard but the peer's end
+        self._closed = False
         self._received = 0  # bytes of the message that is coming in
         self._clock = clock
 
@@ -110,30 +117,36 @@ class WebSocketCarriage(TimeoutMixin, Protocol):
         self.setTimeout(self._patience)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._over:
+        if self._closed:
             return
-        if not self._open:
+        if not self._open and not self._over:
             self.resetTimeout()
         try:
             self._socket.receive_data(data)
             for event in self._socket.events():
                 self._handle(event)
-                if self._over:
-                    return
         except RemoteProtocolError as error:
             self._end(error.event_hint or CloseConnection(CloseReason.PROTOCOL_ERROR))
+            self._close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._over = True
         self.setTimeout(None)
-        if self._open:
-            self._carried.connectionLost(reason)
+        self._let_go(reason)
 
     def timeoutConnection(self) -> None:
-        self.abortConnection()
+        if self._over and not self._closed:
+            self._close()
+        else:
+            self.abortConnection()
 
     def _handle(self, event: Event) -> None:
         match event:
+            case CloseConnection():
+                self._end(event.response())
+                self._close()
+            case _ if self._over:
+                pass
             case Request():
                 self.transport.write(self._socket.send(AcceptConnection()))
                 self.setTimeout(None)
@@ -153,19 +166,40 @@ class WebSocketCarriage(TimeoutMixin, Protocol):
             case Ping():
                 if not self._congestion.full:
                     self.transport.write(self._socket.send(event.response()))
-            case CloseConnection():
-                self._end(event.response())
 
     def _end(self, last: Event) -> None:
-        """Say a last thing, if it can still be said, and close."""
+        """Say a last thing, if it can still be said; the peer has a moment to say his."""
         if self._over:
             return
         self._over = True
-        self.setTimeout(LINGER)
+        self.setTimeout(PARTING)
         with suppress(LocalProtocolError):
             self.transport.write(self._socket.send(last))
+        self._let_go(connectionDone)
+        self.transport.resumeProducing()  # what it carried may have paused it
+
+    def _close(self) -> None:
+        """
+        Close what it stands on.
+
+        Plain TCP is half-closed: closing a socket that has unread input would throw the last
+        thing away.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self.setTimeout(LINGER)
         self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        if is_plain(self.transport):
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _let_go(self, reason: Failure) -> None:
+        """What is carried has no transport any more."""
+        if self._open:
+            self._open = False
+            self._carried.connectionLost(reason)
 
     # --- a transport --------------------------------------------------------------------------
 

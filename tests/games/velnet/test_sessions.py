@@ -10,6 +10,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.velnet.generation import PATIENCE
+from gameservers.games.velnet.protocol import MAX_WISHES
+from gameservers.games.velnet.session import MAX_COPIES
 from gameservers.games.velnet.settings import are_checkers
 from tests.games.velnet.world import (
     KEEP_ALIVE,
@@ -358,12 +360,56 @@ class LimitTests(SynchronousTestCase):
         peer.ask(b"5:a:\n5:c:1\n")
         self.assertEqual(peer.ask(b"4:a:no\n4:c:hi\n"), b"3:1:hi\n")
 
+    def test_copies(self) -> None:
+        """However often somebody stands in a group, one message is no flood to him."""
+        text_peer, binary_peer = text_player(World()), binary_player(World())
+        text_peer.ask(b"5:g" + b":1" * 1_000 + b"\n")
+        self.assertEqual(text_peer.ask(b"4:g:hi\n"), b"3:1:hi\n" * MAX_COPIES)
+        other = binary_player(binary_peer.world)
+        binary_peer.say(b"\x06" + text("g") + data(u32(2) * 1_000))
+        binary_peer.ask(b"\x05" + data(b"hi") + text("g"))
+        self.assertEqual(other.hear(), (b"\x03" + u32(1) + data(b"hi")) * MAX_COPIES)
+
+    def test_many_wishes_at_once(self) -> None:
+        """Who wishes for much waits for the others between, and gets all of it."""
+        for make, wish, leave, before, after in (
+            (text_player, b"1:\n", b"2:-1\n", b"1:r1-2\n", b"1:r1-1\n"),
+            (
+                binary_player,
+                b"\x01",
+                b"\x02\x00",
+                b"\x01" + data(b"r1:2"),
+                b"\x01" + data(b"r1:1"),
+            ),
+        ):
+            world = World()
+            greedy, other = make(world, "r1"), make(world, "r1")
+            greedy.hear()
+            number = 3 * MAX_WISHES
+            greedy.say(wish * number)
+            self.assertEqual(greedy.wire.producerState, "paused")
+            other.say(leave)
+            heard = greedy.hear()
+            self.assertEqual(heard.count(before) + heard.count(after), number)
+            self.assertEqual(heard.count(before), MAX_WISHES - 1)  # the join was a wish, too
+            self.assertEqual(greedy.wire.producerState, "producing")
+
+    def test_gone_while_he_waits(self) -> None:
+        for make, wish in ((text_player, b"1:\n"), (binary_player, b"\x01")):
+            world = World()
+            peer = make(world)
+            peer.say(wish * 2 * MAX_WISHES)
+            peer.drop()
+            world.turn()
+            self.assertEqual(world.lobby.present("velnet"), 0)
+
     def test_line(self) -> None:
         world = World(velnet_max_line=1_024)
         peer = text_player(world, "r1")
         fits = b"3:1:" + b"x" * 1_020
         self.assertEqual(len(peer.ask(fits + b"\n")), 1_025)
-        peer.ask(fits + b"x\n2:r2\n" + b"3:1:late\n" * 1000)
+        heard = peer.ask(b"3:1:in time\n" + fits + b"x\n2:r2\n" + b"3:1:late\n" * 1000)
+        self.assertEqual(heard, b"3:1:in time\n")
         self.assertFalse(peer.connected)
         self.assertEqual(world.counted("cut.long"), 1)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from errno import EHOSTUNREACH, EMSGSIZE
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
+from twisted.internet.udp import Port
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.velnet.udp import RETRY
@@ -211,6 +212,14 @@ class CongestionTests(SynchronousTestCase):
                 self.speak(b"lost")
             self.speak(b"heard")
             self.assertEqual(self.heard(), [b"heard"])
+
+    def test_flood(self) -> None:
+        """A port reads little at once, so that streams have their turn whoever floods it."""
+        port = Port(0, self.world.make_port(), reactor=self.world.clock)
+        port.socket = Mock(recvfrom=Mock(return_value=(b"\xff" * 100, ("192.0.2.66", 5))))
+        port.protocol.makeConnection(port)
+        port.doRead()
+        self.assertLess(port.socket.recvfrom.call_count, 100)
 
     def test_stop(self) -> None:
         self.world.air.full = True

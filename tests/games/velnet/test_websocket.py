@@ -19,7 +19,8 @@ from wsproto.events import (
 )
 from wsproto.extensions import PerMessageDeflate
 
-from gameservers.games.velnet.websocket import LINGER
+from gameservers.games.velnet.protocol import MAX_WISHES
+from gameservers.games.velnet.websocket import LINGER, PARTING
 from tests.games.velnet.world import (
     HERE,
     KEEP_ALIVE,
@@ -119,6 +120,8 @@ class WebSocketTests(SynchronousTestCase):
         header = b"\x82\xff" + (1 << 40).to_bytes(8, "big") + bytes(4)
         peer.wire.protocol.dataReceived(header + bytes(4_000))
         peer.hear()
+        self.assertEqual(peer.close_code, 1009)
+        self.world.turn(PARTING)
         self.assertFalse(peer.connected)
 
     def test_broken_frame(self) -> None:
@@ -185,13 +188,44 @@ class WebSocketTests(SynchronousTestCase):
         self.assertFalse(peer.connected)
         self.assertEqual(self.world.counted("cut.slow"), 1)
 
-    def test_closed_but_not_read(self) -> None:
-        """Who does not read the end is cut off some time later."""
+    def test_end_in_the_middle_of_a_message(self) -> None:
+        """Who is still sending is heard out, in vain, until his own end has come."""
         peer = self.connect()
-        peer.wire.loseConnection = lambda: None
+        peer.answers = False
+        peer.ask(log_in() + join("r1"))
         peer.send(TextMessage("hello"))
+        self.assertEqual(self.world.lobby.present("velnet"), 0)
+        peer.ask(b"\x04" + data(b"unheard"))
+        self.assertEqual(peer.close_code, 1003)
+        self.world.turn(PARTING - 0.1)
+        self.assertTrue(peer.connected)
+        peer.send(peer.events[-1].response())
+        self.world.turn()
+        self.assertFalse(peer.connected)
+
+    def test_end_while_reading_is_paused(self) -> None:
+        """The peer's end is noticed, whatever the one who was carried had yet to do."""
+        peer = self.connect()
+        wishes = peer.socket.send(BytesMessage(log_in() + b"\x01" * 2 * MAX_WISHES))
+        peer.wire.protocol.dataReceived(wishes + peer.socket.send(TextMessage("hello")))
+        self.assertEqual(peer.wire.producerState, "producing")
+        peer.hear()
+        self.assertEqual(peer.close_code, 1003)
+        self.assertFalse(peer.connected)
+
+    def test_end_without_an_answer(self) -> None:
+        """Who does not answer the end has a moment to do so, and one to read it."""
+        peer = self.connect()
+        peer.answers = False
+        closed: list[bool] = []
+        peer.wire.loseConnection = lambda: closed.append(True)
+        peer.wire.abortConnection = peer.wire.lose
+        peer.send(TextMessage("hello"))
+        self.world.turn(PARTING - 0.1)
+        self.assertEqual(closed, [])
+        self.world.turn(0.1)
+        self.assertEqual(closed, [True])
         self.world.turn(LINGER - 0.1)
         self.assertTrue(peer.connected)
-        peer.wire.abortConnection = peer.wire.lose
         self.world.turn(0.1)
         self.assertFalse(peer.connected)

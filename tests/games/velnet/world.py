@@ -4,6 +4,7 @@ A VelNet server in memory, and connections to it whose clock and wires a test ho
 
 from __future__ import annotations
 
+from contextlib import suppress
 from errno import EAGAIN
 from typing import Any
 
@@ -14,6 +15,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Request
+from wsproto.utilities import LocalProtocolError
 
 from gameservers.games import Surroundings
 from gameservers.games.velnet import VelNet
@@ -151,7 +153,13 @@ class Peer:
 
 
 class WebSocketPeer(Peer):
-    """A client whose stream is in a WebSocket."""
+    """
+    A client whose stream is in a WebSocket.
+
+    @ivar answers: whether it answers the server's end of the WebSocket with its own.
+    """
+
+    answers = True
 
     def __init__(self, world: World, host: str, port: int) -> None:
         super().__init__(world, host, port)
@@ -170,6 +178,11 @@ class WebSocketPeer(Peer):
         self.socket.receive_data(super().hear())
         heard = list(self.socket.events())
         self.events += heard
+        for event in heard:
+            if isinstance(event, CloseConnection) and self.answers:
+                with suppress(LocalProtocolError):  # it may be the answer to ours
+                    self.send(event.response())
+                    self.world.turn()
         return b"".join(bytes(each.data) for each in heard if isinstance(each, BytesMessage))
 
     @property
