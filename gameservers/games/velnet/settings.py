@@ -5,13 +5,9 @@ The options of VelNet and its limits: each with unit, default and reason.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from twisted.cred.strcred import (
-    InvalidAuthArgumentString,
-    InvalidAuthType,
-    UnsupportedInterfaces,
-    makeChecker,
-)
+from twisted.cred.strcred import InvalidAuthArgumentString, StrcredException, makeChecker
 
 from gameservers.settings import Listening, option
 
@@ -19,9 +15,12 @@ from gameservers.settings import Listening, option
 def are_checkers(specifications: tuple[str, ...]) -> None:
     """Raise L{ValueError} unless Twisted can make a checker of each."""
     for each in specifications:
+        kind, _, path = each.partition(":")
         try:
+            if kind == "file" and path and not Path(path).is_file():  # Twisted would go on
+                raise InvalidAuthArgumentString(f"there is no file {path}")
             makeChecker(each)
-        except (InvalidAuthArgumentString, InvalidAuthType, UnsupportedInterfaces) as error:
+        except (StrcredException, ValueError) as error:
             raise ValueError(f"cannot make a credentials checker: {error or each}") from None
 
 

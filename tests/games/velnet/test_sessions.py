@@ -201,7 +201,7 @@ class AccessTests(SynchronousTestCase):
     def test_no_such_checker(self) -> None:
         """The operator is told before anything starts."""
         are_checkers(("memory:a:b", "memory:"))
-        for wrong in ("nonsense:x", "memory:a"):
+        for wrong in ("nonsense:x", "memory:a", "file:", f"file:{self.mktemp()}"):
             error = self.assertRaises(ValueError, are_checkers, ("memory:a:b", wrong))
             self.assertIn("cannot make a credentials checker", str(error))
 
