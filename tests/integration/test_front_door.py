@@ -392,6 +392,7 @@ class EndpointTests(ServerTestCase):
         self.serve(f"--port=ssl:{port}:privateKey={key}:certKey={cert}:interface=127.0.0.1")
         self.port = port
         yield self.all_streams(self.secure, "")
+        self.assertEqual((yield deferToThread(self.browse)), ("http/1.1", b"HTTP/1.1 200 OK"))
 
     @inlineCallbacks
     def test_tcp6(self):
