@@ -21,12 +21,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IProtocolFactory, ISSLTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+    ISSLTransport,
+)
 from twisted.internet.protocol import Protocol, ServerFactory
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request
 from wsproto.frame_protocol import Opcode
 from wsproto.utilities import RemoteProtocolError
+from zope.interface import implementer
 
 from gameservers.net.guard import Guard, Ticket
 from gameservers.net.handover import hand_over, holder_of
@@ -67,6 +73,7 @@ class Behind:
     tls_only: bool = False
 
 
+@implementer(IProtocolNegotiationFactory)
 class Door(ServerFactory):
     """The factory of a port."""
 
@@ -81,6 +88,10 @@ class Door(ServerFactory):
         self.claims: list[tuple[Recogniser, IProtocolFactory | None]] = [*behind.games]
         if behind.http:
             self.claims.append((HTTP, None))
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What a port that is Twisted's own TLS tells browsers it speaks."""
+        return [b"http/1.1"]
 
     def startFactory(self) -> None:
         for factory in self._factories:

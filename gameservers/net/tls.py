@@ -9,7 +9,7 @@ ones get the new certificate.  If a renewed file is wrong, the old certificate s
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +20,9 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
+
+#: What browsers call that which games speak inside TLS.
+HTTP = b"http/1.1"
 
 
 class BadCertificate(Exception):
@@ -38,6 +41,8 @@ def read_context(certificate: Path, key: Path) -> SSL.Context:
         except OSError as problem:
             raise BadCertificate(f"{path} cannot be read: {problem.strerror}.") from problem
     context = CertificateOptions().getContext()
+    # Twisted's own choice ends the handshake with whoever offers nothing that it likes.
+    context.set_alpn_select_callback(_choose)
     try:
         context.use_certificate_chain_file(str(certificate))
     except SSL.Error as problem:
@@ -51,6 +56,15 @@ def read_context(certificate: Path, key: Path) -> SSL.Context:
         sentence = f"{key} is not the unencrypted private key of {certificate} in PEM form."
         raise BadCertificate(sentence) from problem
     return context
+
+
+def _choose(connection: SSL.Connection, offers: Sequence[bytes]) -> Any:
+    """
+    The protocol that is spoken inside, of those that the client offers (ALPN).
+
+    Who does not offer HTTP is let in as if it had offered nothing: the door sees what it speaks.
+    """
+    return HTTP if HTTP in offers else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
 def _no_passphrase(*_: object) -> bytes:

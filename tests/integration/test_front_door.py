@@ -99,6 +99,14 @@ class ServerTestCase(TestCase):
         context = ssl.create_default_context(cafile=str(self.certificate))
         return context.wrap_socket(self.plain(), server_hostname=NAME)
 
+    def browse(self) -> tuple[str | None, bytes]:
+        """What a browser speaks in TLS, of what it offers, and how it is answered."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        with context.wrap_socket(self.plain(), server_hostname=NAME) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+            return client.selected_alpn_protocol(), client.recv(15)
+
     def udp(self) -> socket.socket:
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         client.connect(("127.0.0.1", self.port))
@@ -238,6 +246,12 @@ class TLSTests(ServerTestCase):
         yield asked.lost
         asked = yield self.connect("elsewhere.example.org")
         self.assertIn("VerificationError", repr((yield asked.lost)))
+
+    @inlineCallbacks
+    def test_browser(self):
+        """A browser offers HTTP/2 and HTTP/1.1, and gets the page over the latter."""
+        self.serve(*self.certify())
+        self.assertEqual((yield deferToThread(self.browse)), ("http/1.1", b"HTTP/1.1 200 OK"))
 
     @inlineCallbacks
     def test_renewal(self):
@@ -405,6 +419,7 @@ class EndpointTests(ServerTestCase):
         self.serve(f"--port=ssl:{port}:privateKey={key}:certKey={cert}:interface=127.0.0.1")
         self.port = port
         yield self.all_streams(self.secure, "")
+        self.assertEqual((yield deferToThread(self.browse)), ("http/1.1", b"HTTP/1.1 200 OK"))
 
     @inlineCallbacks
     def test_tcp6(self):

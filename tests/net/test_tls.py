@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -60,7 +61,8 @@ class Echo(Protocol):
 class Client:
     """A TLS client in memory."""
 
-    def __init__(self, certificates: Certificates) -> None:
+    def __init__(self, certificates: Certificates, offers: Sequence[bytes] = ()) -> None:
+        """@param offers: the protocols that the client would speak inside, for ALPN."""
         self.clock = Clock()  # Twisted gathers small writes over a turn
         echoes = Factory.forProtocol(Echo)
         factory = TLSMemoryBIOFactory(certificates, False, echoes, self.clock)
@@ -69,6 +71,8 @@ class Client:
         self.server.makeConnection(self.transport)
         self.connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
         self.connection.set_connect_state()
+        if offers:
+            self.connection.set_alpn_protos(offers)
         for _ in range(4):
             try:
                 self.connection.do_handshake()
@@ -111,6 +115,20 @@ class CertificateTests(SynchronousTestCase):
     def test_served(self) -> None:
         client = Client(Certificates(*write_pair(self.folder, "one")))
         self.assertEqual((client.name, client.echo(b"hello")), ("one", b"hello"))
+
+    def test_protocols(self) -> None:
+        """Browsers say what they would speak inside; so may anybody else."""
+        certificates = Certificates(*write_pair(self.folder, "one"))
+        for offers, chosen in (
+            ([b"h2", b"http/1.1"], b"http/1.1"),
+            ([b"http/1.1"], b"http/1.1"),
+            ([b"h2"], b""),
+            ([b"velnet"], b""),
+            ([], b""),
+        ):
+            client = Client(certificates, offers)
+            self.assertEqual(client.echo(b"hello"), b"hello", offers)
+            self.assertEqual(client.connection.get_alpn_proto_negotiated(), chosen, offers)
 
     def test_renewed(self) -> None:
         """New connections get the new certificate; those that stand go on with the old one."""
