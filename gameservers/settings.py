@@ -47,6 +47,14 @@ class Option:
     shown: Callable[[Any], Any] | None = None
 
 
+def utf8(text: str) -> None:
+    """Raise L{ValueError} for a text that came as other bytes than UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8") from None
+
+
 def option(
     default: Any,
     description: str,

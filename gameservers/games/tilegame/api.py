@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 from gameservers.games.tilegame import wire
 from gameservers.games.tilegame.generation import SIZES, THEMES, Terrain
@@ -48,7 +47,7 @@ class PlayerHandler:
         self.settings = settings or TileGameSettings()
         self.players = Players()
         self._visits: dict[str, Visit] = {}
-        self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self._conns: dict[str, object] = {}  # by the name of the player who joined
 
     def track_player(self, player: Mapping[str, Any]) -> str:
         """
@@ -67,8 +66,7 @@ class PlayerHandler:
         """A player is gone; nothing happens if he was not here."""
         self.players.remove(player_name)
         self._visits.pop(player_name, None)
-        for conn in [each for each, name in self._names.items() if name == player_name]:
-            del self._names[conn]
+        self._conns.pop(player_name, None)
 
     def update_player(self, player: Mapping[str, Any]) -> None:
         """Everything about a player who is here."""
@@ -94,11 +92,12 @@ class PlayerHandler:
 
     def bind(self, conn: object, player_name: str) -> None:
         """This connection speaks for this player."""
-        self._names[conn] = player_name
+        self._conns[player_name] = conn
 
     def visit(self, conn: object) -> Visit | None:
         """The stay of the player for whom a connection speaks, if he is here."""
-        name = getattr(conn, "name", None) or self._names.get(conn)
+        joined = (name for name, each in self._conns.items() if each is conn)
+        name = next(joined, None) or getattr(conn, "name", None)
         player = self.players.get(name) if isinstance(name, str) else None
         if player is None:
             return None

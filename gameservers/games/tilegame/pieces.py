@@ -1,14 +1,17 @@
 """
 Writing as the client reads: whole blocks, never more at once than fits every segment.
 
-Twisted joins what is written within a turn, and the network cuts it into segments again, of
-1448 bytes perhaps, which end inside a block; the client takes the half for a message and is
-lost.  So each piece is one call of the system, as far as the network takes it at once, and the
-rest follows piece by piece when it is asked for.
+Twisted joins what is written within a turn, the system what has to wait for a slow network, and
+both cut it into segments again, of 1448 bytes perhaps, which end inside a block; the client
+takes the half for a message and is lost.  So each piece is one call of the system, which is told
+to keep it apart (L{APART}), and what does not find room there follows piece by piece when it is
+asked for.
 """
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +20,10 @@ from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
 from gameservers.games.tilegame.wire import BLOCK, PIECE
+
+#: The flag with which Linux does not fill up a segment that has to wait, be it new or to be sent
+#: again, with what is written later.  Other systems know none for TCP.
+APART = socket.MSG_EOR if sys.platform == "linux" else 0
 
 
 @implementer(IPullProducer)
@@ -55,8 +62,11 @@ class Pieces:
         """Send what the network takes at once; the rest is returned."""
         while data:
             piece = data[: self._room()]
-            written = self._transport.writeSomeData(piece)
-            if not isinstance(written, int):  # the connection is lost
+            try:
+                written = self._transport.socket.send(piece, APART)
+            except BlockingIOError:
+                break
+            except OSError:  # the connection is lost
                 self._transport.abortConnection()
                 return b""
             self._sent += written

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gameservers.games.tilegame.generation import SIZES, THEMES
 from gameservers.games.tilegame.players import MOST_PLAYERS
 from gameservers.games.tilegame.wire import PIECE
-from gameservers.settings import Listening, option
+from gameservers.settings import Listening, option, utf8
 
 #: Characters of a seed.
 MAX_SEED = 256
@@ -18,6 +18,7 @@ MAX_SEED = 256
 
 def a_seed(seed: str) -> None:
     """Raise L{ValueError} unless a world can be made of this."""
+    utf8(seed)
     if len(seed) > MAX_SEED:
         raise ValueError(f"must have at most {MAX_SEED} characters")
 

@@ -143,32 +143,33 @@ class Desk:
         match request:
             case PushData():
                 arena.push(request.who, request.ping, request.player_data, address, now)
-            case GetData(max_bytes):
-                turn = self._turns[address]
-                reply, self._turns[address] = arena.data(
-                    arena.at(address), turn, self._room(max_bytes)
-                )
-                return reply
-            case Ping():
-                pass
-            case GetMessages(who, max_bytes):
-                arena.recognise(who, address, now)
-                return arena.messages(self._room(max_bytes))
-            case PushMessage(who, text, nick):
-                self._say(arena.recognise(who, address, now), text, nick)
-            case GetOnline():
-                return wire.number(len(arena))
-            case GetMap():
-                return arena.map_reply
+                return wire.DONE
             case Connect(key, ping):
                 return wire.number(self._connect(key, ping, address, now))
             case Disconnect(who):
                 arena.disconnect(who, address, now)
+                return wire.DONE
+        client = arena.recognise(request.who, address, now)
+        match request:
+            case GetData(_, max_bytes):
+                turn = self._turns[address]
+                reply, self._turns[address] = arena.data(
+                    client or arena.at(address), turn, self._room(max_bytes)
+                )
+                return reply
+            case Ping():
+                pass
+            case GetMessages(_, max_bytes):
+                return arena.messages(self._room(max_bytes))
+            case PushMessage(_, text, nick):
+                self._say(client, text, nick)
+            case GetOnline():
+                return wire.number(len(arena))
+            case GetMap():
+                return arena.map_reply
             case ClearChat(who):
-                arena.recognise(who, address, now)
                 arena.clear_chat(who)
             case GetLogs(who, max_bytes):
-                arena.recognise(who, address, now)
                 return arena.logs(who, self._room(max_bytes))
         return wire.DONE
 

@@ -8,7 +8,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from gameservers.games.twister.wire import BUFFER, LARGEST_REPLY
-from gameservers.settings import option
+from gameservers.settings import option, utf8
 
 
 def networks(texts: tuple[str, ...]) -> None:
@@ -43,7 +43,9 @@ class TwisterSettings:
     twister_chat_members_only: bool = option(
         False, "refuse chat lines that do not come with a connected client's id and key"
     )
-    twister_map_seed: str = option("", "any text, from which the map is made; empty: at random")
+    twister_map_seed: str = option(
+        "", "any text, from which the map is made; empty: at random", check=utf8
+    )
     twister_console: bool = option(
         False, "draw a table of the clients on the terminal once a second"
     )

@@ -9,17 +9,20 @@ C{request_body} (objects).  A member that a request does not read may be missing
 object counts as C{{}}; what is not known is ignored::
 
     request               reads                                     reply if all is well
-    ping                  -                                         null
-    get_online, online    -                                         number of clients
-    get_data              request_body.max_bytes?                   list of entries
+    ping                  client_data.id, .key?                     null
+    get_online, online    client_data.id, .key?                     number of clients
+    get_data              client_data.id, .key?, max_bytes?         list of entries
     get_messages          client_data.id, .key?, max_bytes?         list of [text, nick]
-    get_map               -                                         {"checksum", "map"}
+    get_map               client_data.id, .key?                     {"checksum", "map"}
     get_logs              client_data.key (the admin key), max_bytes?   list of lines
     connect               client_data.key, .client_timeout_ms       the new id
     push_data             client_data.id, .key, .client_timeout_ms, player_data   null
     push_message          request_body.msg_content, .nick; client_data.id, .key?  null
     clear_chat            client_data.key (the admin key)           null
     disconnect            client_data.id, .key                      null
+
+An id and key that need not be there (C{?}) are a sign of life where they are right, and change
+nothing else; C{max_bytes} is in C{request_body}.
 
 A reply is C{{"status": <int>, "response": <any>}}, spelt with these blanks; what stands inside
 a response is spelt without any.  A failure (-127) has C{"err_content"}, a fixed word, between
@@ -35,8 +38,8 @@ their MD5 as 32 lower-case hexadecimal digits.
 
 Not a request, and answered by -3: what is no JSON object, is not UTF-8, is longer than
 L{Limits.request} bytes or nested deeper than L{Limits.nesting}; C{NaN} and C{Infinity}; objects
-and texts that are something else; numbers beyond 2**53.  An id that is no integer is no id, a
-key that is no text no key: the rules decide what becomes of them.
+and texts that are something else; a time or a pose beyond 2**53.  An id that is no integer is no
+id, a key that is no text no key: the rules decide what becomes of them.
 
 The API receives at most L{BUFFER} bytes of any reply but the map.  Lists are therefore cut to
 that; C{request_body.max_bytes} allows longer ones, up to L{LARGEST_REPLY}.
@@ -120,23 +123,27 @@ class Credentials:
     key: bytes | None = field(repr=False)
 
 
+NOBODY = Credentials(None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Ping:
-    pass
+    who: Credentials
 
 
 @dataclass(frozen=True, slots=True)
 class GetOnline:
-    pass
+    who: Credentials
 
 
 @dataclass(frozen=True, slots=True)
 class GetMap:
-    pass
+    who: Credentials
 
 
 @dataclass(frozen=True, slots=True)
 class GetData:
+    who: Credentials
     max_bytes: int | None
 
 
@@ -340,11 +347,13 @@ def _push_message(client: dict[str, Any], body: dict[str, Any], limits: Limits) 
 _READERS: dict[
     str, Callable[[dict[str, Any], dict[str, Any], dict[str, Any], Limits], Request]
 ] = {
-    "ping": lambda client, player, body, limits: Ping(),
-    "get_online": lambda client, player, body, limits: GetOnline(),
-    "online": lambda client, player, body, limits: GetOnline(),
-    "get_map": lambda client, player, body, limits: GetMap(),
-    "get_data": lambda client, player, body, limits: GetData(_max_bytes(body)),
+    "ping": lambda client, player, body, limits: Ping(_credentials(client)),
+    "get_online": lambda client, player, body, limits: GetOnline(_credentials(client)),
+    "online": lambda client, player, body, limits: GetOnline(_credentials(client)),
+    "get_map": lambda client, player, body, limits: GetMap(_credentials(client)),
+    "get_data": lambda client, player, body, limits: GetData(
+        _credentials(client), _max_bytes(body)
+    ),
     "get_messages": lambda client, player, body, limits: GetMessages(
         _credentials(client), _max_bytes(body)
     ),
@@ -362,7 +371,7 @@ _READERS: dict[
 #: What the API client sends most, byte for byte: reading it once is enough.
 _ALWAYS_THE_SAME: dict[bytes, Request] = {
     b'{"request": "%s", "client_data": {}, "player_data": {}, "request_body": {}}' % name: read
-    for name, read in ((b"ping", Ping()), (b"get_data", GetData(None)))
+    for name, read in ((b"ping", Ping(NOBODY)), (b"get_data", GetData(NOBODY, None)))
 }
 
 

@@ -5,6 +5,7 @@ The game's own names for its server, with the arguments and returns it documents
 from __future__ import annotations
 
 import socket
+from unittest.mock import Mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,6 +40,24 @@ class Conn:
     def send(self, data: bytes) -> int:
         self.sent += data
         return len(data)
+
+
+class PlainConn:
+    """A connection that equals every other, and is not made to be put into a set."""
+
+    __slots__ = ("_received", "send")
+
+    name = "connection"
+
+    def __init__(self, name: bytes) -> None:
+        self._received = iter([TOKEN["PLAYERJOIN_REQ"], name])
+        self.send = Mock()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PlainConn)
+
+    def recv(self, size: int) -> bytes:
+        return next(self._received)
 
 
 class Sender:
@@ -236,6 +255,20 @@ class ServerTasksTests(SynchronousTestCase):
         named = Sender("bob")
         self.assertTrue(incoming(named, position("bob", 9, 9), self.players, self.worlds))
         self.assertEqual(self.players.get_player("bob")["player"]["x"], 9)
+
+    def test_any_connection(self) -> None:
+        """It is told from others by what it is: it need not be hashable, nor have no name."""
+        plain, equal = PlainConn(b"alice"), PlainConn(b"bob")
+        mock = Mock()
+        mock.recv.side_effect = [TOKEN["PLAYERJOIN_REQ"], b"carol"]
+        players = PlayerHandler()
+        for conn, name in ((plain, "alice"), (equal, "bob"), (mock, "carol")):
+            self.assertEqual(ServerTasks.player_join(conn, players), name)
+            for _ in range(2):
+                ServerTasks.game_state(conn, TOKEN["GLGAME_REQ"], players, self.worlds)
+            self.assertIsNone(read_state(conn.send.call_args.args[0]).bits)
+            ServerTasks.incoming_packets(conn, position(name, 5, 6), players, self.worlds)
+            self.assertEqual(players.get_player(name)["player"]["x"], 5)
 
     @settings(deadline=None)
     @given(st.binary(max_size=40))

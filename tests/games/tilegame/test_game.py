@@ -127,6 +127,11 @@ class SettingsTests(SynchronousTestCase):
         for name in ("default", "HELL_ISLANDS"):
             checks["theme"](name)
         checks["seed"]("x" * MAX_SEED)
-        for name, wrong in (("size", "huge"), ("theme", "heaven"), ("seed", "x" * (MAX_SEED + 1))):
+        for name, wrong in (
+            ("size", "huge"),
+            ("theme", "heaven"),
+            ("seed", "x" * (MAX_SEED + 1)),
+            ("seed", "\udcff"),
+        ):
             error = self.assertRaises(ValueError, checks[name], wrong)
             self.assertTrue(str(error).startswith("must "))

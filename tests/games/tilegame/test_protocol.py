@@ -8,14 +8,13 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.tcp import Connection
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from gameservers.games.tilegame.pieces import Pieces
+from gameservers.games.tilegame.pieces import APART, Pieces
 from gameservers.games.tilegame.protocol import GAME, ROOM
 from gameservers.lobby import Departure, Member
 from gameservers.lobby.events import MemberLeft
@@ -427,22 +426,26 @@ class FlowTests(SynchronousTestCase):
 
 
 class Socket(Connection):
-    """A connection over which the network takes a little at a time."""
+    """A connection, and its socket, over which the network takes a little at a time."""
 
     TLS = False
     connected = True
 
     def __init__(self, *takes) -> None:
+        self.socket = self
         self.takes = list(takes)
         self.sent: list[bytes] = []
+        self.flags: set[int] = set()
         self.producer = None
         self.aborted = False
 
-    def writeSomeData(self, data: bytes):
+    def send(self, data: bytes, flags: int) -> int:
         takes = self.takes.pop(0) if self.takes else len(data)
-        if isinstance(takes, int):
-            takes = min(takes, len(data))
-            self.sent.append(data[:takes])
+        if isinstance(takes, Exception):
+            raise takes
+        takes = min(takes, len(data))
+        self.sent.append(data[:takes])
+        self.flags.add(flags)
         return takes
 
     def write(self, data: bytes) -> None:
@@ -476,6 +479,12 @@ class PiecesTests(SynchronousTestCase):
         self.assertEqual(b"".join(socket.sent), bytes(range(256)) * 10)
         self.assertEqual(self.drained, 0)
 
+    def test_apart(self) -> None:
+        """A slow network does not join the pieces."""
+        socket, pieces = self.pieces()
+        pieces.write(bytes(3000))
+        self.assertEqual(socket.flags, {APART})
+
     def test_the_network_takes_less(self) -> None:
         """After a part of a piece the next one ends where a block ends."""
         socket, pieces = self.pieces(1024, 100)
@@ -489,7 +498,7 @@ class PiecesTests(SynchronousTestCase):
         self.assertEqual(self.drained, 1)
 
     def test_full(self) -> None:
-        socket, pieces = self.pieces(0)
+        socket, pieces = self.pieces(BlockingIOError())
         pieces.write(bytes(4096 + 1024))
         self.assertFalse(pieces.full)
         pieces.write(bytes(32))
@@ -499,13 +508,13 @@ class PiecesTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """A connection that is lost while it is written to is aborted; nothing waits."""
-        socket, pieces = self.pieces(ConnectionLost())
+        socket, pieces = self.pieces(ConnectionResetError())
         pieces.write(bytes(64))
         self.assertTrue(socket.aborted)
         self.assertIsNone(socket.producer)
 
     def test_stopped(self) -> None:
-        _, pieces = self.pieces(0)
+        _, pieces = self.pieces(BlockingIOError())
         pieces.write(bytes(9000))
         pieces.stopProducing()
         self.assertFalse(pieces.full)

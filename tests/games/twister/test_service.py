@@ -197,6 +197,12 @@ class GameTests(SynchronousTestCase):
             if about.check is not None:
                 about.check(field.default)
 
+    def test_map_seed_is_text(self) -> None:
+        """What a terminal that speaks no UTF-8 sends is refused before anything starts."""
+        about = {each.name: each.metadata["option"] for each in fields(TwisterSettings)}
+        about["twister_map_seed"].check("caf\u00e9")
+        self.assertRaises(ValueError, about["twister_map_seed"].check, "caf\udce9")
+
     def test_trusted_are_networks(self) -> None:
         (about,) = (
             each.metadata["option"]

@@ -72,6 +72,20 @@ class WeaknessTests(SynchronousTestCase):
         self.assertEqual(polls.id, 3)
         house.service.stopService()
 
+    def test_any_keyed_request_is_a_sign_of_life(self) -> None:
+        """Who says who he is stays, whatever he asks for, and wherever he asks from."""
+        for request in ("ping", "get_online", "online", "get_data", "get_map", "get_messages"):
+            house = House(twister_timeout=60)
+            house.service.startService()
+            alice = house.client(ALICE)
+            house.clock.advance(59)
+            wrong = {"id": alice.id, "key": "wrong"}
+            house.ask(CAROL, request=request, client_data=wrong)
+            house.ask(BOB, request=request, client_data={"id": alice.id, "key": alice.key})
+            house.clock.advance(59)
+            self.assertEqual([each["addres"] for each in alice.get_data()], [list(BOB)], request)
+            house.service.stopService()
+
     def test_restart_on_the_same_port(self) -> None:
         """A crashed client's address is another's once the client has been silent for a while."""
         house = House(twister_stale=10)

@@ -15,6 +15,7 @@ from gameservers.games.twister import wire
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.games.twister.wire import (
     BUFFER,
+    NOBODY,
     ClearChat,
     Connect,
     Credentials,
@@ -33,7 +34,6 @@ from gameservers.games.twister.wire import (
 )
 
 LIMITS = Limits()
-NOBODY = Credentials(None, None)
 
 
 def parse(limits: Limits = LIMITS, **request: Any) -> wire.Request:
@@ -70,11 +70,11 @@ class RequestTests(SynchronousTestCase):
 
     def test_what_needs_nothing(self) -> None:
         """What a request does not read may be missing."""
-        self.assertEqual(parse(request="ping"), Ping())
-        self.assertEqual(parse(request="get_online"), GetOnline())
-        self.assertEqual(parse(request="online"), GetOnline())
-        self.assertEqual(parse(request="get_map"), GetMap())
-        self.assertEqual(parse(request="get_data"), GetData(None))
+        self.assertEqual(parse(request="ping"), Ping(NOBODY))
+        self.assertEqual(parse(request="get_online"), GetOnline(NOBODY))
+        self.assertEqual(parse(request="online"), GetOnline(NOBODY))
+        self.assertEqual(parse(request="get_map"), GetMap(NOBODY))
+        self.assertEqual(parse(request="get_data"), GetData(NOBODY, None))
         self.assertEqual(parse(request="get_messages"), GetMessages(NOBODY, None))
         self.assertEqual(parse(request="get_logs"), GetLogs(NOBODY, None))
         self.assertEqual(parse(request="clear_chat"), ClearChat(NOBODY))
@@ -85,7 +85,7 @@ class RequestTests(SynchronousTestCase):
     def test_misspelt_member(self) -> None:
         """The API client asks for the map with a colon in a member's name."""
         asked = {"request": "get_map", "client_data": {}, "player_data": {}, "request_body:": {}}
-        self.assertEqual(parse(**asked), GetMap())
+        self.assertEqual(parse(**asked), GetMap(NOBODY))
 
     def test_always_the_same(self) -> None:
         """What is known by its bytes is what it would be if it were read."""
@@ -222,7 +222,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_max_bytes(self) -> None:
         body = {"max_bytes": 4_000}
-        self.assertEqual(parse(request="get_data", request_body=body), GetData(4_000))
+        self.assertEqual(parse(request="get_data", request_body=body), GetData(NOBODY, 4_000))
         for value in ("4000", 4e3, True, []):
             self.refuse_request(request="get_data", request_body={"max_bytes": value})
 
@@ -230,7 +230,7 @@ class RequestTests(SynchronousTestCase):
         datagram = json.dumps({"request": "ping", "pad": ""}).encode()
         room = LIMITS.request - len(datagram)
         self.assertEqual(
-            wire.parse(datagram.replace(b'""', b'"%s"' % (b"x" * room)), LIMITS), Ping()
+            wire.parse(datagram.replace(b'""', b'"%s"' % (b"x" * room)), LIMITS), Ping(NOBODY)
         )
         self.refuse(datagram.replace(b'""', b'"%s"' % (b"x" * (room + 1))))
 
@@ -238,10 +238,10 @@ class RequestTests(SynchronousTestCase):
         def nested(levels: int) -> bytes:
             return b'{"request":"ping","pad":%s}' % (b"[" * (levels - 1) + b"]" * (levels - 1))
 
-        self.assertEqual(wire.parse(nested(8), LIMITS), Ping())
+        self.assertEqual(wire.parse(nested(8), LIMITS), Ping(NOBODY))
         self.refuse(nested(9))
         wide = b'{"request":"ping","pad":[%s,[[[[[[]]]]]],{}]}' % b",".join([b"{}"] * 100)
-        self.assertEqual(wire.parse(wide, LIMITS), Ping())
+        self.assertEqual(wire.parse(wide, LIMITS), Ping(NOBODY))
         self.refuse(wide.replace(b"[[]]", b"[[[]]]"))
         self.refuse(b"[" * 2_048)
         self.refuse(b'{"a":' * 400)
