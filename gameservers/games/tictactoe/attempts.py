@@ -1,12 +1,13 @@
 """
-How often somebody may try: a few times freely, then with growing delays.
+How often somebody may try: a few times freely, then with growing delays; and how many at once.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
 
 
 @dataclass(slots=True)
@@ -77,14 +78,36 @@ class Attempts:
         self._tries.pop(key, None)
 
 
-def network_of(host: str) -> str:
-    """The key of an address: itself or, as one subscriber has all of it, an IPv6 /64."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+class Line:
+    """Some at once; the others wait for their turn, first come, first served."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._under_way = 0
+        self._waiting: deque[Deferred[None]] = deque()
+        self._calling = False
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._under_way and not self._waiting
+
+    def turn(self) -> Deferred[None]:
+        """Fires when it is the caller's turn, who says when he is L{done}."""
+        deferred: Deferred[None] = Deferred()
+        self._waiting.append(deferred)
+        self._call()
+        return deferred
+
+    def done(self) -> None:
+        self._under_way -= 1
+        self._call()
+
+    def _call(self) -> None:
+        # Whoever is done at once, being refused, comes back here: hundreds of them in a loop.
+        if self._calling:
+            return
+        self._calling = True
+        while self._waiting and self._under_way < self._at_once:
+            self._under_way += 1
+            self._waiting.popleft().callback(None)
+        self._calling = False

@@ -14,9 +14,10 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from gameservers.games.tictactoe import elo, texts, wire
-from gameservers.games.tictactoe.attempts import Attempts, network_of
+from gameservers.games.tictactoe.attempts import Attempts, Line
 from gameservers.games.tictactoe.passwords import Busy, Checked
 from gameservers.games.tictactoe.settings import TicTacToeSettings
+from gameservers.net.guard import place_of
 from gameservers.store import (
     Account,
     NameTaken,
@@ -26,6 +27,10 @@ from gameservers.store import (
     Store,
     StoreError,
 )
+
+#: Log-ins with a password from one place that are under way at once.  The others wait in line, so
+#: that a crowd from one place is served, and a crowd of guesses is stopped at the limit.
+AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,9 @@ class Entrance:
         passwords: PasswordService,
         settings: TicTacToeSettings,
         now: Callable[[], datetime],
+        place_of: Callable[[str], str] = place_of,
     ) -> None:
+        """@param place_of: what a host counts as, C{""} if it may take any number of names."""
         self._store = store
         self._passwords = passwords
         self._now = now
@@ -104,17 +111,20 @@ class Entrance:
         self._by_name = attempts(settings.tictactoe_attempts)
         self._by_address = attempts(settings.tictactoe_address_attempts)
         self._new_names = attempts(settings.tictactoe_new_names)
+        self._place_of = place_of
+        self._lines: dict[str, Line] = {}
+        self._in_line = 0
+        self._longest_line = settings.tictactoe_password_queue
 
     async def log_in(self, wish: wire.LogIn, address: str) -> Admitted | Denied:
         """Log in with a password, which may make the account; or, without, for a while."""
         name = wire.fold_name(wish.name)
         if name is None or not (wish.password == "" or wire.is_password(wish.password)):
             return _denied(texts.BAD_LOGIN, registered=True)
-        network = network_of(address)
         try:
             if wish.password == "":
-                return await self._open_temporary(name, network)
-            return await self._log_in(name, wish.password, network)
+                return await self._open_temporary(name, self._place_of(address))
+            return await self._log_in(name, wish.password, address)
         except TooMany as limit:
             text = texts.TOO_MANY_ATTEMPTS.format(math.ceil(limit.wait))
             return _denied(text, registered=bool(wish.password))
@@ -134,30 +144,48 @@ class Entrance:
         response = wire.reconnect_response(True, session.id, session.name, session.registered, "")
         return Admitted(session, response, new=False)
 
-    async def _log_in(self, name: str, password: str, network: str) -> Admitted | Denied:
+    async def _log_in(self, name: str, password: str, address: str) -> Admitted | Denied:
+        """Log in when it is this one's turn among those from the same place."""
+        if self._in_line >= self._longest_line:
+            raise Busy
+        place = place_of(address)  # a password is to be guessed from a trusted one, too
+        line = self._lines.setdefault(place, Line(AT_ONCE))
+        self._in_line += 1
+        await line.turn()
+        try:
+            return await self._attempt(name, password, place, self._place_of(address))
+        finally:
+            self._in_line -= 1
+            line.done()
+            if line.is_empty:
+                self._lines.pop(place, None)
+
+    async def _attempt(
+        self, name: str, password: str, place: str, names_from: str
+    ) -> Admitted | Denied:
         seconds = self._now().timestamp()
-        wait = max(self._by_name.wait(name, seconds), self._by_address.wait(network, seconds))
+        wait = max(self._by_name.wait(name, seconds), self._by_address.wait(place, seconds))
         if wait > 0:
             raise TooMany(wait)
         self._by_name.begin(name, seconds)
-        self._by_address.begin(network, seconds)
+        self._by_address.begin(place, seconds)
         try:
-            text = await self._prove(name, password, network)
+            text = await self._prove(name, password, names_from)
         except Wrong as wrong:
             return _denied(str(wrong), registered=True)
         except Exception:  # nobody knows if the password was wrong
             self._by_name.give_back(name)
-            self._by_address.give_back(network)
+            self._by_address.give_back(place)
             raise
         self._by_name.clear(name)
-        self._by_address.give_back(network)
+        self._by_address.give_back(place)
         return await self._open_session(name, text.format(name))
 
-    async def _prove(self, name: str, password: str, network: str) -> str:
+    async def _prove(self, name: str, password: str, place: str) -> str:
         """Check the password, or make the account: the text to say; L{Wrong} if it is not his."""
         account = await self._store.account(name)
         if account is None:
-            self._begin_name(network)
+            self._begin_name(place)
             record = await self._passwords.make(password)
             try:
                 await self._store.create_account(Account(name, record, elo.START, self._now()))
@@ -174,12 +202,14 @@ class Entrance:
             await self._store.change_password(name, checked.replacement)
         return texts.LOGGED_IN
 
-    def _begin_name(self, network: str) -> None:
+    def _begin_name(self, place: str) -> None:
+        if not place:
+            return
         seconds = self._now().timestamp()
-        wait = self._new_names.wait(network, seconds)
+        wait = self._new_names.wait(place, seconds)
         if wait > 0:
             raise TooMany(wait)
-        self._new_names.begin(network, seconds)
+        self._new_names.begin(place, seconds)
 
     async def _open_session(self, name: str, text: str) -> Admitted | Denied:
         session = Session(secrets.token_hex(16), name, True, self._now())
@@ -189,13 +219,13 @@ class Entrance:
             return _denied(texts.NAME_RESERVED.format(name), registered=True)
         return Admitted(session, wire.login_response(True, session.id, True, text), new=True)
 
-    async def _open_temporary(self, name: str, network: str) -> Admitted | Denied:
-        self._begin_name(network)
+    async def _open_temporary(self, name: str, place: str) -> Admitted | Denied:
+        self._begin_name(place)
         session = Session(secrets.token_hex(16), name, False, self._now())
         try:
             await self._store.open_temporary_session(session.id, name, session.last_seen)
         except NameTaken:
-            self._new_names.give_back(network)
+            self._new_names.give_back(place)
             return _denied(texts.NAME_EXISTS.format(name), registered=False)
         text = texts.TEMPORARY.format(name)
         return Admitted(session, wire.login_response(True, session.id, False, text), new=True)

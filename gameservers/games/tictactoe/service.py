@@ -81,7 +81,7 @@ class TicTacToe(MultiService):
             lobby, connections=settings.tictactoe_sockets, visible=settings.tictactoe_visible
         )
         play = self.play = Play(store, presence, settings, now)
-        entrance = Entrance(store, passwords, settings, now)
+        entrance = Entrance(store, passwords, settings, now, surroundings.place_of)
         self.now = now
         self._clock = clock
         self._clients = Clients(

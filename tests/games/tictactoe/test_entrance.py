@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gameservers.games.tictactoe.attempts import Attempts, network_of
-from gameservers.games.tictactoe.passwords import Busy, Passwords, check, make_record
+from gameservers.games.tictactoe import texts
+from gameservers.games.tictactoe.attempts import Attempts
+from gameservers.games.tictactoe.entrance import AT_ONCE, Entrance
+from gameservers.games.tictactoe.passwords import Busy, Checked, Passwords, check, make_record
 from gameservers.games.tictactoe.rules import Cell
-from gameservers.store import SHA512, PasswordRecord
-from tests.games.tictactoe.arena import Arena, start_match
+from gameservers.games.tictactoe.settings import TicTacToeSettings
+from gameservers.games.tictactoe.wire import LogIn
+from gameservers.store import SHA512, PasswordRecord, SqlStore, StoreSettings
+from tests.games.tictactoe.arena import DAWN, Arena, start_match
 from tests.games.tictactoe.test_weaknesses import ArenaTestCase
 
 _DAY = 86_400
@@ -163,15 +170,65 @@ class AttemptsTests(SynchronousTestCase):
             self.assertLessEqual(attempts.wait(key, now), 8.0)
             self.assertLessEqual(len(attempts), 4)
 
-    def test_networks(self) -> None:
-        for host, network in (
-            ("192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("fe80::1%eth0", "fe80::/64"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("", ""),
-        ):
-            self.assertEqual(network_of(host), network)
+
+class CrowdTests(SynchronousTestCase):
+    """Many from one address at the same moment, whose passwords take their time."""
+
+    def setUp(self) -> None:
+        self.held: list[tuple[Deferred[Any], Callable[[], Any]]] = []
+
+    def entrance(self, **kwargs: Any) -> Entrance:
+        return Entrance(
+            SqlStore(StoreSettings(database="memory"), Clock()),  # type: ignore[arg-type]
+            self,
+            TicTacToeSettings(**kwargs),
+            lambda: DAWN,
+            lambda host: "" if host == "127.0.0.1" else host,
+        )
+
+    def make(self, password: str) -> Deferred[PasswordRecord]:
+        return self.hold(lambda: make_record(password, 1))
+
+    def check(self, record: PasswordRecord, password: str) -> Deferred[Checked]:
+        return self.hold(lambda: check(record, password, 1))
+
+    def hold(self, work: Callable[[], Any]) -> Deferred[Any]:
+        deferred: Deferred[Any] = Deferred()
+        self.held.append((deferred, work))
+        return deferred
+
+    def crowd(self, entrance: Entrance, password: str, size: int = 30) -> list[str]:
+        """What they are told who log in at the same moment, each with a name of his own."""
+        wishes = [LogIn(f"user{n}", password) for n in range(size)]
+        answers = [Deferred.fromCoroutine(entrance.log_in(w, "127.0.0.1")) for w in wishes]
+        while self.held:
+            self.assertLessEqual(len(self.held), AT_ONCE)
+            deferred, work = self.held.pop(0)
+            deferred.callback(work())
+        return [json.loads(self.successResultOf(a).response)["data"]["msg"] for a in answers]
+
+    def test_right(self) -> None:
+        """All get in, however few may fail; names that are new cost a trusted address nothing."""
+        entrance = self.entrance(tictactoe_address_attempts=8, tictactoe_new_names=1)
+        names = [f"user{n}" for n in range(30)]
+        self.assertEqual(self.crowd(entrance, "pw"), [texts.REGISTERED.format(n) for n in names])
+        self.assertEqual(self.crowd(entrance, "pw"), [texts.LOGGED_IN.format(n) for n in names])
+
+    def test_wrong(self) -> None:
+        """Guesses end at the limit, also when they come at the same moment."""
+        entrance = self.entrance(tictactoe_address_attempts=10)
+        self.crowd(entrance, "pw", 900)
+        told = self.crowd(entrance, "guess", 900)
+        guessed = [texts.WRONG_PASSWORD.format(f"user{n}") for n in range(900)]
+        wrong = sum(text == guess for text, guess in zip(told, guessed, strict=True))
+        self.assertEqual(wrong, 11)
+        self.assertEqual(told[-1], texts.TOO_MANY_ATTEMPTS.format(1))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_line(self) -> None:
+        """The line has an end."""
+        entrance = self.entrance(tictactoe_password_queue=20)
+        self.assertEqual(self.crowd(entrance, "pw").count(texts.UNAVAILABLE), 10)
 
 
 class SweepTests(ArenaTestCase):
