@@ -37,6 +37,7 @@ from zope.interface import implementer
 from gameservers.net.guard import Guard, Ticket
 from gameservers.net.handover import hand_over, holder_of
 from gameservers.net.recognise import Recogniser, Verdict, begins, decide
+from gameservers.net.tls import SPOKEN
 
 #: The most of an HTTP request's head, or of what a WebSocket says before its first message, in
 #: bytes.
@@ -91,7 +92,7 @@ class Door(ServerFactory):
 
     def acceptableProtocols(self) -> list[bytes]:
         """What a port that is Twisted's own TLS tells browsers it speaks."""
-        return [b"http/1.1"]
+        return [SPOKEN]
 
     def startFactory(self) -> None:
         for factory in self._factories:

@@ -22,7 +22,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 #: What browsers call that which games speak inside TLS.
-HTTP = b"http/1.1"
+SPOKEN = b"http/1.1"
 
 
 class BadCertificate(Exception):
@@ -64,7 +64,7 @@ def _choose(connection: SSL.Connection, offers: Sequence[bytes]) -> Any:
 
     Who does not offer HTTP is let in as if it had offered nothing: the door sees what it speaks.
     """
-    return HTTP if HTTP in offers else SSL.NO_OVERLAPPING_PROTOCOLS
+    return SPOKEN if SPOKEN in offers else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
 def _no_passphrase(*_: object) -> bytes:

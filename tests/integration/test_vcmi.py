@@ -8,16 +8,13 @@ import socket
 import struct
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from tests.games.vcmi.clients import frame
 from tests.integration.processes import PATIENCE, ProcessTestCase, free_port
 
 MIB = 1024 * 1024
 
 #: What each side of a pipe sends in all, in bytes.
 AMOUNT = 64 * MIB
-
-
-def frame(data: bytes) -> bytes:
-    return struct.pack("<I", len(data)) + data
 
 
 class Launcher:
