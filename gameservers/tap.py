@@ -29,12 +29,12 @@ from gameservers.log import observer
 from gameservers.net.datagrams import MAX_DATAGRAM, DatagramDoor
 from gameservers.net.door import Behind, Door
 from gameservers.net.guard import DoorSettings, Guard
-from gameservers.net.recognise import Recogniser, anything
 from gameservers.net.tls import BadCertificate, Certificates, reload_on_hangup
 from gameservers.options import GameserverOptions, options_for, refuse
 from gameservers.ports import CannotStart, Listener, endpoint, everywhere
 from gameservers.settings import Listening
 from gameservers.store import BadDatabase, SqlStore
+from gameservers.wire import Recogniser, anything
 
 
 def Options() -> GameserverOptions:

@@ -24,8 +24,8 @@ from gameservers.lobby import Refused, RoomKey, RoomRules, ToRoom
 from gameservers.lobby.events import ChatSaid, MemberJoined, MemberLeft
 from gameservers.net.address import host_of
 from gameservers.net.outbox import Outbox, Turn
-from gameservers.net.recognise import begins
 from gameservers.settings import Listening, option
+from gameservers.wire import begins
 
 TABLE = RoomKey("dice", "", "table")
 

@@ -19,9 +19,9 @@ from zope.interface import Attribute
 
 from gameservers.lobby import Lobby
 from gameservers.net.guard import place_of
-from gameservers.net.recognise import Recogniser, Verdict, never
 from gameservers.settings import Listening
 from gameservers.store import Store
+from gameservers.wire import Recogniser, Verdict, never
 
 __all__ = ["IGame", "Surroundings", "Verdict", "Wires", "never"]
 

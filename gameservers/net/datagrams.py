@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.interfaces import IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
 
-from gameservers.net.recognise import Recogniser, decide
+from gameservers.wire import Recogniser, decide
 
 #: Bytes of a datagram that are read: all that there can be, for what is longer would be cut, and
 #: a game could not tell.

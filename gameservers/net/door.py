@@ -2,7 +2,7 @@
 The front door: one port for every game, where the first bytes decide who speaks.
 
 A connection says something, every game is asked whether that is its own
-(L{gameservers.net.recognise}), and the connection is handed over to it whole: no wrapper stays
+(L{gameservers.wire}), and the connection is handed over to it whole: no wrapper stays
 in the path.  Two openings are the door's own:
 
   - a TLS ClientHello, where there is a certificate: it is answered, and what is said inside is
@@ -36,8 +36,8 @@ from zope.interface import implementer
 
 from gameservers.net.guard import Guard, Ticket
 from gameservers.net.handover import hand_over, holder_of
-from gameservers.net.recognise import Recogniser, Verdict, begins, decide
 from gameservers.net.tls import SPOKEN
+from gameservers.wire import Recogniser, Verdict, begins, decide
 
 #: The most of an HTTP request's head, or of what a WebSocket says before its first message, in
 #: bytes.

@@ -23,7 +23,7 @@ from gameservers.games.vcmi import game as vcmi
 from gameservers.games.velnet import game as velnet
 from gameservers.net.door import HTTP, KINDS, TLS, acceptance, first_message
 from gameservers.net.guard import DoorSettings
-from gameservers.net.recognise import Recogniser, Verdict, decide
+from gameservers.wire import Recogniser, Verdict, decide
 from tests.transcripts.replay import HERE, scenarios
 
 GAMES = (tictactoe, tilegame, twister, vcmi, velnet)

@@ -9,7 +9,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.net.datagrams import DatagramDoor
-from gameservers.net.recognise import begins
+from gameservers.wire import begins
 
 BOB = ("192.0.2.1", 40000)
 

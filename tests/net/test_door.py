@@ -15,7 +15,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, 
 
 from gameservers.net.door import CONTROL, HTTP, TLS, Behind, Door, acceptance, first_message
 from gameservers.net.guard import DoorSettings, Guard
-from gameservers.net.recognise import Recogniser, Verdict, anything, begins, decide, never
+from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
 from tests.net.visitors import Connection, Listener, Listeners, connect
 
 

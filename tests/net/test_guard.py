@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.net.door import Behind, Door
 from gameservers.net.guard import DoorSettings, Guard, networks, place_of
-from gameservers.net.recognise import anything
+from gameservers.wire import anything
 from tests.net.visitors import Connection, Listeners, connect
 
 

@@ -1,9 +1,9 @@
 """
-Who is speaking: telling the wire formats apart by the first bytes of a connection.
+What every codec shares: how it tells its own bytes from those of others, and its one error.
 
-Every format answers for itself, with a pure function from the bytes so far to a L{Verdict}; it
-says C{YES} or C{NO} as early as it can.  What one of them has claimed, or all have disclaimed,
-is decided.
+Each wire format answers for itself with a L{Recogniser}, a pure function from the first bytes of
+a connection, or from a datagram, to a L{Verdict}.  It says C{YES} or C{NO} as early as it can.
+The connection belongs to the first format that says C{YES}, and to none when all say C{NO}.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable
 from typing import TypeVar
+
+
+class WireError(Exception):
+    """Bytes that break a wire format; they end the client that sent them."""
 
 
 class Verdict(enum.Enum):
