@@ -40,7 +40,7 @@ def serve(port: int, database: str) -> None:
     from gameservers.store import SqlStore, StoreSettings
 
     store: Any = SqlStore(StoreSettings(database=database), reactor)  # type: ignore[arg-type]
-    many = dict.fromkeys(("tictactoe_new_names", "tictactoe_address_attempts"), 1_000_000)
+    many = dict.fromkeys(("new_names_per_address", "login_attempts_per_address"), 1_000_000)
     wires = game.build(Surroundings(Lobby(reactor), reactor, game.settings(**many), store))  # type: ignore[arg-type]
     assert wires.service is not None and wires.stream is not None
     loop: Any = reactor

@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from gameservers.config.vocabulary import Listening
 from gameservers.net.door import Door
-from gameservers.settings import Listening
 
 #: Connections that the kernel completes before they are accepted.
 BACKLOG = 1024

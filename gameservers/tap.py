@@ -23,6 +23,8 @@ from twisted.python.components import Componentized
 from twisted.python.usage import UsageError
 
 from gameservers import __version__
+from gameservers.config.command_line import GameserverOptions, options_for, refuse
+from gameservers.config.vocabulary import Listening
 from gameservers.games import IGame, Surroundings, Wires
 from gameservers.lobby import Lobby
 from gameservers.log import observer
@@ -30,9 +32,7 @@ from gameservers.net.datagrams import MAX_DATAGRAM, DatagramDoor
 from gameservers.net.door import Behind, Door
 from gameservers.net.guard import DoorSettings, Guard
 from gameservers.net.tls import BadCertificate, Certificates, reload_on_hangup
-from gameservers.options import GameserverOptions, options_for, refuse
 from gameservers.ports import CannotStart, Listener, endpoint, everywhere
-from gameservers.settings import Listening
 from gameservers.store import BadDatabase, SqlStore
 from gameservers.wire import Recogniser, anything
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
+from gameservers.config.vocabulary import Listening, Retired, option
 from gameservers.games import IGame, Surroundings, Verdict, Wires, never
-from gameservers.settings import Listening, option
 
 
 def even(number: int) -> None:
@@ -23,14 +23,23 @@ def even(number: int) -> None:
 class Tastes:
     """Settings of every type and with every kind of bound."""
 
-    capacity: int = option(50, "Guests at once", unit="guests", minimum=1, maximum=1000)
+    retired: ClassVar[Retired] = {"vcmi-beds": "all sleep on the floor"}
+
+    capacity: int = option(
+        50, "Guests at once", unit="guests", minimum=1, maximum=1000, aliases=("capacity",)
+    )
     healthcheck: float = option(
-        30.0, "Time between two checks", unit="seconds", minimum=1, off=0, aliases=("checks",)
+        30.0,
+        "Time between two checks",
+        unit="seconds",
+        minimum=1,
+        off=0,
+        aliases=("healthcheck", "checks"),
     )
     console: bool = option(False, "Let guests use the console")
     music: bool = option(True, "Play music")
     motto: str = option("", "What is written over the door")
-    drinks: tuple[str, ...] = option((), "What is served", name="drinks-served")
+    drinks_served: tuple[str, ...] = option((), "What is served")
     depth: int = option(0, "How deep the cellar is", unit="m", maximum=10, check=even, short="d")
 
 

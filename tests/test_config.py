@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.config import Config, House, load
-from gameservers.settings import option
+from gameservers.config.tree import Config, House, load
+from gameservers.config.vocabulary import option
 from tests.guests import Guest, NoTastes, Seats, Tastes
 
 #: What C{--port} must be.
@@ -51,8 +51,8 @@ class PrecedenceTests(Written):
         self.assertEqual(config.games["vcmi"].capacity, 30)
         self.assertEqual(config.games["vcmi"].healthcheck, 30)
         self.assertEqual(config.origins["port"], path)
-        self.assertEqual(config.origins["capacity"], "command line")
-        self.assertEqual(config.origins["healthcheck"], "default")
+        self.assertEqual(config.origins["vcmi-capacity"], "command line")
+        self.assertEqual(config.origins["vcmi-healthcheck"], "default")
 
     def test_a_file_may_use_underscores_and_aliases(self) -> None:
         config = load([Guest()], NOTHING, self.file('log_format = "json"\nchecks = 5'))
@@ -62,19 +62,22 @@ class PrecedenceTests(Written):
     def test_an_alias_with_an_underscore(self) -> None:
         """It is spelled in a file as it was declared, and its option both ways."""
         game = Guest(settings=Seats)
-        for key in ("max_conns", "seats_taken", "seats-taken"):
+        for key in ("max_conns", "vcmi_seats_taken", "vcmi-seats-taken"):
             config = load([game], NOTHING, self.file(f"{key} = 7"))
             self.assertEqual(config.games["vcmi"].seats_taken, 7, key)
-        for twice in ("max_conns = 7\nseats_taken = 7", "max_conns = 7\nseats-taken = 7"):
+        for twice in (
+            "max_conns = 7\nvcmi_seats_taken = 7",
+            "max_conns = 7\nvcmi-seats-taken = 7",
+        ):
             error = self.assertRaises(UsageError, load, [game], NOTHING, self.file(twice))
-            self.assertIn("The key seats-taken stands twice", str(error))
+            self.assertIn("The key vcmi-seats-taken stands twice", str(error))
         error = self.assertRaises(UsageError, load, [game], NOTHING, self.file("max-conns = 7"))
         self.assertIn('Unknown key "max-conns"', str(error))
 
     def test_each_game_gets_its_own(self) -> None:
         games = [Guest(), Guest("other", settings=NoTastes)]
-        config = load(games, {"drinks-served": " tea, rum ,"})
-        self.assertEqual(config.games["vcmi"].drinks, ("tea", "rum"))
+        config = load(games, {"vcmi-drinks-served": " tea, rum ,"})
+        self.assertEqual(config.games["vcmi"].drinks_served, ("tea", "rum"))
         self.assertEqual(config.games["other"], NoTastes())
 
 
@@ -120,30 +123,30 @@ class RefusalTests(Written):
             (
                 "capacity",
                 "2.5",
-                '--capacity must be a whole number of guests from 1 to 1000, not "2.5".',
+                '--vcmi-capacity must be a whole number of guests from 1 to 1000, not "2.5".',
             ),
             (
                 "healthcheck",
                 "0.5",
-                "--healthcheck must be a number of seconds from 1, or 0 for off, not 0.5.",
+                "--vcmi-healthcheck must be a number of seconds from 1, or 0 for off, not 0.5.",
             ),
             (
                 "checks",
                 "nan",
-                '--healthcheck must be a number of seconds from 1, or 0 for off, not "nan".',
+                '--vcmi-healthcheck must be a number of seconds from 1, or 0 for off, not "nan".',
             ),
             (
                 "healthcheck",
                 "1e999",
-                "--healthcheck must be a number of seconds from 1, or 0 for off, not inf.",
+                "--vcmi-healthcheck must be a number of seconds from 1, or 0 for off, not inf.",
             ),
-            ("console", "maybe", '--console must be true or false, not "maybe".'),
-            ("depth", "11", "--depth must be a whole number of m up to 10, not 11."),
-            ("depth", "3", "--depth must be even, not 3."),
+            ("vcmi-console", "maybe", '--vcmi-console must be true or false, not "maybe".'),
+            ("vcmi-depth", "11", "--vcmi-depth must be a whole number of m up to 10, not 11."),
+            ("vcmi-depth", "3", "--vcmi-depth must be even, not 3."),
             (
                 "capacity",
                 "\n",
-                r"--capacity must be a whole number of guests from 1 to 1000, "
+                r"--vcmi-capacity must be a whole number of guests from 1 to 1000, "
                 r'not "\n".',
             ),
         ):
@@ -171,19 +174,20 @@ class RefusalTests(Written):
                 "[port]",
                 f"port in FILE must be {PORT}, not a table.",
             ),
-            ("console = 1", "console in FILE must be true or false, not 1."),
-            ("motto = 1", "motto in FILE must be a text, not 1."),
+            ("vcmi-console = 1", "vcmi-console in FILE must be true or false, not 1."),
+            ("vcmi-motto = 1", "vcmi-motto in FILE must be a text, not 1."),
             (
-                "drinks-served = ['tea', 1]",
-                'drinks-served in FILE must be a list of texts, not ["tea", 1].',
+                "vcmi-drinks-served = ['tea', 1]",
+                'vcmi-drinks-served in FILE must be a list of texts, not ["tea", 1].',
             ),
             (
                 "checks = nan",
-                "healthcheck in FILE must be a number of seconds from 1, or 0 for off, not nan.",
+                "vcmi-healthcheck in FILE must be a number of seconds from 1, or 0 for off, "
+                "not nan.",
             ),
             ("prt = 1", 'Unknown key "prt" in FILE.'),
             ('prt = 1\nport = 0\n"a b" = 2', 'Unknown keys "prt", "a b" in FILE.'),
-            ("healthcheck = 1\nchecks = 1", "The key healthcheck stands twice in FILE."),
+            ("healthcheck = 1\nchecks = 1", "The key vcmi-healthcheck stands twice in FILE."),
             ("port = 1\nport = 2", "Cannot read FILE: Cannot overwrite a value"),
             ("port", "Cannot read FILE: Expected '='"),
             (b"\xff", "Cannot read FILE: 'utf-8' codec"),
@@ -222,12 +226,12 @@ class ClashTests(SynchronousTestCase):
 
         @dataclass(frozen=True)
         class Command:
-            config: str = option("", "")
+            mine: str = option("", "", aliases=("config",))
 
         @dataclass(frozen=True)
         class No:
             check: bool = option(False, "")
-            no_check: int = option(1, "")
+            other: int = option(1, "", aliases=("no-vcmi-check",))
 
         for declared, name in ((Alias, "port"), (Letter, "p"), (Command, "config")):
             sentence = self.clash(Guest(title="One", settings=declared))
@@ -235,7 +239,7 @@ class ClashTests(SynchronousTestCase):
                 sentence, f"The option {name} is claimed twice: by The server and by One."
             )
         sentence = self.clash(Guest(title="One", settings=No))
-        self.assertEqual(sentence, "The option no-check is claimed twice: by One and by One.")
+        self.assertEqual(sentence, "The option no-vcmi-check is claimed twice: by One and by One.")
 
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)))
@@ -245,12 +249,12 @@ VALUES = st.fixed_dictionaries(
         "port": st.integers(1, 65535),
         "interface": st.ip_addresses().map(str),
         "log-format": st.sampled_from(("text", "json")),
-        "capacity": st.integers(1, 1000),
-        "healthcheck": st.just(0) | st.floats(1, allow_infinity=False),
-        "console": st.booleans(),
-        "music": st.booleans(),
-        "motto": TEXTS,
-        "depth": st.integers(-500, 5).map(lambda n: 2 * n),
+        "vcmi-capacity": st.integers(1, 1000),
+        "vcmi-healthcheck": st.just(0) | st.floats(1, allow_infinity=False),
+        "vcmi-console": st.booleans(),
+        "vcmi-music": st.booleans(),
+        "vcmi-motto": TEXTS,
+        "vcmi-depth": st.integers(-500, 5).map(lambda n: 2 * n),
     },
 )
 
@@ -261,7 +265,7 @@ class PrintedTests(Written):
         return load([Guest()], NOTHING, self.file("\n".join(config.lines())))
 
     def test_reads_well(self) -> None:
-        config = load([Guest()], {"port": "6000", "music": "FALSE"})
+        config = load([Guest()], {"port": "6000", "vcmi-music": "FALSE"})
         lines = list(config.lines())
         self.assertEqual(
             lines[: lines.index("")],
@@ -278,13 +282,13 @@ class PrintedTests(Written):
             [
                 "",
                 "# A guest",
-                "capacity = 50  # default",
-                "healthcheck = 30.0  # default",
-                "console = false  # default",
-                "music = false  # command line",
-                'motto = ""  # default',
-                "drinks-served = []  # default",
-                "depth = 0  # default",
+                "vcmi-capacity = 50  # default",
+                "vcmi-healthcheck = 30.0  # default",
+                "vcmi-console = false  # default",
+                "vcmi-music = false  # command line",
+                'vcmi-motto = ""  # default',
+                "vcmi-drinks-served = []  # default",
+                "vcmi-depth = 0  # default",
             ],
         )
 
@@ -310,13 +314,16 @@ class PrintedTests(Written):
     @settings(deadline=None)
     @given(st.lists(TEXTS))
     def test_lists(self, drinks: list[str]) -> None:
-        path = self.file(f"drinks-served = {drinks_toml(drinks)}")
+        path = self.file(f"vcmi-drinks-served = {drinks_toml(drinks)}")
         config = load([Guest()], NOTHING, path)
-        self.assertEqual(config.games["vcmi"].drinks, tuple(drinks))
+        self.assertEqual(config.games["vcmi"].drinks_served, tuple(drinks))
         self.assertEqual(self.again(config).games, config.games)
 
     @settings(deadline=None)
-    @given(st.sampled_from(("port", "healthcheck", "console", "logging", "depth")), st.text())
+    @given(
+        st.sampled_from(("port", "vcmi-healthcheck", "vcmi-console", "logging", "vcmi-depth")),
+        st.text(),
+    )
     def test_junk(self, name: str, text: str) -> None:
         """Any text is a value or a sentence on one line."""
         try:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from gameservers import tap
-from gameservers.config import all_settings
+from gameservers.config.tree import Known
 from gameservers.games import IGame
 
 
@@ -29,4 +29,4 @@ class PluginTests(SynchronousTestCase):
         for game in games:
             verifyObject(IGame, game)
             self.assertRegex(game.name, re.compile(r"\A[a-z0-9]+\Z"))
-        all_settings(games)
+        Known(games)

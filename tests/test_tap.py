@@ -28,10 +28,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from gameservers import __version__, ports, tap
+from gameservers.config.command_line import GameserverOptions, options_for
 from gameservers.games import Verdict, Wires
 from gameservers.lobby import Lobby
 from gameservers.net.tls import Certificates
-from gameservers.options import GameserverOptions, options_for
 from tests.guests import Guest, NoTastes, Seats, Tastes, everything
 from tests.net.test_tls import write_pair
 
@@ -61,18 +61,18 @@ class OptionsTests(Printed):
 
     def test_an_alias_with_an_underscore(self) -> None:
         """Words without dashes know it, as the command line does."""
-        for word in ("--max_conns=7", "max_conns=7", "seats_taken=7", "seats-taken=7"):
+        for word in ("--max_conns=7", "max_conns=7", "vcmi_seats_taken=7", "vcmi-seats-taken=7"):
             options = options_for([Guest(settings=Seats)])
             options.parseOptions([word])
             self.assertEqual(options.config.games["vcmi"].seats_taken, 7, word)
 
     def test_every_spelling(self) -> None:
         for arguments in (
-            ["--port=6000", "--healthcheck=5", "--log-format=json", "--depth", "4"],
+            ["--port=6000", "--healthcheck=5", "--log-format=json", "--vcmi-depth", "4"],
             ["-p", "6000", "--checks=5", "--log-format", "json", "-d4"],
-            ["port=6000", "healthcheck=5", "log_format=json", "depth=4"],
+            ["port=6000", "healthcheck=5", "log_format=json", "vcmi-depth=4"],
             ["port=6000", "--checks=5", "log-format=json", "-d", "4"],
-            ["--port=1", "port=6000", "checks=5", "--log-format=json", "depth=4"],
+            ["--port=1", "port=6000", "checks=5", "--log-format=json", "vcmi-depth=4"],
         ):
             config = parsed(*arguments).config
             self.assertEqual(config.house.port, 6000, arguments)
@@ -89,10 +89,10 @@ class OptionsTests(Printed):
     def test_flags(self) -> None:
         for arguments, console, music in (
             ([], False, True),
-            (["--console", "--no-music"], True, False),
-            (["--no-console", "--music"], False, True),
-            (["console=true", "music=false"], True, False),
-            (["console=true", "--no-music"], True, False),
+            (["--vcmi-console", "--no-vcmi-music"], True, False),
+            (["--no-vcmi-console", "--vcmi-music"], False, True),
+            (["vcmi-console=true", "vcmi-music=false"], True, False),
+            (["vcmi-console=true", "--no-vcmi-music"], True, False),
         ):
             tastes = parsed(*arguments).config.games["vcmi"]
             self.assertEqual((tastes.console, tastes.music), (console, music), arguments)
@@ -101,19 +101,22 @@ class OptionsTests(Printed):
         for arguments, sentence in (
             (["--nonsense"], "option --nonsense not recognized"),
             (["--port"], "option --port requires argument"),
-            (["--console=1"], "option --console must not have an argument"),
+            (["--vcmi-console=1"], "option --vcmi-console must not have an argument"),
             (["nonsense=1"], "'nonsense=1' is not understood; a word must be an option's, "),
             (["port"], "'port' is not understood; a word must be an option's, "),
             (["port=1", "5"], "'5' is not understood; a word must be an option's, "),
             (["config=a"], "'config=a' is not understood; a word must be an option's, "),
-            (["console=1"], '--console must be true or false, not "1".'),
+            (["vcmi-console=1"], '--vcmi-console must be true or false, not "1".'),
             (
                 ["port=0"],
                 "--port must be a whole number from 1 to 65535 or an endpoint such as tcp6:5002, ",
             ),
-            (["--port=1", "--depth=3"], "--depth must be even, not 3."),
-            (["--checks=1", "--healthcheck=2"], "--healthcheck is given twice and differently."),
-            (["--music", "--no-music"], "--music is given twice and differently."),
+            (["--port=1", "--vcmi-depth=3"], "--vcmi-depth must be even, not 3."),
+            (
+                ["--checks=1", "--healthcheck=2"],
+                "--vcmi-healthcheck is given twice and differently.",
+            ),
+            (["--vcmi-music", "--no-vcmi-music"], "--vcmi-music is given twice and differently."),
             (["--config=no/such"], "Cannot read no/such: No such file or directory."),
         ):
             error = self.assertRaises(UsageError, parsed, *arguments)
@@ -122,7 +125,7 @@ class OptionsTests(Printed):
     def test_under_twistd_a_refusal_is_one_sentence(self) -> None:
         """SystemExit with a text is the text on stderr and exit status 1."""
         for argument, sentence in (
-            ("--depth=x", '--depth must be a whole number of m up to 10, not "x".'),
+            ("--vcmi-depth=x", '--vcmi-depth must be a whole number of m up to 10, not "x".'),
             ("--nonsense", "option --nonsense not recognized."),
         ):
             options = options_for([Guest()])
@@ -147,10 +150,10 @@ class OptionsTests(Printed):
 
     def test_check_config(self) -> None:
         path = Path(self.mktemp())
-        path.write_text("depth = 4")
+        path.write_text("vcmi-depth = 4")
         printed = self.exit("--check-config", "port=6000", f"--config={path}")
         self.assertIn("port = 6000  # command line\n", printed)
-        self.assertIn(f"depth = 4  # {path}\n", printed)
+        self.assertIn(f"vcmi-depth = 4  # {path}\n", printed)
         path.write_text(printed)
         self.assertIn(f"port = 6000  # {path}\n", self.exit("--check-config", f"--config={path}"))
 
@@ -167,12 +170,12 @@ class OptionsTests(Printed):
         for line in (
             "-p, --port= TCP and UDP port for every game, or a TCP server endpoint as Twisted "
             "spells it [from 1 to 65535; default: 5002]",
-            "--healthcheck= Time between two checks [seconds from 1; 0: off; also --checks; "
-            "default: 30]",
-            "--console Let guests use the console [default: false]",
-            "--no-music Play music [default: true]",
-            "--motto= What is written over the door",
-            "--drinks-served= What is served",
+            "--vcmi-healthcheck= Time between two checks [seconds from 1; 0: off; "
+            "also --healthcheck; also --checks; default: 30]",
+            "--vcmi-console Let guests use the console [default: false]",
+            "--no-vcmi-music Play music [default: true]",
+            "--vcmi-motto= What is written over the door",
+            "--vcmi-drinks-served= What is served",
         ):
             self.assertIn(line, text)
         self.assertLessEqual(max(map(len, lines)), 100)

@@ -19,12 +19,13 @@ from twisted.plugin import IPlugin
 from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
+from gameservers.config import common
+from gameservers.config.vocabulary import Listening
 from gameservers.games import IGame, Surroundings, Wires, never
 from gameservers.lobby import Refused, RoomKey, RoomRules, ToRoom
 from gameservers.lobby.events import ChatSaid, MemberJoined, MemberLeft
 from gameservers.net.address import host_of
 from gameservers.net.outbox import Outbox, Turn
-from gameservers.settings import Listening, option
 from gameservers.wire import begins
 
 TABLE = RoomKey("dice", "", "table")
@@ -45,7 +46,9 @@ class DiceProtocol(LineReceiver):
 
     def connectionMade(self) -> None:
         abort = self.transport.abortConnection
-        self.outbox = Outbox(self.transport, self.factory.turn, limit=65_536, overflowed=abort)
+        self.outbox = Outbox(
+            self.transport, self.factory.turn, limit=self.factory.max_unread, overflowed=abort
+        )
 
     def lineReceived(self, line: bytes) -> None:
         match parse(line):
@@ -78,10 +81,11 @@ class DiceFactory(ServerFactory):
         self.lobby = surroundings.lobby
         self.logged_in = surroundings.logged_in
         self.turn = Turn(surroundings.clock)
+        self.max_unread = surroundings.settings.max_unread
         self.clients: dict[int, DiceProtocol] = {}
         rules = RoomRules(hosted=False, permanent=True)
-        self.lobby.provide_room(TABLE, rules, capacity=surroundings.settings.dice_players)
-        self.lobby.limit("dice", surroundings.settings.dice_players)
+        self.lobby.provide_room(TABLE, rules, capacity=surroundings.settings.max_players)
+        self.lobby.limit("dice", surroundings.settings.max_players)
 
     def enter(self, name: str, client: DiceProtocol) -> None:
         host = host_of(client.transport)
@@ -105,10 +109,9 @@ class DiceFactory(ServerFactory):
 
 @dataclass(frozen=True, slots=True)
 class DiceSettings:
-    dice_port: Listening = option(
-        0, "Port of the dice room alone", maximum=65535, minimum=1, off=0
-    )
-    dice_players: int = option(100, "Players at the table", unit="players", minimum=1)
+    port: Listening = common.port(0)
+    max_players: int = common.max_players(100)
+    max_unread: int = common.max_unread(65_536)
 
 
 @implementer(IPlugin, IGame)
@@ -120,4 +123,4 @@ class DiceRoom:
     recognises_datagram = staticmethod(never)
 
     def build(self, surroundings: Surroundings) -> Wires:
-        return Wires(stream=DiceFactory(surroundings), port=surroundings.settings.dice_port)
+        return Wires(stream=DiceFactory(surroundings), port=surroundings.settings.port)

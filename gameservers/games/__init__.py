@@ -17,9 +17,9 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.plugin import IPlugin
 from zope.interface import Attribute
 
+from gameservers.config.vocabulary import Listening
 from gameservers.lobby import Lobby
 from gameservers.net.guard import place_of
-from gameservers.settings import Listening
 from gameservers.store import Store
 from gameservers.wire import Recogniser, Verdict, never
 
@@ -82,7 +82,9 @@ class IGame(IPlugin):
 
     name: str = Attribute("Short name, C{[a-z0-9]+}: in logs, room keys and options.")
     title: str = Attribute("One line for people.")
-    settings: type[Any] = Attribute("Frozen dataclass of L{gameservers.settings.option} fields.")
+    settings: type[Any] = Attribute(
+        "Frozen dataclass of L{gameservers.config.vocabulary.option} fields."
+    )
     recognises_stream: Recogniser = Attribute("First TCP bytes -> L{Verdict}.")
     recognises_datagram: Recogniser = Attribute("A UDP datagram -> L{Verdict}.")
 

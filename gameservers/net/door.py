@@ -43,6 +43,10 @@ from gameservers.wire import Recogniser, Verdict, begins, decide
 #: bytes.
 MAX_HEAD = 16 * 1024
 
+#: What a connection may say before it is clear what it speaks, in bytes: no game needs more than
+#: eight, and what is no game's is known as such even sooner.
+MAX_FIRST_BYTES = 64
+
 HTTP = begins(b"GET ", b"HEAD ", b"POST ", b"OPTIONS ")
 
 #: A TLS record that belongs to a handshake: its type, and a version from TLS 1.0 on, which all of
@@ -149,7 +153,7 @@ class Visitor(Protocol):
         verdict, factory = decide(self._first, self._door.claims)
         if verdict is Verdict.YES:
             self._admit(factory) if factory else self._read_head()
-        elif verdict is Verdict.NO or len(self._first) >= self._guard.settings.max_first_bytes:
+        elif verdict is Verdict.NO or len(self._first) >= MAX_FIRST_BYTES:
             self._refuse("unknown")
 
     def _start_tls(self) -> None:

@@ -28,26 +28,17 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from gameservers.config.vocabulary import Retired, networks, option
 from gameservers.net.address import host_of
-from gameservers.settings import option
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def networks(texts: tuple[str, ...]) -> None:
-    """Raise L{ValueError} unless all of these are networks."""
-    for text in texts:
-        try:
-            ipaddress.ip_network(text)
-        except ValueError:
-            raise ValueError(f"must be networks such as 192.0.2.0/24, not {text!r}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +58,14 @@ class DoorSettings:
         minimum=1,
         maximum=1_000_000,
     )
-    max_strangers: int = option(
+    max_pending_logins: int = option(
         5_000,
         "connections at once that have not logged in: a moment's rush of players fits, and a"
         " flood leaves most of the room to them",
         unit="connections",
         minimum=1,
         maximum=1_000_000,
+        aliases=("max-strangers",),
     )
     max_per_address: int = option(
         200,
@@ -98,19 +90,15 @@ class DoorSettings:
         minimum=1,
         maximum=86_400,
     )
-    max_first_bytes: int = option(
-        64,
-        "what a connection may say before it is clear what it speaks: no game needs more than"
-        " eight, and what is no game's is known as such even sooner",
-        unit="bytes",
-        minimum=16,
-        maximum=65_536,
-    )
     trusted: tuple[str, ...] = option(
         ("127.0.0.0/8", "::1"),
         "networks whose addresses no limit per address touches",
         check=networks,
     )
+
+    retired: ClassVar[Retired] = {
+        "max-first-bytes": "64 bytes that no game recognises end a connection"
+    }
 
 
 @dataclass(eq=False, slots=True)
@@ -160,7 +148,7 @@ class Guard:
         if len(self._tickets) >= self.settings.max_connections:
             self._cut("crowded", transport)
             return None
-        if self.strangers >= self.settings.max_strangers:
+        if self.strangers >= self.settings.max_pending_logins:
             self._cut("strangers", transport)
             return None
         ticket = Ticket(transport)

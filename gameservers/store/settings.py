@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
-from gameservers.settings import option
+from gameservers.config.vocabulary import option
 
 #: What fits into one packet to MariaDB as it comes, even if each byte has to be escaped, in bytes.
 MAX_WORLD = 4 * 1024 * 1024

@@ -21,8 +21,7 @@ from gameservers.games.tilegame import game as tilegame
 from gameservers.games.twister import game as twister
 from gameservers.games.vcmi import game as vcmi
 from gameservers.games.velnet import game as velnet
-from gameservers.net.door import HTTP, KINDS, TLS, acceptance, first_message
-from gameservers.net.guard import DoorSettings
+from gameservers.net.door import HTTP, KINDS, MAX_FIRST_BYTES, TLS, acceptance, first_message
 from gameservers.wire import Recogniser, Verdict, decide
 from tests.transcripts.replay import HERE, scenarios
 
@@ -214,7 +213,7 @@ class AnyBytesTests(SynchronousTestCase):
 
     def test_bytes_that_are_enough(self) -> None:
         """The limit at the door is never in a game's way."""
-        self.assertLess(ENOUGH, DoorSettings().max_first_bytes)
+        self.assertLess(ENOUGH, MAX_FIRST_BYTES)
 
 
 #: What may follow, to the one's liking or to the other's.

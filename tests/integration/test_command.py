@@ -26,7 +26,7 @@ class CommandTests(ProcessTestCase):
             (
                 1,
                 "",
-                "gameserver: --capacity must be a whole number of clients from 1 to 100000,"
+                "gameserver: --vcmi-max-players must be a whole number of players from 1 to 100000,"
                 ' not "x".\n',
             ),
         )

@@ -67,7 +67,7 @@ class DiceRoomTests(ProcessTestCase):
         """Players of both doors sit at one table; the game's options are options."""
         front, own = free_port(), free_port()
         process, _ = self.started(
-            f"--port={front}", f"--dice-port={own}", "--dice-players=2", "--login-timeout=5"
+            f"--port={front}", f"--dice-port={own}", "--dice-max-players=2", "--login-timeout=5"
         )
         zoe = self.client(front, "zoë")
         self.assertEqual(zoe.hear(), "zoë is here")

@@ -30,10 +30,10 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import TestCase
 
 from gameservers import tap
+from gameservers.config.command_line import options_for
 from gameservers.games import IGame
 from gameservers.lobby import Lobby
 from gameservers.net.door import Door
-from gameservers.options import options_for
 from gameservers.ports import Listener
 from tests.games.velnet.world import u32
 from tests.integration.clients import (

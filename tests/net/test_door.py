@@ -117,8 +117,8 @@ class StreamTests(DoorTestCase):
     def test_nonsense_that_hesitates(self) -> None:
         """Nobody may be undecided for ever."""
         self.games.append((lambda first: Verdict.MORE, Listeners()))
-        self.open(max_first_bytes=16)
-        connection = self.say(b"x" * 15, 1)
+        self.open()
+        connection = self.say(b"x" * 63, 1)
         self.assertFalse(connection.cut)
         connection.say(b"x")
         self.assertCut(connection, "unknown")

@@ -12,8 +12,9 @@ from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.config.vocabulary import networks
 from gameservers.net.door import Behind, Door
-from gameservers.net.guard import DoorSettings, Guard, networks, place_of
+from gameservers.net.guard import DoorSettings, Guard, place_of
 from gameservers.wire import anything
 from tests.net.visitors import Connection, Listeners, connect
 
@@ -52,11 +53,10 @@ class LimitTests(GuardTestCase):
                 "tls_key": "",
                 "tls_only": False,
                 "max_connections": 20_000,
-                "max_strangers": 5_000,
+                "max_pending_logins": 5_000,
                 "max_per_address": 200,
                 "first_byte_timeout": 10,
                 "login_timeout": 120,
-                "max_first_bytes": 64,
                 "trusted": ("127.0.0.0/8", "::1"),
             },
         )
@@ -72,7 +72,7 @@ class LimitTests(GuardTestCase):
 
     def test_strangers(self) -> None:
         """Who has logged in is no stranger, and leaves room for the next one."""
-        self.open(max_strangers=2)
+        self.open(max_pending_logins=2)
         first, second = self.connect(), self.connect()
         self.assertCut(self.connect(), "strangers")
         first.say(b"hello")
@@ -146,7 +146,7 @@ class LimitTests(GuardTestCase):
         self.assertTrue(all(each.lost for each in self.game.built))
 
     def test_what_comes_after_the_end_is_ignored(self) -> None:
-        self.open(max_strangers=1)
+        self.open(max_pending_logins=1)
         self.connect()
         refused = self.connect()
         refused.protocol.dataReceived(b"hello")
@@ -187,7 +187,7 @@ class LimitTests(GuardTestCase):
     )
     def test_any_order(self, deeds: list[tuple[str, int, str]]) -> None:
         """Whatever happens, the guard counts who is there, and no limit is exceeded."""
-        self.open(max_connections=5, max_strangers=3, max_per_address=2)
+        self.open(max_connections=5, max_pending_logins=3, max_per_address=2)
         made: list[Connection] = []
         for deed, which, host in deeds:
             here = [each for each in made if not each.cut and each.connected]

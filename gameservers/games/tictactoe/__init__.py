@@ -24,7 +24,7 @@ class TicTacToeGame:
 
     def build(self, surroundings: Surroundings) -> Wires:
         service = TicTacToe(surroundings)
-        port = surroundings.settings.tictactoe_port
+        port = surroundings.settings.port
         return Wires(stream=service.site, port=port, service=service, http=("page", "text"))
 
 

@@ -29,7 +29,13 @@ class Attempts:
     """
 
     def __init__(
-        self, free: int, *, pause: float, longest: float, forget: float, keys: int
+        self,
+        free: int,
+        *,
+        pause: float = 1.0,
+        longest: float = 60.0,
+        forget: float = 900.0,
+        keys: int = 10_000,
     ) -> None:
         self._free = free
         self._pause = pause

@@ -32,6 +32,9 @@ from gameservers.store import (
 #: that a crowd from one place is served, and a crowd of guesses is stopped at the limit.
 AT_ONCE = 8
 
+#: Passwords that may wait to be checked, of all places together.
+MAX_WAITING = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -95,26 +98,15 @@ class Entrance:
         self._passwords = passwords
         self._now = now
         self._lifetimes = {
-            True: timedelta(seconds=settings.tictactoe_session_lifetime),
-            False: timedelta(seconds=settings.tictactoe_temporary_lifetime),
+            True: timedelta(seconds=settings.session_lifetime),
+            False: timedelta(seconds=settings.temporary_lifetime),
         }
-
-        def attempts(free: int) -> Attempts:
-            return Attempts(
-                free,
-                pause=settings.tictactoe_pause,
-                longest=settings.tictactoe_longest_pause,
-                forget=settings.tictactoe_forget,
-                keys=settings.tictactoe_attempt_keys,
-            )
-
-        self._by_name = attempts(settings.tictactoe_attempts)
-        self._by_address = attempts(settings.tictactoe_address_attempts)
-        self._new_names = attempts(settings.tictactoe_new_names)
+        self._by_name = Attempts(settings.login_attempts)
+        self._by_address = Attempts(settings.login_attempts_per_address)
+        self._new_names = Attempts(settings.new_names_per_address)
         self._place_of = place_of
         self._lines: dict[str, Line] = {}
         self._in_line = 0
-        self._longest_line = settings.tictactoe_password_queue
 
     async def log_in(self, wish: wire.LogIn, address: str) -> Admitted | Denied:
         """Log in with a password, which may make the account; or, without, for a while."""
@@ -146,7 +138,7 @@ class Entrance:
 
     async def _log_in(self, name: str, password: str, address: str) -> Admitted | Denied:
         """Log in when it is this one's turn among those from the same place."""
-        if self._in_line >= self._longest_line:
+        if self._in_line >= MAX_WAITING:
             raise Busy
         place = place_of(address)  # a password is to be guessed from a trusted one, too
         line = self._lines.setdefault(place, Line(AT_ONCE))

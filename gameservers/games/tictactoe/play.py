@@ -70,9 +70,9 @@ class Play:
         self._store = store
         self._presence = presence
         self.now = now
-        self._limit = settings.tictactoe_matches
-        self._lifetime = timedelta(seconds=settings.tictactoe_match_lifetime)
-        self._timeout_elo = settings.tictactoe_timeout_elo
+        self._limit = settings.max_matches
+        self._lifetime = timedelta(seconds=settings.match_lifetime)
+        self._timeout_elo = settings.timeout_elo
         self._pairing = DeferredLock()
         self._tables: OrderedDict[str, Table] = OrderedDict()
 

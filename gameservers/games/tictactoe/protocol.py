@@ -50,6 +50,12 @@ LINGER = 5.0
 #: How much may be told to a client while his log-in is being answered, in messages.
 HELD = 1000
 
+#: How many messages of a connection may wait before it is read no further.
+BACKLOG = 16
+
+#: How many messages without meaning a connection may send; it is closed with the last.
+MAX_SENSELESS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -99,7 +105,7 @@ class Client:
 
     def negotiationStarted(self, transport: WebSocketTransport) -> None:
         self._transport = transport
-        limit = self._settings.tictactoe_message
+        limit = self._settings.max_message
         wire_protocol: Any = transport
         self._connection = wire_protocol._wsconn
         wire_protocol._wsconn = Shortcut(self._connection)
@@ -109,8 +115,8 @@ class Client:
     def negotiationFinished(self) -> None:
         self._transport.detachProducer()  # the HTTP channel's
         self._transport.attachProducer(self)
-        self._start("login", self._settings.tictactoe_login_timeout, self._too_late)
-        self._start("ping", self._settings.tictactoe_ping, self._ping)
+        self._start("login", self._settings.login_timeout, self._too_late)
+        self._start("ping", self._settings.ping_interval, self._ping)
 
     def textMessageReceived(self, message: str) -> None:
         self._received(message)
@@ -171,7 +177,7 @@ class Client:
             return
         if self._unread is not None:
             self._unread += len(message)
-            if self._unread > self._settings.tictactoe_unread:
+            if self._unread > self._settings.max_unread:
                 self._cut("does not read")
                 return
         if self._connection.state is ConnectionState.OPEN:  # else he has said farewell already
@@ -204,7 +210,7 @@ class Client:
 
     @property
     def _blocked(self) -> bool:
-        return self._unread is not None or len(self._waiting) >= self._settings.tictactoe_backlog
+        return self._unread is not None or len(self._waiting) >= BACKLOG
 
     def _too_late(self) -> None:
         if self._user is None and not self._waiting:
@@ -226,7 +232,7 @@ class Client:
                 self._transport.ping(b"ping")
             except LocalProtocolError:
                 return
-        self._start("ping", self._settings.tictactoe_ping, self._ping)
+        self._start("ping", self._settings.ping_interval, self._ping)
 
     def _received(self, message: str | bytes | bytearray) -> None:
         if self._closing:
@@ -272,7 +278,7 @@ class Client:
     def _senseless(self, why: str) -> None:
         self._bad += 1
         self._log.debug("{player} sent a bad message: {why}", player=self._who, why=why)
-        if self._user is None or self._bad >= self._settings.tictactoe_bad_messages:
+        if self._user is None or self._bad >= MAX_SENSELESS:
             self._log.info("{player} is dropped: {why}", player=self._who, why=why)
             self.close(Farewell.POLICY)
 
@@ -370,7 +376,7 @@ class Clients:
 
     @property
     def full(self) -> bool:
-        return len(self._clients) >= self._ground.settings.tictactoe_connections
+        return len(self._clients) >= self._ground.settings.max_connections
 
     def buildProtocol(self, request: Request) -> Client:
         client = Client(self._ground, request, self._clients.discard)

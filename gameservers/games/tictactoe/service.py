@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gameservers.games import Surroundings
-from gameservers.games.tictactoe.entrance import Entrance, PasswordService
+from gameservers.games.tictactoe.entrance import MAX_WAITING, Entrance, PasswordService
 from gameservers.games.tictactoe.passwords import Passwords
 from gameservers.games.tictactoe.play import Play
 from gameservers.games.tictactoe.presence import GAME, Farewell, Presence
@@ -40,6 +40,10 @@ PAGE = {
     b"/page.js": ("page.js", "text/javascript; charset=utf-8"),
     b"/icon.svg": ("icon.svg", "image/svg+xml"),
 }
+
+
+#: Time between two removals of what is out of date, in seconds.
+SWEEP_INTERVAL = 600.0
 
 
 class TicTacToe(MultiService):
@@ -70,16 +74,14 @@ class TicTacToe(MultiService):
         if passwords is None:
             own = Passwords(
                 cast(IReactorFromThreads, clock),
-                cost=settings.tictactoe_password_cost,
-                threads=settings.tictactoe_password_threads,
-                waiting=settings.tictactoe_password_queue,
+                cost=settings.password_cost,
+                threads=settings.password_threads,
+                waiting=MAX_WAITING,
             )
             own.setServiceParent(self)
             passwords = own
-        lobby.limit(GAME, settings.tictactoe_capacity)
-        presence = Presence(
-            lobby, connections=settings.tictactoe_sockets, visible=settings.tictactoe_visible
-        )
+        lobby.limit(GAME, settings.max_players)
+        presence = Presence(lobby, connections=settings.max_per_player, visible=settings.visible)
         play = self.play = Play(store, presence, settings, now)
         entrance = Entrance(store, passwords, settings, now, surroundings.place_of)
         self.now = now
@@ -90,17 +92,16 @@ class TicTacToe(MultiService):
         self._sweep = Sweep(store, presence, play, settings, now)
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = clock
-        self._interval = settings.tictactoe_sweep
         self.site = TicTacToeSite(
-            Root(self._clients, settings.tictactoe_origins, read_page()),
-            timeout=settings.tictactoe_login_timeout,
+            Root(self._clients, settings.origins, read_page()),
+            timeout=settings.login_timeout,
             reactor=clock,
         )
 
     def startService(self) -> None:
         super().startService()
         # Not at once: after a long pause, clients have time to come back.
-        self._sweeping.start(self._interval, now=False)
+        self._sweeping.start(SWEEP_INTERVAL, now=False)
 
     def stopService(self) -> Deferred[None]:
         """Say farewell to everybody, and wait until they have heard it, but not for long."""

@@ -1,14 +1,16 @@
 """
-What can be set about ultimate tic-tac-toe.
+The options of ultimate tic-tac-toe.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import urlsplit
 
+from gameservers.config import common
+from gameservers.config.vocabulary import Listening, Retired, option
 from gameservers.games.tictactoe import wire
-from gameservers.settings import Listening, option
 
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
@@ -24,111 +26,92 @@ def check_origins(origins: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TicTacToeSettings:
-    """See each option's description."""
+    """How ultimate tic-tac-toe is served."""
 
-    tictactoe_port: Listening = option(
-        5556,
-        "Port of ultimate tic-tac-toe, besides the one for every game, or a TCP server endpoint",
-        minimum=1,
-        maximum=65535,
-        off=0,
-    )
-    tictactoe_origins: tuple[str, ...] = option(
+    port: Listening = common.port(5556)
+    origins: tuple[str, ...] = option(
         (),
-        "web origins from which tic-tac-toe may be played, besides this server's own; none: any",
+        "Web origins from which the game may be played, besides this server's own; none: any",
         check=check_origins,
     )
-    tictactoe_capacity: int = option(
-        2000, "tic-tac-toe players at once", unit="players", minimum=1
-    )
-    tictactoe_connections: int = option(
-        5000, "WebSockets at once, whether logged in or not", unit="connections", minimum=1
-    )
-    tictactoe_sockets: int = option(
-        8, "connections of one tic-tac-toe player at once", unit="connections", minimum=1
-    )
-    tictactoe_matches: int = option(
-        5, "matches under way of one tic-tac-toe player", unit="matches", minimum=1
-    )
-    tictactoe_visible: bool = option(True, "list running tic-tac-toe matches as rooms")
-    tictactoe_message: int = option(
-        wire.MAX_MESSAGE, "largest tic-tac-toe message taken", unit="bytes", minimum=256
-    )
-    tictactoe_backlog: int = option(
-        16,
-        "messages of one connection that may wait before it is read no further",
-        unit="messages",
+    max_players: int = common.max_players(2000, aliases=("tictactoe-capacity",))
+    max_connections: int = common.max_connections(5000, aliases=("tictactoe-connections",))
+    max_per_player: int = option(
+        8,
+        "Connections of one player at once",
+        unit="connections",
         minimum=1,
+        aliases=("tictactoe-sockets",),
     )
-    tictactoe_unread: int = option(
-        1024 * 1024,
-        "what a tic-tac-toe client may leave unread before it is dropped",
-        unit="bytes",
-        minimum=64 * 1024,
+    max_matches: int = option(
+        5,
+        "Matches of one player under way",
+        unit="matches",
+        minimum=1,
+        aliases=("tictactoe-matches",),
     )
-    tictactoe_bad_messages: int = option(
-        50, "senseless messages after which a client is dropped", unit="messages", minimum=1
+    visible: bool = option(True, "List running matches as rooms")
+    max_message: int = common.max_message(
+        wire.MAX_MESSAGE, minimum=256, aliases=("tictactoe-message",)
     )
-    tictactoe_login_timeout: float = option(
-        30.0, "time for the first message of a connection", unit="seconds", minimum=1
+    max_unread: int = common.max_unread(1024 * 1024, aliases=("tictactoe-unread",))
+    login_timeout: float = common.login_timeout(
+        30.0, description="Time that a connection has for its first message"
     )
-    tictactoe_ping: float = option(
-        20.0,
-        "between two pings of a tic-tac-toe client, and to wait for the answer",
+    ping_interval: float = common.ping_interval(20.0, aliases=("tictactoe-ping",))
+    account_lifetime: float = option(
+        45 * _DAY, "Time for which an unused account is kept", unit="seconds", minimum=60
+    )
+    session_lifetime: float = option(
+        20 * _DAY,
+        "Time for which an unused session of an account is kept",
         unit="seconds",
-        minimum=1,
+        minimum=60,
     )
-    tictactoe_account_lifetime: float = option(
-        45 * _DAY, "for which an account is kept unused", unit="seconds", minimum=60
+    temporary_lifetime: float = option(
+        _HOUR, "Time for which an unused temporary session is kept", unit="seconds", minimum=60
     )
-    tictactoe_session_lifetime: float = option(
-        20 * _DAY, "for which a session of an account is kept unused", unit="seconds", minimum=60
+    match_lifetime: float = option(
+        7 * _DAY, "Time in which a move must be made", unit="seconds", minimum=60
     )
-    tictactoe_temporary_lifetime: float = option(
-        _HOUR, "for which a temporary session is kept unused", unit="seconds", minimum=60
+    timeout_elo: bool = option(
+        True, "Count a ranked match as lost for the player that lets the time run out"
     )
-    tictactoe_match_lifetime: float = option(
-        7 * _DAY, "in which a move must be made", unit="seconds", minimum=60
-    )
-    tictactoe_sweep: float = option(
-        600.0, "between two sweeps of what is out of date", unit="seconds", minimum=1
-    )
-    tictactoe_timeout_elo: bool = option(
-        True, "count a ranked match as lost for who lets the time run out"
-    )
-    tictactoe_attempts: int = option(
-        5, "log-ins that may fail, per name, before there are pauses", unit="log-ins", minimum=1
-    )
-    tictactoe_address_attempts: int = option(
-        50,
-        "log-ins that may fail, per address, before there are pauses",
+    login_attempts: int = option(
+        5,
+        "Log-ins that may fail, per name, before there are pauses of 1 second, 2, 4, up to 60",
         unit="log-ins",
         minimum=1,
+        aliases=("tictactoe-attempts",),
     )
-    tictactoe_new_names: int = option(
-        100, "new names, per address, before there are pauses", unit="names", minimum=1
+    login_attempts_per_address: int = option(
+        50,
+        "The same, per address",
+        unit="log-ins",
+        minimum=1,
+        aliases=("tictactoe-address-attempts",),
     )
-    tictactoe_pause: float = option(
-        1.0,
-        "first pause between failing log-ins; each is twice as long",
-        unit="seconds",
-        minimum=0,
+    new_names_per_address: int = option(
+        100,
+        "New names, per address, before there are such pauses",
+        unit="names",
+        minimum=1,
+        aliases=("tictactoe-new-names",),
     )
-    tictactoe_longest_pause: float = option(
-        60.0, "longest pause between failing log-ins", unit="seconds", minimum=0
-    )
-    tictactoe_forget: float = option(
-        900.0, "after which failed log-ins are forgotten", unit="seconds", minimum=1
-    )
-    tictactoe_attempt_keys: int = option(
-        10_000, "names, and addresses, whose attempts are remembered", unit="keys", minimum=1
-    )
-    tictactoe_password_cost: int = option(
+    password_cost: int = option(
         14, "scrypt's N for passwords, as a power of two", minimum=10, maximum=17
     )
-    tictactoe_password_threads: int = option(
-        2, "threads that check passwords", unit="threads", minimum=1, maximum=64
+    password_threads: int = option(
+        2, "Threads that check passwords", unit="threads", minimum=1, maximum=64
     )
-    tictactoe_password_queue: int = option(
-        1000, "passwords that may wait to be checked", unit="log-ins", minimum=1
-    )
+
+    retired: ClassVar[Retired] = {
+        "tictactoe-backlog": "a connection with 16 messages waiting is read no further",
+        "tictactoe-bad-messages": "50 malformed messages end a connection",
+        "tictactoe-sweep": "what is out of date is removed every 600 seconds",
+        "tictactoe-pause": "the first pause between failing log-ins is 1 second",
+        "tictactoe-longest-pause": "the longest pause between failing log-ins is 60 seconds",
+        "tictactoe-forget": "failed log-ins are forgotten after 900 seconds",
+        "tictactoe-attempt-keys": "the attempts of 10000 names and addresses are remembered",
+        "tictactoe-password-queue": "1000 passwords may wait to be checked",
+    }

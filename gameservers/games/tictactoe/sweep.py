@@ -45,7 +45,7 @@ class Sweep:
         settings, now = self._settings, self._now()
         await self._store.touch([user.session_id for user in self._presence], now)
 
-        moment = now - timedelta(seconds=settings.tictactoe_match_lifetime)
+        moment = now - timedelta(seconds=settings.match_lifetime)
         async for match in _each(partial(self._store.matches_before, moment)):
             if match.ended:
                 await self._store.remove_match(match)
@@ -54,14 +54,14 @@ class Sweep:
                 await self._play.time_out(match)
 
         for registered, lifetime in (
-            (True, settings.tictactoe_session_lifetime),
-            (False, settings.tictactoe_temporary_lifetime),
+            (True, settings.session_lifetime),
+            (False, settings.temporary_lifetime),
         ):
             moment = now - timedelta(seconds=lifetime)
             async for session in _each(partial(self._store.sessions_before, moment, registered)):
                 self._tell(await self._store.remove_session(session.id, moment))
 
-        moment = now - timedelta(seconds=settings.tictactoe_account_lifetime)
+        moment = now - timedelta(seconds=settings.account_lifetime)
         async for name in _each(partial(self._store.accounts_before, moment)):
             self._tell(await self._store.remove_account(name, moment))
 

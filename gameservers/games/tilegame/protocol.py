@@ -39,6 +39,15 @@ ROOM = RoomKey(GAME, "", "world")
 ROOM_RULES = RoomRules(hosted=False, permanent=True)
 
 
+#: Bytes that a client may send before they are handled; with more it is not read from.
+READ_AHEAD = wire.PIECE
+
+#: Packets without meaning that a playing client may send; one more ends the connection.
+MAX_ODD_PACKETS = 16
+
+#: How long a client that is refused gets to read why, in seconds.
+FAREWELL = 2.0
+
 #: How late a timer may be without the states becoming fewer, in seconds.
 LATE = 0.01
 
@@ -113,9 +122,9 @@ class TileGameProtocol(Protocol, TimeoutMixin):
             self.transport.setTcpNoDelay(True)
         self.host = host_of(self.transport)
         self.place = self.factory.place_of(self.host)
-        self._outgoing = Pieces(self.transport, self._settings.write_behind, self._proceed)
+        self._outgoing = Pieces(self.transport, self._settings.max_unread, self._proceed)
         if self.factory.arrived(self):
-            self.setTimeout(self._settings.handshake_timeout)
+            self.setTimeout(self._settings.login_timeout)
         else:
             self._drop("there are too many connections")
 
@@ -172,7 +181,7 @@ class TileGameProtocol(Protocol, TimeoutMixin):
         finally:
             self._handling = False
         if self._phase is not Phase.LEAVING:
-            self._read(len(self._inbox) <= self._settings.read_ahead)
+            self._read(len(self._inbox) <= READ_AHEAD)
 
     def _handle(self) -> bool:
         """Handle the next message; C{False} if there is none, or not yet."""
@@ -217,13 +226,13 @@ class TileGameProtocol(Protocol, TimeoutMixin):
             fetching = self.factory.worlds.map_payload().addCallback(self._send_map)
             self._fetching = fetching.addErrback(self._cannot_send_map)
         else:
-            self.setTimeout(self._settings.handshake_timeout)
+            self.setTimeout(self._settings.login_timeout)
 
     def _send_map(self, content: bytes) -> None:
         self._fetching = None
         self._outgoing.write(wire.map_messages(content))
         self._phase = Phase.JOINING
-        self.setTimeout(self._settings.handshake_timeout)
+        self.setTimeout(self._settings.login_timeout)
         self._proceed()
 
     def _cannot_send_map(self, failure: Failure) -> None:
@@ -239,14 +248,14 @@ class TileGameProtocol(Protocol, TimeoutMixin):
         except Refused as refused:
             self._phase = Phase.LEAVING
             self._outgoing.write(REFUSALS[refused.why])
-            self.setTimeout(self._settings.farewell)
+            self.setTimeout(FAREWELL)
             return
         self.factory.logged_in(self.transport)
         now = self._seconds()
         assert self.factory.worlds.room is not None  # or there would have been no map
         self._room = self.factory.worlds.room
         self._visit = self._room.enter(self._player.name, now)
-        self._packets = Allowance(self._settings.packet_rate, self._settings.packet_rate, now)
+        self._packets = Allowance(self._settings.max_rate, self._settings.max_rate, now)
         self._due = now  # when the next state may leave
         self._waited = False
         self._phase = Phase.PLAYING
@@ -294,7 +303,7 @@ class TileGameProtocol(Protocol, TimeoutMixin):
             packet = wire.parse_packet(block)
         except WireError:
             self._odd += 1
-            if self._odd > self._settings.max_odd_packets:
+            if self._odd > MAX_ODD_PACKETS:
                 self._drop("it sent too many packets that mean nothing")
                 return
             if wire.is_packet(block):
@@ -388,7 +397,7 @@ class TileGameFactory(Factory):
         """Whether this connection may stay."""
         neighbours = sum(each.place == protocol.place for each in self._connections)
         if len(self._connections) >= self.settings.max_connections or (
-            protocol.place and neighbours >= self.settings.max_connections_per_address
+            protocol.place and neighbours >= self.settings.max_per_address
         ):
             return False
         self._connections.add(protocol)

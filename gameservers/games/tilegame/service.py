@@ -94,7 +94,7 @@ class WorldService(Service):
         if world is not None and self.running:
             self.room = WorldRoom(world, self._settings)
             self._pack()
-            self._saver.start(self._settings.save_every).addErrback(self._cannot)
+            self._saver.start(self._settings.save_interval).addErrback(self._cannot)
 
     async def _restored(self) -> World | None:
         """The world as it was kept, if there is one."""

@@ -1,16 +1,18 @@
 """
-What can be set of Tile-Game.
+The options of Tile-Game.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
+from gameservers.config import common
+from gameservers.config.vocabulary import Listening, Retired, option, utf8
 from gameservers.games.tilegame.generation import SIZES, THEMES
 from gameservers.games.tilegame.players import MOST_PLAYERS
 from gameservers.games.tilegame.wire import PIECE
-from gameservers.settings import Listening, option, utf8
 
 #: Characters of a seed.
 MAX_SEED = 256
@@ -35,61 +37,39 @@ def one_of(names: Iterable[str]) -> Callable[[str], None]:
 
 @dataclass(frozen=True, slots=True)
 class TileGameSettings:
-    """Every limit and every choice, with its unit."""
+    """How Tile-Game is served."""
 
-    port: Listening = option(
-        35000,
-        "Port of Tile-Game, besides the one for every game, or a TCP server endpoint",
-        minimum=1,
-        maximum=65535,
-        off=0,
-        name="tilegame-port",
-    )
+    port: Listening = common.port(35000)
     tps: int = option(
         20,
         "How often each player is told the state of the world",
         unit="states per second",
         minimum=1,
         maximum=100,
-        name="tilegame-tps",
     )
-    max_players: int = option(
+    max_players: int = common.max_players(
         10,
-        "How many may play at once; they see each other as far as their names fit one packet",
-        unit="players",
-        minimum=1,
+        description="Players at once; they see each other as far as their names fit one packet",
         maximum=MOST_PLAYERS,
-        name="tilegame-max-players",
     )
     seed: str = option(
-        "",
-        "Text that a new world is made from; empty for a random one",
-        check=a_seed,
-        name="tilegame-seed",
+        "", "Text that a new world is made from; empty for a random one", check=a_seed
     )
     theme: str = option(
-        "default",
-        f"Theme of a new world: {', '.join(THEMES)}",
-        check=one_of(THEMES),
-        name="tilegame-theme",
+        "default", f"Theme of a new world: {', '.join(THEMES)}", check=one_of(THEMES)
     )
     size: str = option(
         "small",
         f"Size of a new world: {', '.join(SIZES)}, which is 64, 128 or 192 tiles square",
         check=one_of(SIZES),
-        name="tilegame-size",
     )
-    new_world: bool = option(
-        False,
-        "Make a new world at this start, though one is kept, which is lost",
-        name="tilegame-new-world",
-    )
-    save_every: float = option(
+    new_world: bool = option(False, "Make a new world at this start; one that was kept is lost")
+    save_interval: float = option(
         30.0,
         "Time between two savings of a world in which tiles are broken",
         unit="seconds",
         minimum=1,
-        name="tilegame-save-every",
+        aliases=("tilegame-save-every",),
     )
     reach: int = option(
         64,
@@ -97,21 +77,18 @@ class TileGameSettings:
         unit="tiles",
         minimum=1,
         off=0,
-        name="tilegame-reach",
     )
     break_rate: float = option(
         2.0,
         "How many tiles a player can break; the quickest take 0.625 seconds each",
         unit="tiles per second",
         minimum=0.1,
-        name="tilegame-break-rate",
     )
     break_burst: int = option(
         10,
         "How many tiles a player can break at once after a rest or a delay",
         unit="tiles",
         minimum=1,
-        name="tilegame-break-burst",
     )
     max_speed: float = option(
         0.0,
@@ -119,77 +96,47 @@ class TileGameSettings:
         unit="pixels per second",
         minimum=1,
         off=0,
-        name="tilegame-max-speed",
     )
-    handshake_timeout: float = option(
+    login_timeout: float = common.login_timeout(
         60.0,
-        "How long a client may take for each step before it plays",
-        unit="seconds",
-        minimum=1,
-        name="tilegame-handshake-timeout",
+        description="Time that a client has for each step before it plays",
+        aliases=("tilegame-handshake-timeout",),
     )
-    silence_timeout: float = option(
+    silence_timeout: float = common.silence_timeout(
         15.0,
-        "How long a playing client may be silent; a live one never is for more than a moment",
-        unit="seconds",
-        minimum=1,
-        name="tilegame-silence-timeout",
+        description="Time for which a playing client may be silent; the game never is for more"
+        " than a moment",
+        off=None,
     )
-    farewell: float = option(
-        2.0,
-        "How long a client that is refused gets to read why",
-        unit="seconds",
-        minimum=0.1,
-        name="tilegame-farewell",
-    )
-    packet_rate: float = option(
+    max_rate: float = option(
         400.0,
-        "How many packets of a client are handled; it waits with more",
+        "Packets of a client that are handled; it waits with more",
         unit="packets per second",
         minimum=40,
-        name="tilegame-packet-rate",
+        aliases=("tilegame-packet-rate",),
     )
-    max_odd_packets: int = option(
-        16,
-        "How many messages without meaning a playing client may send",
-        unit="messages",
-        minimum=0,
-        name="tilegame-max-odd-packets",
-    )
-    read_ahead: int = option(
-        PIECE,
-        "How much a client may send before what it sent has been handled; it waits with more",
-        unit="bytes",
-        minimum=64,
-        name="tilegame-read-ahead",
-    )
-    write_behind: int = option(
+    max_unread: int = common.max_unread(
         64 * 1024,
-        "How much may wait for a client to read it; nothing more is handled for it then",
-        unit="bytes",
+        description="What may wait for a client that does not read; with more, its packets are"
+        " not handled until it reads",
         minimum=PIECE,
-        name="tilegame-write-behind",
+        aliases=("tilegame-write-behind",),
     )
-    max_connections: int = option(
-        64,
-        "How many connections there may be at once, players' included",
-        unit="connections",
-        minimum=1,
-        name="tilegame-max-connections",
-    )
-    max_connections_per_address: int = option(
-        16,
-        "How many of them from one IPv4 address or IPv6 /64 that is not --trusted",
-        unit="connections",
-        minimum=1,
-        name="tilegame-max-connections-per-address",
+    max_connections: int = common.max_connections(64)
+    max_per_address: int = common.max_per_address(
+        16, aliases=("tilegame-max-connections-per-address",)
     )
     stop_when_empty: float = option(
         0.0,
-        "Stop the whole server this long after the last Tile-Game player left, as the game's own "
-        "server does after 5; 0 to go on",
+        "Stop the whole server this long after the last Tile-Game player left, as the game's own"
+        " server does after 5; 0 to go on",
         unit="seconds",
         minimum=1,
         off=0,
-        name="tilegame-stop-when-empty",
     )
+
+    retired: ClassVar[Retired] = {
+        "tilegame-farewell": "a client that is refused gets 2 seconds to read why",
+        "tilegame-max-odd-packets": "16 packets without meaning end a connection",
+        "tilegame-read-ahead": "a client waits when 1024 of its bytes are not handled yet",
+    }

@@ -34,7 +34,7 @@ class Twister:
         desk = Desk(lobby, clock, settings, admin_key)
         return Wires(
             datagram=partial(TwisterProtocol, desk),
-            port=settings.twister_port,
+            port=settings.port,
             service=TwisterService(desk, clock, settings, admin_key),
         )
 

@@ -34,6 +34,13 @@ TILE_KINDS = 4
 
 NOWHERE: Address = ("0.0.0.0", 0)
 
+#: How long a client must be silent before another one may connect from its address, in seconds.
+STALE = 10
+
+#: Lines that are kept for C{get_logs}, and the length of each, in characters.
+LOG_LINES = 100
+LOG_LINE = 200
+
 
 class Refused(Exception):
     """The rules forbid it."""
@@ -85,9 +92,9 @@ class Arena:
         self._by_address: dict[Address, Client] = {}
         self._entries_size = 0  # bytes of all entries, each with a comma
         self._changed: set[Client] = set()  # those whose entry no longer is what they are
-        self._chat: deque[bytes] = deque(maxlen=settings.twister_chat_size)
-        self._log: deque[bytes] = deque(maxlen=settings.twister_log_lines)
-        self.map_reply = wire.map_reply(make_map(settings.twister_map_seed or None))
+        self._chat: deque[bytes] = deque(maxlen=settings.chat_size)
+        self._log: deque[bytes] = deque(maxlen=LOG_LINES)
+        self.map_reply = wire.map_reply(make_map(settings.map_seed or None))
         self.note(now, "INFO", "the arena is open")
 
     def __len__(self) -> int:
@@ -103,11 +110,11 @@ class Arena:
         """A new client; it may take the place of a stale one that was at its address."""
         held = self._by_address.get(address)
         if held is not None:
-            fresh = now - held.seen <= self._settings.twister_stale
+            fresh = now - held.seen <= STALE
             if fresh or hmac.compare_digest(held.key, key):
                 raise Refused(Status.ALREADY_CONNECTED)
             self.remove(held, now, "gave its address to another")
-        if len(self._clients) >= self._settings.twister_max_conns:
+        if len(self._clients) >= self._settings.max_players:
             raise Refused(Status.FULL)
         client_id = heapq.heappop(self._free) if self._free else len(self._clients)
         client = Client(client_id, key, address, ping, now)
@@ -167,7 +174,7 @@ class Arena:
     def expire(self, now: float) -> None:
         """Remove who has been silent for too long."""
         for client in tuple(self._clients.values()):
-            if now - client.seen >= self._settings.twister_timeout:
+            if now - client.seen >= self._settings.silence_timeout:
                 self.remove(client, now, "timed out")
 
     def remove(self, client: Client, now: float, why: str) -> None:
@@ -182,7 +189,7 @@ class Arena:
         self._departed(client)
 
     def _describe(self, client: Client) -> None:
-        shown = NOWHERE if self._settings.twister_hide_addresses else client.address
+        shown = NOWHERE if self._settings.hide_addresses else client.address
         before = len(client.entry) + 1 if client.entry else 0
         client.entry = wire.entry(client.id, shown, client.ping, client.player_data)
         self._entries_size += len(client.entry) + 1 - before
@@ -241,7 +248,7 @@ class Arena:
         stamp = f"{moment:%Y-%m-%d %H:%M:%S},{moment.microsecond // 1000:03}"
         plain = text.encode("unicode_escape").decode("ascii")
         line = f"[{stamp}]-<SERVER>-<{level}> - {plain}"
-        self._log.append(wire.encoded(line[: self._settings.twister_log_line_length]))
+        self._log.append(wire.encoded(line[:LOG_LINE]))
 
     def logs(self, who: Credentials, limit: int) -> bytes:
         """The newest lines of the log, in a reply of at most C{limit} bytes."""

@@ -44,6 +44,9 @@ GAME = "twister"
 ROOM = RoomKey(GAME, "", "arena")
 CHANNEL = "arena"
 
+#: Addresses for which it is known what was sent to them; the one silent longest is forgotten.
+MAX_SOURCES = 4_096
+
 
 class Desk:
     """
@@ -66,28 +69,22 @@ class Desk:
         self._clock = clock
         self._settings = settings
         self._limits = wire.Limits(
-            request=settings.twister_request_bytes,
-            nesting=settings.twister_request_nesting,
-            members=settings.twister_player_data_members,
-            player_data=settings.twister_player_data_bytes,
-            text=settings.twister_text_length,
-            nick=settings.twister_nick_length,
+            request=settings.max_message,
+            text=settings.max_chat,
+            nick=settings.max_name,
         )
         self.arena = Arena(settings, admin_key, self._departed, clock.seconds())
         self.received = 0
         self.sent = 0
         self._players: dict[int, int] = {}  # client id: player id
         self._nicks: dict[int, str] = {}  # player id: the nick it speaks under
-        trusted = [ipaddress.ip_network(text) for text in settings.twister_trusted]
-        sources = settings.twister_sources
-        self._origin = lru_cache(sources)(lambda host: origin(host, trusted))
-        self._turns: Recent[Address, int] = Recent(sources, lambda: -1)
-        self._budgets: Recent[int | str, Bucket] = Recent(sources, self._full_bucket)
-        self._total = Bucket(
-            settings.twister_total_rate, settings.twister_total_burst, clock.seconds()
-        )
+        trusted = [ipaddress.ip_network(text) for text in settings.trusted]
+        self._origin = lru_cache(MAX_SOURCES)(lambda host: origin(host, trusted))
+        self._turns: Recent[Address, int] = Recent(MAX_SOURCES, lambda: -1)
+        self._budgets: Recent[int | str, Bucket] = Recent(MAX_SOURCES, self._full_bucket)
+        self._total = Bucket(settings.max_rate, settings.max_burst, clock.seconds())
         lobby.provide_room(
-            ROOM, RoomRules(hosted=False, permanent=True), capacity=settings.twister_max_conns
+            ROOM, RoomRules(hosted=False, permanent=True), capacity=settings.max_players
         )
 
     def answer(self, datagram: bytes, addr: tuple[str, int]) -> bytes:
@@ -176,7 +173,7 @@ class Desk:
     def _room(self, max_bytes: int | None) -> int:
         """How long a list may be."""
         if max_bytes is None:
-            return self._settings.twister_reply_bytes
+            return self._settings.max_reply
         return min(max(max_bytes, wire.BUFFER), wire.LARGEST_REPLY)
 
     def _connect(self, key: bytes, ping: float, address: Address, now: float) -> int:
@@ -210,7 +207,7 @@ class Desk:
 
     def _say(self, client: Client | None, text: str, nick: str) -> None:
         """A client, or (unless that is turned off) anybody else, says something."""
-        if client is None and self._settings.twister_chat_members_only:
+        if client is None and self._settings.chat_members_only:
             raise Refused(Status.DENIED)
         if not text:
             return
@@ -224,7 +221,7 @@ class Desk:
     def _full_bucket(self) -> Bucket:
         settings = self._settings
         return Bucket(
-            settings.twister_address_rate, settings.twister_address_burst, self._clock.seconds()
+            settings.max_rate_per_address, settings.max_burst_per_address, self._clock.seconds()
         )
 
     def _pays(self, address: Address, amount: int, now: float) -> bool:

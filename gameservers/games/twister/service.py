@@ -39,10 +39,10 @@ class TwisterService(Service):
         self._desk = desk
         self._settings = settings
         self._admin_key = admin_key
-        self._key_file = settings.twister_admin_key_file
+        self._key_file = settings.admin_key_file
         self.console = Console(self._table)
         self._loops = [LoopingCall(desk.expire)]
-        if settings.twister_console:
+        if settings.console:
             self._loops.append(LoopingCall(lambda: self.console.redraw()))
         for loop in self._loops:
             loop.clock = clock
@@ -77,8 +77,8 @@ class TwisterService(Service):
 
     def _table(self) -> str:
         desk = self._desk
-        port = self._settings.twister_port
-        max_conns = self._settings.twister_max_conns
+        port = self._settings.port
+        max_conns = self._settings.max_players
         return table(desk.arena, port, max_conns, desk.sent, desk.received)
 
 

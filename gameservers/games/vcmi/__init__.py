@@ -36,7 +36,7 @@ class Vcmi:
             surroundings.settings,
             surroundings.logged_in,
         )
-        return Wires(stream=factory, service=VcmiService(factory))
+        return Wires(stream=factory, port=surroundings.settings.port, service=VcmiService(factory))
 
 
 game = Vcmi()

@@ -54,6 +54,12 @@ from gameservers.net.sockets import has_ended, make_prompt
 #: Longest frame of a handshake, in bytes.
 MAX_HANDSHAKE = 1024
 
+#: What one side may send before the other has come, in bytes; then it is not read from.
+MAX_EARLY = 65_536
+
+#: Connections of one started game at once; the oldest that waits makes place.
+MAX_CONNECTIONS = 64
+
 #: How often a connection that waits unread is asked whether it has ended, in seconds.
 LOOK = 5.0
 
@@ -126,8 +132,7 @@ class GameSessions:
         self.logged_in = logged_in
         self._changed = changed
         self._clock = clock
-        self._lifetime = settings.vcmi_pipe_lifetime
-        self._most = settings.vcmi_max_pipes
+        self._lifetime = settings.pipe_lifetime
         self._sessions: dict[str, GameSession] = {}
         self._counters = counters
         self.playing = 0
@@ -161,7 +166,7 @@ class GameSessions:
         for other in tuple(session.waiting[pipe.role.opposite]):
             other.end_if_lost()
         partner = next(iter(session.waiting[pipe.role.opposite]), None)
-        if len(session.connections) >= self._most:
+        if len(session.connections) >= MAX_CONNECTIONS:
             spare = (each for each in session.connections if each.waiting and each is not partner)
             oldest = next(spare, pipe)
             oldest.cut("crowded")
@@ -262,7 +267,7 @@ class PipeProtocol(TimeoutMixin, Int32StringReceiver):
     def connectionMade(self) -> None:
         make_prompt(self.transport)
         self._games.strangers.add(self)
-        self.setTimeout(self._settings.vcmi_login_timeout)
+        self.setTimeout(self._settings.login_timeout)
 
     def dataReceived(self, data: bytes) -> None:
         if self._mouth is not None:
@@ -359,7 +364,7 @@ class PipeProtocol(TimeoutMixin, Int32StringReceiver):
     def _keep(self, data: bytes) -> None:
         """Bytes the partner will get; too many, and no more are read until he is here."""
         self._said += data
-        if len(self._said) - self._handshake >= self._settings.vcmi_max_early:
+        if len(self._said) - self._handshake >= MAX_EARLY:
             self.transport.pauseProducing()
             self.setTimeout(LOOK)
 

@@ -58,6 +58,12 @@ from gameservers.net.sockets import make_prompt, segment_size
 TO_ALL = ToChannel(rules.GLOBAL)
 TO_ROOM = ToRoom()
 
+#: Commands in one frame; with more it is malformed.
+MAX_COMMANDS = 100
+
+#: Mods that one player may name; further ones are left out.
+MAX_MODS = 1_000
+
 #: Groups of players that are kept in mind because they are told the same things.
 REMEMBERED = 100
 
@@ -128,7 +134,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         self.program = ""
         self.channel = rules.GLOBAL
         self.asked = False
-        self.MAX_LENGTH = factory.settings.vcmi_max_frame
+        self.MAX_LENGTH = factory.settings.max_message
 
     # --- the connection -----------------------------------------------------------------------
 
@@ -140,12 +146,12 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         self.outbox = Outbox(
             self.transport,
             self._factory.turn,
-            limit=self._settings.vcmi_max_pending,
+            limit=self._settings.max_unread,
             overflowed=self._overflowed,
             cut=segment_size(self.transport),
         )
         self._factory.connected(self)
-        self.setTimeout(self._settings.vcmi_login_timeout)
+        self.setTimeout(self._settings.login_timeout)
 
     def timeoutConnection(self) -> None:
         self.cut("silent")
@@ -179,7 +185,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
                 return
             self._phase = Phase.GREETING
         try:
-            commands = wire.commands(self.dialect.decode(frame), self._settings.vcmi_max_commands)
+            commands = wire.commands(self.dialect.decode(frame), MAX_COMMANDS)
         except wire.WireError as fault:
             self._end(str(fault), "malformed")
             return
@@ -261,7 +267,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
                 self.refuse("Insuficcient permissions")
 
     def _greet(self, name: str) -> None:
-        fault = rules.user_name_fault(name, self._settings.vcmi_max_name)
+        fault = rules.user_name_fault(name, self._settings.max_name)
         if fault is not None:
             self.refuse(fault)
             return
@@ -283,10 +289,10 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         self.refuse("User already authorized")
 
     def _ver(self, program: str) -> None:
-        self.program = program[: self._settings.vcmi_max_name]
+        self.program = program[: self._settings.max_name]
 
     def _msg(self, text: str) -> None:
-        text = text[: self._settings.vcmi_max_chat]
+        text = text[: self._settings.max_chat]
         inside = self.player.room is not None
         to: ToRoom | ToChannel | ToPlayer
         if self.dialect.version < wire.SINCE_CHANNELS:
@@ -311,7 +317,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         self._wish = Declined()
         if self.player.room is not None:
             return
-        fault = rules.room_name_fault(name, self._settings.vcmi_max_name)
+        fault = rules.room_name_fault(name, self._settings.max_name)
         if fault is not None:
             self.refuse(fault)
         elif self._lobby.room(rules.room_key(name)) is not None:
@@ -325,7 +331,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         )
 
     def _pswd(self, password: str) -> None:
-        password = password[: self._settings.vcmi_max_name]
+        password = password[: self._settings.max_name]
         match self._wish:
             case Draft():
                 self._wish.password = password
@@ -365,7 +371,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         assert room is not None
         if self.dialect.version < wire.SINCE_MODS:
             return
-        mods = wire.mods(value, self._settings.vcmi_max_mods)
+        mods = wire.mods(value, MAX_MODS)
         if self._hosting():
             self._lobby.set_property(self.player.id, rules.MODS, mods)
         listed: dict[str, str] = room.properties.get(rules.MODS, {})
@@ -406,7 +412,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
             )
 
     def _refuse_to_join(self, why: Why, name: str) -> None:
-        self.refuse(NOT_JOINED[why].format(name[: self._settings.vcmi_max_name]))
+        self.refuse(NOT_JOINED[why].format(name[: self._settings.max_name]))
 
     def _leave(self, name: str) -> None:
         if isinstance(self._wish, Draft):
@@ -441,7 +447,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         if self.dialect.version < wire.SINCE_CHANNELS:
             return
         if name not in (rules.GLOBAL, rules.ROOM):
-            self._refuse_room(name[: self._settings.vcmi_max_name])
+            self._refuse_room(name[: self._settings.max_name])
         elif name != self.channel:
             self.channel = name
             self.tune()
@@ -545,7 +551,7 @@ class VcmiFactory(ServerFactory):
         self._spoken_to: dict[tuple[int, ...], list[tuple[wire.Dialect, Audience]]] = {}
         self._goodbye: Deferred[None] | None = None
         self._logins = 0
-        lobby.limit(rules.GAME, settings.capacity)
+        lobby.limit(rules.GAME, settings.max_players)
         lobby.subscribe(self._lobby_changed)
 
     def buildProtocol(self, addr: IAddress | None) -> LobbyProtocol:
@@ -749,7 +755,7 @@ class VcmiService(Service):
 
     def startService(self) -> None:
         super().startService()
-        every = self._factory.settings.healthcheck
+        every = self._factory.settings.ping_interval
         if every:
             self._checks.start(every, now=False)
 

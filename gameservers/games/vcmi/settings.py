@@ -1,95 +1,71 @@
 """
-The options of the VCMI lobby and game pipe, and its limits: each with unit, default and reason.
+The options of the VCMI lobby and game pipe.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from gameservers.settings import option
+from gameservers.config import common
+from gameservers.config.vocabulary import Listening, Retired, option
 
 
 @dataclass(frozen=True, slots=True)
 class VcmiSettings:
     """How VCMI is served."""
 
-    capacity: int = option(
+    port: Listening = common.port(0)
+    max_players: int = common.max_players(
         50,
-        "VCMI clients in the lobby at once; the next one is told so and closed"
+        description="Clients in the lobby at once; the next one is told so and closed"
         " (players in a game do not count)",
-        unit="clients",
-        minimum=1,
         maximum=100_000,
+        aliases=("capacity",),
     )
-    healthcheck: int = option(
-        30,
-        "how often clients of protocol 4 and later are asked for a sign of life;"
-        " who gives none until the next time is closed",
-        unit="seconds",
-        minimum=1,
-        maximum=86_400,
+    max_unread: int = common.max_unread(
+        1_048_576,
+        description="What may wait for a lobby client that does not read; with more it"
+        " is disconnected",
+        aliases=("vcmi-max-pending",),
+    )
+    login_timeout: float = common.login_timeout(
+        60.0,
+        description="Time from connecting to being in the lobby, or to the end of a game"
+        " connection's handshake",
+    )
+    ping_interval: float = common.ping_interval(
+        30.0,
+        description="Time between two health checks of clients of protocol 4 and later; one that"
+        " has not answered by the next is disconnected",
         off=0,
+        aliases=("healthcheck",),
     )
-    vcmi_login_timeout: int = option(
-        60,
-        "time from connecting to being in the lobby, or to the end of a pipe's handshake",
-        unit="seconds",
-        minimum=1,
-        maximum=86_400,
-    )
-    vcmi_max_frame: int = option(
+    max_message: int = common.max_message(
         65_536,
-        "longest frame a lobby client may send",
-        unit="bytes",
+        description="Longest frame of a lobby client; a longer one ends the connection",
         minimum=1_024,
         maximum=16_777_216,
+        aliases=("vcmi-max-frame",),
     )
-    vcmi_max_commands: int = option(
-        100, "commands in one frame", unit="commands", minimum=4, maximum=10_000
-    )
-    vcmi_max_name: int = option(
+    max_name: int = common.max_name(
         64,
-        "longest name of a user or a room, password or version text",
-        unit="characters",
+        description="Longest name of a user or a room, password or version text",
         minimum=16,
         maximum=256,
     )
-    vcmi_max_chat: int = option(
-        1_000,
-        "longest chat line; the rest of a longer one is not sent on",
-        unit="characters",
-        minimum=100,
-        maximum=10_000,
-    )
-    vcmi_max_mods: int = option(
-        1_000, "mods one player may name", unit="mods", minimum=1, maximum=10_000
-    )
-    vcmi_max_pending: int = option(
-        1_048_576,
-        "what may wait for one lobby client that does not read, before it is closed",
-        unit="bytes",
-        minimum=65_536,
-        maximum=1_073_741_824,
-    )
-    vcmi_max_early: int = option(
-        65_536,
-        "what one side of a game pipe may send before the other side has come;"
-        " then it is not read from any more",
-        unit="bytes",
-        minimum=1_024,
-        maximum=67_108_864,
-    )
-    vcmi_max_pipes: int = option(
-        64,
-        "connections of one started game at once; the oldest that waits makes place",
-        unit="connections",
-        minimum=16,
-        maximum=10_000,
-    )
-    vcmi_pipe_lifetime: int = option(
+    max_chat: int = common.max_chat(1_000, minimum=100)
+    pipe_lifetime: int = option(
         1_800,
-        "how long a started game's connections may come back after the last one ended",
+        "Time in which connections of a started game may come back after the last one ended",
         unit="seconds",
         minimum=1,
         maximum=604_800,
     )
+
+    retired: ClassVar[Retired] = {
+        "vcmi-max-commands": "a frame may have 100 commands",
+        "vcmi-max-mods": "a player may name 1000 mods",
+        "vcmi-max-early": "one side of a game pipe may send 65536 bytes before the other comes",
+        "vcmi-max-pipes": "a started game may have 64 connections at once",
+    }

@@ -32,7 +32,7 @@ class VelNet:
         return Wires(
             stream=VelNetFactory(relay),
             datagram=partial(VelNetDatagrams, relay),
-            port=settings.velnet_port,
+            port=settings.port,
             http=("binary",),
         )
 

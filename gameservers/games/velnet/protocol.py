@@ -71,7 +71,7 @@ class Connection(TimeoutMixin, Protocol):
         self.outbox = Outbox(
             self.transport,
             self.relay.turn,
-            limit=self.relay.settings.max_pending,
+            limit=self.relay.settings.max_unread,
             overflowed=self._overflowed,
         )
         self.session = self._make_session(self.outbox, host_of(self.transport))
@@ -194,7 +194,7 @@ class VelNetTextProtocol(Connection, LineReceiver):
 
     def __init__(self, relay: Relay, access: Access) -> None:
         super().__init__(relay, access, partial(TextSession, relay))
-        self.MAX_LENGTH = relay.settings.velnet_max_line
+        self.MAX_LENGTH = relay.settings.max_line
         self._run: ToRoom | None = None  # lines for the room that stand in a row
 
     def dataReceived(self, data: bytes) -> None:
@@ -233,7 +233,7 @@ class VelNetBinaryProtocol(Connection):
     def __init__(self, relay: Relay, access: Access, generation: Generation) -> None:
         make_session = partial(BinarySession, relay, generation=generation, settled=self.watch)
         super().__init__(relay, access, make_session)
-        self._decoder = Decoder(relay.settings.velnet_max_data)
+        self._decoder = Decoder(relay.settings.max_message)
 
     def dataReceived(self, data: bytes) -> None:
         if self._over:
@@ -274,7 +274,7 @@ class Door(TimeoutMixin, Protocol):
         return self._factory.relay.clock.callLater(period, call)
 
     def connectionMade(self) -> None:
-        self.setTimeout(self._factory.relay.settings.velnet_login_timeout)
+        self.setTimeout(self._factory.relay.settings.login_timeout)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.setTimeout(None)
@@ -304,7 +304,7 @@ class VelNetFactory(ServerFactory):
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
         self._access = Access(relay.settings.auth)
-        self._generation = GENERATIONS[relay.settings.velnet_generation]
+        self._generation = GENERATIONS[relay.settings.generation]
 
     def buildProtocol(self, addr: IAddress | None) -> Door:
         return Door(self)
@@ -319,6 +319,6 @@ class VelNetFactory(ServerFactory):
         return WebSocketCarriage(
             VelNetBinaryProtocol(self.relay, self._access, Generation.SECOND),
             self.relay.clock,
-            max_message=settings.velnet_max_data + MARGIN,
-            patience=settings.velnet_login_timeout,
+            max_message=settings.max_message + MARGIN,
+            patience=settings.login_timeout,
         )

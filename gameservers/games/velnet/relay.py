@@ -56,11 +56,11 @@ class Relay:
         self.sessions: dict[int, Session] = {}
         self.bound: dict[Address, Session] = {}
         self._feeds: dict[RoomKey, Feed] = {}
-        lobby.limit(GAME, settings.velnet_clients)
+        lobby.limit(GAME, settings.max_players)
 
     def fit(self, *names: str) -> bool:
         """Whether none of these names or passwords is too long."""
-        longest = self.settings.velnet_max_name
+        longest = self.settings.max_name
         return all(len(each.encode("utf-8", "surrogateescape")) <= longest for each in names)
 
     # --- who is here --------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class Relay:
                     player,
                     key,
                     RULES,
-                    capacity=self.settings.velnet_room_size,
+                    capacity=self.settings.room_size,
                     password=wish.password,
                     visible=not wish.password,
                 )

@@ -41,6 +41,10 @@ Address = tuple[str, int]
 #: Sends a datagram there, from the port that it is spoken to through.
 SendDatagram = Callable[[bytes, Address], None]
 
+#: Groups of one player, and ids in one group; a definition beyond that is ignored.
+MAX_GROUPS = 64
+MAX_GROUP = 1_000
+
 #: How often one message reaches somebody who stands in a group again and again: often enough for
 #: any use, and too seldom to drown him.
 MAX_COPIES = 16
@@ -82,7 +86,7 @@ class Session:
     def silence(self) -> float:
         """Seconds without a word from him after which he is closed; 0: any."""
         settings = self.relay.settings
-        return settings.velnet_quiet_timeout if self.player else settings.velnet_login_timeout
+        return settings.quiet_timeout if self.player else settings.login_timeout
 
     def may_log_in(self) -> bool:
         """Whether a log-in means anything now."""
@@ -165,11 +169,11 @@ class Session:
 
     def _define(self, group: bytes, ids: tuple[int, ...]) -> None:
         settings = self.relay.settings
-        if len(group) > settings.velnet_max_name or len(ids) > settings.velnet_max_group:
+        if len(group) > settings.max_name or len(ids) > MAX_GROUP:
             return
         if not ids:
             self.groups.pop(group, None)
-        elif group in self.groups or len(self.groups) < settings.velnet_max_groups:
+        elif group in self.groups or len(self.groups) < MAX_GROUPS:
             self.groups[group] = tuple(_few_copies(ids))
 
     def _receivers(self, group: bytes) -> list[Session]:
@@ -238,7 +242,7 @@ class BinarySession(Session):
     @property
     def silence(self) -> float:
         if self.player and self.generation is Generation.SECOND:
-            return self.relay.settings.velnet_timeout
+            return self.relay.settings.silence_timeout
         return super().silence
 
     def may_log_in(self) -> bool:
@@ -294,7 +298,7 @@ class BinarySession(Session):
         """Follow from his application and generation whom he can have to do with."""
         generation = self.generation.value
         self.scope = f"{generation}:{self.application}"
-        self.circle = generation if self.relay.settings.velnet_wide_groups else self.scope
+        self.circle = generation if self.relay.settings.wide_groups else self.scope
         self.max_datagram = binary.MAX_DATAGRAM[self.generation is Generation.SECOND]
 
     def _define(self, group: bytes, ids: tuple[int, ...]) -> None:

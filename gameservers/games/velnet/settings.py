@@ -1,15 +1,17 @@
 """
-The options of VelNet and its limits: each with unit, default and reason.
+The options of VelNet.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from twisted.cred.strcred import InvalidAuthArgumentString, StrcredException, makeChecker
 
-from gameservers.settings import Listening, option
+from gameservers.config import common
+from gameservers.config.vocabulary import Listening, Retired, option
 
 
 def are_checkers(specifications: tuple[str, ...]) -> None:
@@ -28,118 +30,76 @@ def are_checkers(specifications: tuple[str, ...]) -> None:
 class VelNetSettings:
     """How VelNet is served."""
 
-    velnet_port: Listening = option(
+    port: Listening = common.port(
         5000,
-        "TCP and UDP port of VelNet alone, or a TCP server endpoint",
-        minimum=1,
-        maximum=65535,
-        off=0,
+        description="TCP and UDP port of this game alone, besides --port, or a TCP endpoint",
     )
-    velnet_generation: str = option(
+    generation: str = option(
         "auto",
-        "generation of the binary clients: 1 (up to version 1.3), 2 (from 1.4), or auto to tell"
+        "Generation of the binary clients: 1 (up to version 1.3), 2 (from 1.4), or auto to tell"
         " them apart by what they do, which may cost generation 2 two seconds to log in",
         choices=("auto", "1", "2"),
     )
     auth: tuple[str, ...] = option(
         (),
-        "credentials checkers of VelNet, as Twisted spells them (file:/path); the password is"
-        " the second field of a log-in, which binary clients fill with their application's name;"
-        " without a checker anybody may come in",
+        "Credentials checkers, as Twisted spells them (file:/path); the password is the second"
+        " field of a log-in, which binary clients fill with their application's name; without a"
+        " checker every password is right",
         check=are_checkers,
+        aliases=("auth",),
     )
-    velnet_clients: int = option(
-        5_000,
-        "VelNet players at once; the next one is closed",
-        unit="players",
-        minimum=1,
-        maximum=1_000_000,
-    )
-    velnet_room_size: int = option(
+    max_players: int = common.max_players(5_000, aliases=("velnet-clients",))
+    room_size: int = option(
         1_000,
-        "players in one room; the next one does not get in",
+        "Players in one room; the next one does not get in",
         unit="players",
         minimum=1,
         maximum=1_000_000,
     )
-    velnet_login_timeout: float = option(
-        10.0,
-        "silence of a connection that has not logged in, before it is closed",
-        unit="seconds",
-        minimum=1,
-        maximum=86_400,
-    )
-    velnet_timeout: float = option(
+    max_unread: int = common.max_unread(4_194_304, aliases=("max-pending",))
+    login_timeout: float = common.login_timeout(10.0)
+    silence_timeout: float = common.silence_timeout(
         30.0,
-        "silence of a client of generation 2, which speaks every 2 seconds, before it is closed;"
-        " 0 turns it off",
-        unit="seconds",
-        minimum=1,
-        maximum=86_400,
-        off=0,
+        description="Time for which a client of generation 2, which speaks every 2 seconds, may"
+        " say nothing before it is disconnected",
+        aliases=("velnet-timeout",),
     )
-    velnet_quiet_timeout: float = option(
+    quiet_timeout: float = common.silence_timeout(
         0.0,
-        "silence of a text client or one of generation 1, which say nothing by themselves,"
-        " before it is closed; 0 turns it off",
-        unit="seconds",
-        minimum=1,
-        maximum=604_800,
-        off=0,
+        description="The same for text clients and those of generation 1, which say nothing by"
+        " themselves",
     )
-    max_pending: int = option(
-        4_194_304,
-        "what may wait for one VelNet player who does not read, before his connection is cut",
-        unit="bytes",
-        minimum=65_536,
-        maximum=1_073_741_824,
-    )
-    velnet_max_data: int = option(
+    max_message: int = common.max_message(
         1_048_576,
-        "longest payload or group definition of a binary client; more ends the connection",
-        unit="bytes",
+        description="Longest payload or group definition of a binary client; a longer one ends"
+        " the connection",
         minimum=1_400,
         maximum=67_108_864,
+        aliases=("velnet-max-data",),
     )
-    velnet_max_line: int = option(
+    max_line: int = common.max_message(
         65_536,
-        "longest line of a text client; more ends the connection",
-        unit="bytes",
+        description="Longest line of a text client; a longer one ends the connection",
         minimum=1_024,
         maximum=67_108_864,
     )
-    velnet_max_name: int = option(
+    max_name: int = common.max_name(
         255,
-        "longest name of a player, an application, a room or a group, and longest password;"
-        " what has a longer one is ignored",
+        description="Longest name of a player, an application, a room or a group, and longest"
+        " password; a message with a longer one is ignored",
         unit="bytes",
         minimum=32,
         maximum=255,
     )
-    velnet_max_groups: int = option(
-        64,
-        "groups of one player; further ones are ignored",
-        unit="groups",
-        minimum=1,
-        maximum=10_000,
-    )
-    velnet_max_group: int = option(
-        1_000,
-        "ids in one group; a definition with more is ignored",
-        unit="ids",
-        minimum=1,
-        maximum=100_000,
-    )
-    velnet_max_datagrams: int = option(
-        10_000,
-        "datagrams that may wait for the network; the oldest is dropped for the newest",
-        unit="datagrams",
-        minimum=1,
-        maximum=1_000_000,
-    )
-    velnet_any_address: bool = option(
+    any_address: bool = option(
         False,
-        "accept datagrams from another address than the TCP connection's, for clients behind a"
-        " proxy; then who guesses an id can take over another player's voice",
+        "Accept datagrams from another address than the TCP connection's, for clients behind a"
+        " proxy; then a client that guesses an id can take over another player's voice",
     )
-    velnet_wide_groups: bool = option(False, "let groups reach players of other applications")
+    wide_groups: bool = option(False, "Let groups reach players of other applications")
+
+    retired: ClassVar[Retired] = {
+        "velnet-max-groups": "a player may have 64 groups",
+        "velnet-max-group": "a group may have 1000 ids",
+        "velnet-max-datagrams": "10000 datagrams may wait for the network",
+    }

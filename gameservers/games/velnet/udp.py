@@ -25,6 +25,9 @@ from gameservers.games.velnet.session import Address
 from gameservers.games.velnet.sniff import Form, form_of_datagram
 from gameservers.net.address import unmapped
 
+#: Datagrams that may wait for the network; the oldest is dropped for the newest.
+MAX_WAITING = 10_000
+
 #: How long to wait when the network takes no more datagrams, in seconds.
 RETRY = 0.005
 
@@ -40,9 +43,7 @@ class VelNetDatagrams(DatagramProtocol):
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self._waiting: deque[tuple[bytes, Address]] = deque(
-            maxlen=relay.settings.velnet_max_datagrams
-        )
+        self._waiting: deque[tuple[bytes, Address]] = deque(maxlen=MAX_WAITING)
         self._retry: IDelayedCall | None = None
 
     def startProtocol(self) -> None:
@@ -82,7 +83,7 @@ class VelNetDatagrams(DatagramProtocol):
         if session is None or session.dialect is not dialect:
             return
         host = unmapped(address[0])
-        if session.address != host and not relay.settings.velnet_any_address:
+        if session.address != host and not relay.settings.any_address:
             return
         relay.bind(session, address, self.send, seed=hello.seed)
         self.send(dialect.known(hello.player), address)

@@ -230,7 +230,7 @@ class Arena:
     """The whole game, its clock, and its store in memory."""
 
     def __init__(self, **settings: Any) -> None:
-        generous = {"tictactoe_new_names": 1000, **settings}
+        generous = {"new_names_per_address": 1000, **settings}
         self.settings = TicTacToeSettings(**generous)
         self.clock = Clock()
         self.clock.advance(DAWN.timestamp())

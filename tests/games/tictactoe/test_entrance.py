@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gameservers.games.tictactoe import texts
+from gameservers.games.tictactoe import entrance, texts
 from gameservers.games.tictactoe.attempts import Attempts
 from gameservers.games.tictactoe.entrance import AT_ONCE, Entrance
 from gameservers.games.tictactoe.passwords import Busy, Checked, Passwords, check, make_record
@@ -209,14 +209,14 @@ class CrowdTests(SynchronousTestCase):
 
     def test_right(self) -> None:
         """All get in, however few may fail; names that are new cost a trusted address nothing."""
-        entrance = self.entrance(tictactoe_address_attempts=8, tictactoe_new_names=1)
+        entrance = self.entrance(login_attempts_per_address=8, new_names_per_address=1)
         names = [f"user{n}" for n in range(30)]
         self.assertEqual(self.crowd(entrance, "pw"), [texts.REGISTERED.format(n) for n in names])
         self.assertEqual(self.crowd(entrance, "pw"), [texts.LOGGED_IN.format(n) for n in names])
 
     def test_wrong(self) -> None:
         """Guesses end at the limit, also when they come at the same moment."""
-        entrance = self.entrance(tictactoe_address_attempts=10)
+        entrance = self.entrance(login_attempts_per_address=10)
         self.crowd(entrance, "pw", 900)
         told = self.crowd(entrance, "guess", 900)
         guessed = [texts.WRONG_PASSWORD.format(f"user{n}") for n in range(900)]
@@ -227,8 +227,9 @@ class CrowdTests(SynchronousTestCase):
 
     def test_line(self) -> None:
         """The line has an end."""
-        entrance = self.entrance(tictactoe_password_queue=20)
-        self.assertEqual(self.crowd(entrance, "pw").count(texts.UNAVAILABLE), 10)
+        self.patch(entrance, "MAX_WAITING", 20)
+        told = self.crowd(self.entrance(), "pw")
+        self.assertEqual(told.count(texts.UNAVAILABLE), 10)
 
 
 class SweepTests(ArenaTestCase):
@@ -237,7 +238,7 @@ class SweepTests(ArenaTestCase):
 
     def test_accounts(self) -> None:
         """An account out of use goes, with its matches; the opponent is told."""
-        self.arena = Arena(tictactoe_account_lifetime=3.0 * _DAY)
+        self.arena = Arena(account_lifetime=3.0 * _DAY)
         alice, bob = self.arena.players("alice", "bob")
         start_match(alice, bob, "bob")
         alice.hang_up()
@@ -280,7 +281,7 @@ class SweepTests(ArenaTestCase):
 
     def test_time_out_without_elo(self) -> None:
         """The option is off: the match is lost, the ratings stay."""
-        self.arena = Arena(tictactoe_timeout_elo=False)
+        self.arena = Arena(timeout_elo=False)
         alice, bob, _ = self.two()
         self.arena.clock.advance(7 * _DAY + 1)
         alice.heard(), bob.heard()

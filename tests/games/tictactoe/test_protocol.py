@@ -28,13 +28,13 @@ class SizeTests(SynchronousTestCase):
     def test_limit(self) -> None:
         """A message of the limit is taken, one byte more is not."""
         for extra, closed in ((0, None), (1, 1009)):
-            arena = Arena(tictactoe_message=1000)
+            arena = Arena(max_message=1000)
             alice = arena.player("alice")
             alice.say_text('{"type":"end_game","data":""}'.ljust(1000 + extra))
             self.assertEqual(alice.closed, closed)
 
     def test_bytes_are_counted(self) -> None:
-        arena = Arena(tictactoe_message=1000)
+        arena = Arena(max_message=1000)
         alice = arena.player("alice")
         alice.say_text(json.dumps({"type": "end_game", "data": "é" * 500}, ensure_ascii=False))
         self.assertEqual(alice.closed, 1009)
@@ -97,7 +97,7 @@ class SizeTests(SynchronousTestCase):
 class TimeTests(SynchronousTestCase):
     def test_silent_client(self) -> None:
         """Who does not log in is dropped when his time is up, not before."""
-        arena = Arena(tictactoe_ping=1000.0)
+        arena = Arena(ping_interval=1000.0)
         browser = arena.browser()
         arena.clock.advance(29.9)
         self.assertTrue(browser.connected)
@@ -138,7 +138,8 @@ class TimeTests(SynchronousTestCase):
 
 class OrderTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.arena = Arena(tictactoe_backlog=4)
+        self.patch(protocol, "BACKLOG", 4)
+        self.arena = Arena()
         self.alice, self.bob = self.arena.players("alice", "bob")
         self.match_id = start_match(self.alice, self.bob, "bob")
 
@@ -265,7 +266,7 @@ class OrderTests(SynchronousTestCase):
 class SlowReaderTests(SynchronousTestCase):
     def test_dropped(self) -> None:
         """Who does not read is told no more than the limit, and then nothing; others go on."""
-        arena = Arena(tictactoe_unread=65536)
+        arena = Arena(max_unread=65536)
         alice, bob = arena.players("alice", "bob")
         client = alice.transport.producer
         client.pauseProducing()
@@ -280,7 +281,7 @@ class SlowReaderTests(SynchronousTestCase):
         self.assertEqual(arena.here, ["bob"])
 
     def test_reads_again(self) -> None:
-        arena = Arena(tictactoe_unread=65536)
+        arena = Arena(max_unread=65536)
         alice, bob = arena.players("alice", "bob")
         client = alice.transport.producer
         for _ in range(60):
@@ -309,7 +310,7 @@ class UserTests(SynchronousTestCase):
 
     def test_sockets_of_one_user(self) -> None:
         """With too many connections the oldest goes."""
-        arena = Arena(tictactoe_sockets=2)
+        arena = Arena(max_per_player=2)
         first = arena.player("alice")
         second, third = arena.browser(), arena.browser()
         for browser in (second, third):
@@ -319,7 +320,7 @@ class UserTests(SynchronousTestCase):
         self.assertTrue(second.connected and third.connected)
 
     def test_capacity(self) -> None:
-        arena = Arena(tictactoe_capacity=1)
+        arena = Arena(max_players=1)
         arena.player("alice")
         bob = arena.browser()
         self.assertFalse(bob.log_in("bob")[0]["data"]["success"])
@@ -361,7 +362,7 @@ class UserTests(SynchronousTestCase):
         self.assertEqual(list(arena.lobby.rooms("tictactoe")), [])
 
     def test_hidden_matches(self) -> None:
-        arena = Arena(tictactoe_visible=False)
+        arena = Arena(visible=False)
         alice, bob = arena.players("alice", "bob")
         start_match(alice, bob, "bob")
         self.assertEqual([room.visible for room in arena.lobby.rooms("tictactoe")], [False])
@@ -422,7 +423,7 @@ class SiteTests(SynchronousTestCase):
 
     def test_connections(self) -> None:
         """With too many WebSockets a further one is refused, until one has gone."""
-        arena = Arena(tictactoe_connections=2)
+        arena = Arena(max_connections=2)
         first, second = arena.browser(), arena.browser()
         self.assertIn("503", arena.browser().refused or "")
         first.hang_up()

@@ -25,7 +25,7 @@ class Wishes(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.arena = Arena(tictactoe_matches=LIMIT, tictactoe_address_attempts=10_000)
+        self.arena = Arena(max_matches=LIMIT, login_attempts_per_address=10_000)
         self.browsers: dict[str, Browser] = {}
         self.matches: dict[str, dict[str, Any]] = {}
 

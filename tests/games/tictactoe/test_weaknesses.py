@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gameservers.games.tictactoe import texts
 from gameservers.games.tictactoe.passwords import Busy
 from gameservers.games.tictactoe.presence import GAME
+from gameservers.games.tictactoe.protocol import MAX_SENSELESS
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.store import SHA512, Account, PasswordRecord, Unavailable, tables
 from tests.games.tictactoe.arena import Arena, Browser, start_match
@@ -192,7 +193,7 @@ class WeaknessTests(ArenaTestCase):
             )
         self.assertTrue(alice.connected)
         # Nine they were so far.
-        for _ in range(self.arena.settings.tictactoe_bad_messages - 9):
+        for _ in range(MAX_SENSELESS - 9):
             self.assertTrue(alice.connected)
             alice.say_text("hello")
         self.assertEqual(alice.closed, 1008)
@@ -302,7 +303,7 @@ class WeaknessTests(ArenaTestCase):
         self.assertEqual(response["data"]["msg"], texts.TOO_MANY_ATTEMPTS.format(2))
 
     def test_14_new_names_are_limited(self) -> None:
-        arena = Arena(tictactoe_new_names=2)
+        arena = Arena(new_names_per_address=2)
         made = []
         for n in range(5):
             response = arena.browser().log_in(f"user{n}", "" if n % 2 else "pw")[0]
@@ -312,7 +313,7 @@ class WeaknessTests(ArenaTestCase):
 
     def test_14_only_wrong_passwords_count(self) -> None:
         """An attempt that came to nothing for another reason makes nobody wait."""
-        arena = Arena(tictactoe_new_names=1, tictactoe_attempts=1, tictactoe_address_attempts=1)
+        arena = Arena(new_names_per_address=1, login_attempts=1, login_attempts_per_address=1)
         for name in ("alice", "bob"):
             arena.player(name)
         for _ in range(3):
@@ -408,7 +409,7 @@ class WeaknessTests(ArenaTestCase):
 
     def test_20_origins(self) -> None:
         """With a list of origins, a browser elsewhere cannot connect; our own page can."""
-        arena = Arena(tictactoe_origins=("https://play.example",))
+        arena = Arena(origins=("https://play.example",))
         for origin, refused in (
             ("https://play.example", False),
             ("https://games.example.org", False),

@@ -14,6 +14,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
+from gameservers.games.tilegame import protocol
 from gameservers.games.tilegame.pieces import APART, Pieces
 from gameservers.games.tilegame.protocol import GAME, ROOM
 from gameservers.lobby import Departure, Member
@@ -47,7 +48,7 @@ class HandshakeTests(SynchronousTestCase):
     def test_every_split(self) -> None:
         """The blocks of the handshake may be cut anywhere, or come together."""
         stream = b"".join(TOKEN[each] for each in HANDSHAKE)
-        game = Game(max_connections=500, max_connections_per_address=500)
+        game = Game(max_connections=500, max_per_address=500)
         for cut in range(len(stream) + 1):
             client = game.connect()
             client.send(stream[:cut])
@@ -79,7 +80,7 @@ class HandshakeTests(SynchronousTestCase):
 
     def test_wrong_order(self) -> None:
         """Any other token than the one whose turn it is cuts the client off."""
-        game = Game(max_connections=500, max_connections_per_address=500)
+        game = Game(max_connections=500, max_per_address=500)
         for step, expected in enumerate(HANDSHAKE):
             for token in TOKEN:
                 if token != expected:
@@ -349,7 +350,7 @@ class PaceTests(SynchronousTestCase):
 
     def test_packet_rate(self) -> None:
         """More packets than the limit wait, and are answered in their time."""
-        game = Game(packet_rate=40.0)
+        game = Game(max_rate=40.0)
         client = game.play("alice")
         client.send(position("alice", 1, 1) * 60)
         self.assertEqual(len(client.received()), 40)
@@ -363,7 +364,8 @@ class PaceTests(SynchronousTestCase):
 class FlowTests(SynchronousTestCase):
     def test_read_ahead(self) -> None:
         """A client that says more than can be handled now is not read until it is."""
-        game = Game(read_ahead=96)
+        self.patch(protocol, "READ_AHEAD", 96)
+        game = Game()
         client = game.play("alice")
         client.send(*["GLGAME_REQ"] * 4)  # one answered, three waiting
         self.assertTrue(client.reading)
@@ -372,9 +374,9 @@ class FlowTests(SynchronousTestCase):
         game.clock.advance(0.05)
         self.assertTrue(client.reading)
 
-    def test_write_behind(self) -> None:
+    def test_max_unread(self) -> None:
         """A client that does not read causes nothing more to be written, and goes."""
-        game = Game(write_behind=1024, packet_rate=4000.0)
+        game = Game(max_unread=1024, max_rate=4000.0)
         client = game.play("alice")
         client.transport.blocked = True
         for _ in range(100):
@@ -565,7 +567,8 @@ class EndTests(SynchronousTestCase):
         self.assertIn("192.0.2.1", [each.get("host") for each in logged])
 
     def test_limits_of_time_are_options(self) -> None:
-        game = Game(handshake_timeout=2.0, silence_timeout=3.0, farewell=4.0)
+        self.patch(protocol, "FAREWELL", 4.0)
+        game = Game(login_timeout=2.0, silence_timeout=3.0)
         handshake, silent, refused = game.connect(), game.play("alice"), game.connect()
         refused.join("alice")
         ended = []

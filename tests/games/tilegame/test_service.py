@@ -96,7 +96,7 @@ class KeepingTests(SynchronousTestCase):
 
     def test_saved_from_time_to_time(self) -> None:
         """A new world is kept at once, a broken tile after some time, and nothing else."""
-        game = Game(save_every=30.0)
+        game = Game(save_interval=30.0)
         self.assertEqual(game.keeper.saved, 1)
         game.clock.advance(30)
         self.assertEqual(game.keeper.saved, 1)

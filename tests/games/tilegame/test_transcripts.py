@@ -18,6 +18,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.games.tilegame.protocol import FAREWELL
 from tests.games.tilegame.reading import Map, State, Unreadable, messages
 from tests.games.tilegame.support import Client, Game, Made
 
@@ -242,7 +243,7 @@ class TranscriptTests(SynchronousTestCase):
             if conn in instead:
                 self.assertNotEqual(told, recorded, f"{conn} does not differ")
             if told[-1:] in ([], ["NAMEALREXIST_ERR"], ["MAXPLAYERS_ERR"]):
-                replay.game.clock.advance(replay.game.settings.farewell)
+                replay.game.clock.advance(FAREWELL)
                 self.assertFalse(client.connected, f"{conn} should be cut off")
 
     def test_none_is_left_out(self) -> None:

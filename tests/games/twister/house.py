@@ -45,7 +45,7 @@ class House:
     def __init__(self, admin_key: str = ADMIN_KEY, **settings: Any) -> None:
         self.clock = Clock()
         self.lobby = Lobby(self.clock)
-        self.settings = TwisterSettings(**{"twister_admin_key_file": "", **settings})
+        self.settings = TwisterSettings(**{"admin_key_file": "", **settings})
         self.desk = Desk(self.lobby, self.clock, self.settings, admin_key)
         self.protocol = TwisterProtocol(self.desk)
         self.arena = self.desk.arena

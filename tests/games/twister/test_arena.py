@@ -58,10 +58,10 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(found, [0, 2, 4])
 
     def test_full(self) -> None:
-        crowd = self.crowd(2, twister_max_conns=2)
+        crowd = self.crowd(2, max_players=2)
         self.refused(Status.FULL, crowd.connect, b"k", 0, HERE, 0)
         self.refused(Status.ALREADY_CONNECTED, crowd.connect, b"k", 0, ("192.0.2.1", 100), 0)
-        self.refused(Status.FULL, arena(twister_max_conns=0).connect, b"k", 0, HERE, 0)
+        self.refused(Status.FULL, arena(max_players=0).connect, b"k", 0, HERE, 0)
 
     def test_push_and_data(self) -> None:
         crowd = self.crowd(2)
@@ -113,12 +113,12 @@ class ClientTests(SynchronousTestCase):
         self.assertIs(crowd.at(HERE), moved)
 
     def test_hidden_addresses(self) -> None:
-        reply, _ = self.crowd(1, twister_hide_addresses=True).data(None, -1, BUFFER)
+        reply, _ = self.crowd(1, hide_addresses=True).data(None, -1, BUFFER)
         self.assertEqual(response(reply)[0]["addres"], ["0.0.0.0", 0])
 
     def test_departures_are_told(self) -> None:
         gone: list[int] = []
-        made = arena(lambda client: gone.append(client.id), twister_timeout=60)
+        made = arena(lambda client: gone.append(client.id), silence_timeout=60)
         for port in range(3):
             made.connect(b"k", 0, ("192.0.2.1", port), now=0)
         made.disconnect(Credentials(1, b"k"), HERE, 0)
@@ -163,7 +163,7 @@ class ClientTests(SynchronousTestCase):
 
 class TalkTests(SynchronousTestCase):
     def test_ring(self) -> None:
-        made = arena(twister_chat_size=3)
+        made = arena(chat_size=3)
         for number in range(5):
             made.hear(f"line {number}", "n")
         self.assertEqual(
@@ -171,7 +171,7 @@ class TalkTests(SynchronousTestCase):
         )
 
     def test_no_ring(self) -> None:
-        made = arena(twister_chat_size=0)
+        made = arena(chat_size=0)
         made.hear("x", "n")
         self.assertEqual(response(made.messages(BUFFER)), [])
 
@@ -215,7 +215,7 @@ class LogTests(SynchronousTestCase):
 
     def test_ring(self) -> None:
         """The log keeps its last lines, and is never emptied."""
-        made = arena(twister_log_lines=100)
+        made = arena()
         for number in range(250):
             made.note(0, "INFO", f"{number}")
         self.assertEqual(
@@ -225,10 +225,10 @@ class LogTests(SynchronousTestCase):
 
     def test_harmless(self) -> None:
         """Nothing forges a line, and no line is too long."""
-        made = arena(twister_log_line_length=100)
+        made = arena()
         made.note(0, "ERROR", "a\nb\r\x1b[2J\u2028\N{GRINNING FACE}" + "x" * 1_000)
         line = self.lines(made)[-1]
-        self.assertEqual(len(line), 100)
+        self.assertEqual(len(line), 200)
         self.assertTrue(re.fullmatch(r"[ -~]*", line))
 
 
@@ -248,8 +248,8 @@ class MapTests(SynchronousTestCase):
         self.assertEqual(make_map("a"), make_map("a"))
         self.assertNotEqual(make_map("a"), make_map("b"))
         self.assertNotEqual(make_map(None), make_map(None))
-        same = arena(twister_map_seed="a").map_reply
-        self.assertEqual(same, arena(twister_map_seed="a").map_reply)
+        same = arena(map_seed="a").map_reply
+        self.assertEqual(same, arena(map_seed="a").map_reply)
         self.assertNotEqual(arena().map_reply, arena().map_reply)
 
 
@@ -264,9 +264,7 @@ class ArenaMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.gone: list[Client] = []
-        self.arena = arena(
-            self.gone.append, twister_max_conns=5, twister_timeout=60, twister_stale=10
-        )
+        self.arena = arena(self.gone.append, max_players=5, silence_timeout=60)
         self.now = 0.0
         self.model: dict[int, tuple[bytes, float]] = {}  # id: key, seen
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.games.twister import protocol
 from gameservers.games.twister.protocol import CHANNEL, GAME, ROOM
 from gameservers.lobby import ToChannel
 from gameservers.lobby.events import Change, PlayerEntered, PlayerExited, RoomChanged, Spoken
@@ -69,7 +70,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_map(self) -> None:
         """One map per arena; the same for all, and for all time with a seed."""
-        house = House(twister_map_seed="seven")
+        house = House(map_seed="seven")
         records = house.client(ALICE).get_map()
         self.assertEqual(house.client(BOB).get_map(), records)
         digest = hashlib.sha256(records).hexdigest()
@@ -83,7 +84,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(house.ask(request="online"), {"status": 0, "response": 1})
 
     def test_full(self) -> None:
-        house = House(twister_max_conns=1)
+        house = House(max_players=1)
         house.client(ALICE)
         error = self.assertRaises(ServerError, house.client, BOB)
         self.assertEqual(str(error), "Maximum connected clients to server")
@@ -95,22 +96,19 @@ class RequestTests(SynchronousTestCase):
         house = House()
         self.assertEqual(house.status(**asked), 0)
         self.assertEqual(house.ask(request="get_messages")["response"], [["x", "n"]])
-        house = House(twister_chat_members_only=True)
+        house = House(chat_members_only=True)
         alice = house.client()
         for who in ({}, {"id": 0, "key": "wrong"}, {"id": 1, "key": alice.key}):
             self.assertEqual(house.status(client_data=who, **asked), -40)
         alice.push_message("y", "n")
         self.assertEqual(alice.get_messages(), [["y", "n"]])
 
-    def test_limits_are_the_operators(self) -> None:
-        """Each limit of a request is what its option says, to the byte."""
+    def test_limits(self) -> None:
+        """Each limit of a request is what its option or constant says, to the byte."""
         house = House(
-            twister_request_bytes=1_024,
-            twister_request_nesting=3,
-            twister_player_data_members=4,
-            twister_player_data_bytes=200,
-            twister_text_length=5,
-            twister_nick_length=2,
+            max_message=1_024,
+            max_chat=5,
+            max_name=2,
         )
         alice = house.client()
         ping = json.dumps({"request": "ping"}).encode()
@@ -119,12 +117,12 @@ class RequestTests(SynchronousTestCase):
             self.assertEqual(reply, b'{"status": %d, "response": null}' % status)
         who = {"id": alice.id, "key": alice.key}
         for data, status in (
-            ({"a": []}, 0),
-            ({"a": [[]]}, -3),
-            (dict.fromkeys("abcd"), 0),
-            (dict.fromkeys("abcde"), -3),
-            ({"a": "x" * 192}, 0),
-            ({"a": "x" * 193}, -3),
+            ({"a": [[[[[[]]]]]]}, 0),
+            ({"a": [[[[[[[]]]]]]]}, -3),
+            (dict.fromkeys("abcdefghijklmnop"), 0),
+            (dict.fromkeys("abcdefghijklmnopq"), -3),
+            ({"a": "x" * 312}, 0),
+            ({"a": "x" * 313}, -3),
         ):
             asked = {"client_data": who, "player_data": data}
             self.assertEqual(house.status(request="push_data", **asked), status, data)
@@ -145,7 +143,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_trusted(self) -> None:
         """Who cannot be forged from outside gets what it likes."""
-        house = House(twister_trusted=("127.0.0.0/8", "2001:db8::/32"), twister_total_burst=65_507)
+        house = House(trusted=("127.0.0.0/8", "2001:db8::/32"), max_burst=65_507)
         for host in (LOOPBACK, "2001:db8::7", "::ffff:127.0.0.9"):
             client = house.client((host, 1), connected=False)
             for _ in range(10):
@@ -157,7 +155,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_budget_of_connected_clients(self) -> None:
         """Clients on one host do not eat from one plate, nor does moving help."""
-        house = House(twister_address_burst=65_507, twister_address_rate=1_024)
+        house = House(max_burst_per_address=65_507, max_rate_per_address=1_024)
         first, second = (house.client((ALICE[0], port)) for port in (1, 2))
         for each in (first, second):
             for _ in range(2):
@@ -169,14 +167,15 @@ class RequestTests(SynchronousTestCase):
         self.assertRaises(PermissionError, moved.get_map)
 
     def test_budgets_off(self) -> None:
-        house = House(twister_address_rate=0, twister_total_rate=0)
+        house = House(max_rate_per_address=0, max_rate=0)
         client = house.client()
         for _ in range(200):
             client.get_map()
 
     def test_sources_are_bounded(self) -> None:
         """However many addresses ask, no more are remembered than allowed."""
-        house = House(twister_sources=16)
+        self.patch(protocol, "MAX_SOURCES", 16)
+        house = House()
         for host in range(200):
             house.client((f"198.51.100.{host}", 1), connected=False).get_data()
         self.assertEqual(len(house.desk._turns), 16)
@@ -219,7 +218,7 @@ class LobbyTests(SynchronousTestCase):
     """The arena is a room like others, and its clients are players."""
 
     def test_room(self) -> None:
-        house = House(twister_max_conns=7)
+        house = House(max_players=7)
         room = house.lobby.room(ROOM)
         assert room is not None
         self.assertEqual((room.capacity, len(room.members), room.visible), (7, 0, True))
@@ -297,7 +296,7 @@ class LobbyTests(SynchronousTestCase):
         self.assertEqual((house.desk._nicks, house.desk._players), ({}, {}))
 
     def test_counters(self) -> None:
-        house = House(twister_address_burst=65_507, twister_address_rate=1_024)
+        house = House(max_burst_per_address=65_507, max_rate_per_address=1_024)
         for datagram in (b"?", b'{"request":"bogus"}'):
             house.exchange(datagram)
         self.assertEqual(house.lobby.counters["twister.invalid"], 2)

@@ -30,7 +30,7 @@ class ServiceTests(SynchronousTestCase):
         return house
 
     def test_nothing_runs_before_the_start(self) -> None:
-        house = House(twister_console=True)
+        house = House(console=True)
         self.assertEqual(house.clock.getDelayedCalls(), [])
 
     def test_stop(self) -> None:
@@ -42,7 +42,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(house.clock.getDelayedCalls(), [])
 
     def test_silence(self) -> None:
-        house = self.started(twister_timeout=10)
+        house = self.started(silence_timeout=10)
         house.client()
         house.clock.pump([1] * 9)
         self.assertEqual(len(house.arena), 1)
@@ -61,7 +61,7 @@ class ServiceTests(SynchronousTestCase):
         path = Path(self.mktemp())
         path.write_text("an older one")
         path.chmod(0o644)
-        house = self.started(twister_admin_key_file=str(path))
+        house = self.started(admin_key_file=str(path))
         self.assertEqual(path.read_text(), f"{ADMIN_KEY}\n")
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
         house.service.stopService()
@@ -73,7 +73,7 @@ class ServiceTests(SynchronousTestCase):
         other.write_text("precious")
         path = Path(self.mktemp())
         path.symlink_to(other.absolute())
-        self.started(twister_admin_key_file=str(path))
+        self.started(admin_key_file=str(path))
         self.assertEqual(other.read_text(), "precious")
         self.assertFalse(path.is_symlink())
 
@@ -81,13 +81,13 @@ class ServiceTests(SynchronousTestCase):
         """The arena runs all the same, and the operator is told."""
         path = Path(self.mktemp()) / "no such directory" / "key"
         with capturedLogs() as events:
-            house = self.started(twister_admin_key_file=str(path))
+            house = self.started(admin_key_file=str(path))
         self.assertIn("No such file or directory", [each.get("reason") for each in events])
         house.client()
         house.service.stopService()
 
     def test_broken_loop_is_logged(self) -> None:
-        house = House(twister_console=True)
+        house = House(console=True)
         house.service.console = Console(str, in_thread=lambda *_: fail(OSError("no terminal")))
         house.service.startService()
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
@@ -96,7 +96,7 @@ class ServiceTests(SynchronousTestCase):
 
 class ConsoleTests(SynchronousTestCase):
     def test_table(self) -> None:
-        house = House(twister_console=True, twister_max_conns=8)
+        house = House(console=True, max_players=8)
         alice = house.client(ALICE)
         house.client(("2001:db8::1", 7))
         alice.ping_ms = 25
@@ -126,7 +126,7 @@ Total data received: 1024KB.
         def now(write: Any, text: str) -> Deferred[Any]:
             return succeed(write(text))
 
-        house = House(twister_console=True)
+        house = House(console=True)
         house.service.console = Console(lambda: "table", drawn.append, now)
         house.service.startService()
         house.clock.pump([0.5] * 4)
@@ -141,7 +141,7 @@ Total data received: 1024KB.
             waiting.append(Deferred())
             return waiting[-1]
 
-        house = House(twister_console=True)
+        house = House(console=True)
         house.service.console = Console(lambda: "table", in_thread=never)
         house.service.startService()
         house.clock.pump([1] * 5)
@@ -171,7 +171,7 @@ class GameTests(SynchronousTestCase):
         keys = set()
         for port in (9265, 0):
             lobby, clock = Lobby(Clock()), Clock()
-            options = TwisterSettings(twister_port=port, twister_admin_key_file="")
+            options = TwisterSettings(port=port, admin_key_file="")
             wires = game.build(Surroundings(lobby, clock, options))
             self.assertIsNone(wires.stream)
             self.assertIsNotNone(wires.datagram)
@@ -200,13 +200,11 @@ class GameTests(SynchronousTestCase):
     def test_map_seed_is_text(self) -> None:
         """What a terminal that speaks no UTF-8 sends is refused before anything starts."""
         about = {each.name: each.metadata["option"] for each in fields(TwisterSettings)}
-        about["twister_map_seed"].check("caf\u00e9")
-        self.assertRaises(ValueError, about["twister_map_seed"].check, "caf\udce9")
+        about["map_seed"].check("caf\u00e9")
+        self.assertRaises(ValueError, about["map_seed"].check, "caf\udce9")
 
     def test_trusted_are_networks(self) -> None:
         (about,) = (
-            each.metadata["option"]
-            for each in fields(TwisterSettings)
-            if each.name == "twister_trusted"
+            each.metadata["option"] for each in fields(TwisterSettings) if each.name == "trusted"
         )
         self.assertRaises(ValueError, about.check, ("127.0.0.0/8", "localhost"))

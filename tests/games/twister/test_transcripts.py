@@ -43,8 +43,8 @@ SCENARIOS = (
 
 #: Settings of the recorded server that were not its defaults.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "api_chat_ring": {"twister_chat_size": 3},
-    "full_server": {"twister_max_conns": 2},
+    "api_chat_ring": {"chat_size": 3},
+    "full_server": {"max_players": 2},
 }
 
 #: Its admin key, where a recorded client knew it.

@@ -55,7 +55,7 @@ class WeaknessTests(SynchronousTestCase):
 
     def test_no_timeouts(self) -> None:
         """Who is silent is removed in the end; keyed requests count, others do not."""
-        house = House(twister_timeout=60)
+        house = House(silence_timeout=60)
         house.service.startService()
         pushes, talks, reads, polls = (house.client(("192.0.2.9", port)) for port in (1, 2, 3, 4))
         for _ in range(8):
@@ -75,7 +75,7 @@ class WeaknessTests(SynchronousTestCase):
     def test_any_keyed_request_is_a_sign_of_life(self) -> None:
         """Who says who he is stays, whatever he asks for, and wherever he asks from."""
         for request in ("ping", "get_online", "online", "get_data", "get_map", "get_messages"):
-            house = House(twister_timeout=60)
+            house = House(silence_timeout=60)
             house.service.startService()
             alice = house.client(ALICE)
             house.clock.advance(59)
@@ -88,7 +88,7 @@ class WeaknessTests(SynchronousTestCase):
 
     def test_restart_on_the_same_port(self) -> None:
         """A crashed client's address is another's once the client has been silent for a while."""
-        house = House(twister_stale=10)
+        house = House()
         crashed = house.client(ALICE)
         again = house.client(ALICE, connected=False)
         house.clock.advance(10)
@@ -102,7 +102,7 @@ class WeaknessTests(SynchronousTestCase):
 
     def test_keys(self) -> None:
         """A key is a text of 1 to 64 characters, and nobody is ever told one."""
-        house = House(twister_console=True)
+        house = House(console=True)
         for key in (None, 1, "", "k" * 65, ["k"]):
             self.assertEqual(house.status(request="connect", client_data={"key": key}), -3)
         with capturedLogs() as events:
@@ -117,7 +117,7 @@ class WeaknessTests(SynchronousTestCase):
 
     def test_amplification(self) -> None:
         """A forged sender is not flooded: two maps and a bit, then one every few seconds."""
-        house = House(twister_address_burst=LARGEST_REPLY, twister_address_rate=6_400)
+        house = House(max_burst_per_address=LARGEST_REPLY, max_rate_per_address=6_400)
         small = json.dumps({"request": "get_map", "client_data": {}}).encode()
         victim = house.client(ALICE, connected=False)
 
@@ -143,7 +143,7 @@ class WeaknessTests(SynchronousTestCase):
 
     def test_amplification_in_total(self) -> None:
         """However many senders are forged, all of them together get no more than one budget."""
-        house = House(twister_total_burst=100_000, twister_total_rate=10_000)
+        house = House(max_burst=100_000, max_rate=10_000)
         small = b'{"request":"get_map"}'
         sent = 0
         for second in range(10):
@@ -156,7 +156,7 @@ class WeaknessTests(SynchronousTestCase):
 
     def test_amplification_to_one_network(self) -> None:
         """All of an IPv6 /64 is one victim."""
-        house = House(twister_address_burst=LARGEST_REPLY, twister_address_rate=1_024)
+        house = House(max_burst_per_address=LARGEST_REPLY, max_rate_per_address=1_024)
         small = json.dumps({"request": "get_map", "client_data": {}}).encode()
         replies = [house.exchange(small, (f"2001:db8::{number}", 5)) for number in range(1, 9)]
         self.assertEqual(replies[-1], b'{"status": -40, "response": null}')
@@ -164,7 +164,7 @@ class WeaknessTests(SynchronousTestCase):
 
     def test_amplification_by_the_refusal(self) -> None:
         """Over budget, what is shorter than the refusal is not answered at all."""
-        house = House(twister_address_burst=LARGEST_REPLY, twister_address_rate=1_024)
+        house = House(max_burst_per_address=LARGEST_REPLY, max_rate_per_address=1_024)
         shortest = b"{}"
         sent = 0
         for _ in range(10_000):
@@ -217,7 +217,7 @@ class WeaknessTests(SynchronousTestCase):
 
     def test_undecodable(self) -> None:
         """Who sends no request is told so, in few bytes and not without end."""
-        house = House(twister_address_burst=LARGEST_REPLY, twister_address_rate=1_024)
+        house = House(max_burst_per_address=LARGEST_REPLY, max_rate_per_address=1_024)
         for datagram in (b"", b"not json", b"\xff\xfe", b"[" * 1_000, b"{" * 2_048, b"x" * 8_192):
             reply = house.exchange(datagram)
             self.assertEqual(reply, b'{"status": -3, "response": null}')
@@ -318,7 +318,7 @@ class WeaknessTests(SynchronousTestCase):
 
     def test_console_shows_no_keys(self) -> None:
         """The table has neither the clients' keys nor the admin's."""
-        house = House(twister_console=True)
+        house = House(console=True)
         alice = house.client(ALICE)
         table = house.service.console._draw()
         self.assertIn("192.0.2.1:40001", table)
@@ -380,7 +380,7 @@ class BufferTests(SynchronousTestCase):
             self.assertEqual(len(json.loads(reply)["response"]), wanted)
 
     def test_max_bytes_has_bounds(self) -> None:
-        house = self.crowded(twister_max_conns=1_000)
+        house = self.crowded(max_players=1_000)
         for number in range(100, 1_000):
             house.client((LOOPBACK, 40_000 + number))
         for asked, least, most in ((10**9, 65_400, 65_507), (0, 900, 1_024), (-1, 900, 1_024)):
@@ -388,6 +388,6 @@ class BufferTests(SynchronousTestCase):
             self.assertTrue(least < len(reply) <= most, len(reply))
 
     def test_operator_allows_more(self) -> None:
-        house = self.crowded(twister_reply_bytes=LARGEST_REPLY)
+        house = self.crowded(max_reply=LARGEST_REPLY)
         reply = self.reply(house, request="get_data")
         self.assertEqual(len(json.loads(reply)["response"]), 100)

@@ -159,11 +159,15 @@ class RequestTests(SynchronousTestCase):
         request = wire.parse(longest, LIMITS)
         self.assertIsNotNone(wire._AS_THE_API_PUSHES(longest))
         assert isinstance(request, PushData)
-        lowest = {each.name: each.metadata["option"].minimum for each in fields(TwisterSettings)}
-        self.assertLessEqual(len(request.player_data), lowest["twister_player_data_bytes"])
-        self.assertLessEqual(len(longest), lowest["twister_request_bytes"])
-        self.assertLessEqual(len(wire.POSE), lowest["twister_player_data_members"])
-        self.assertLessEqual(2, lowest["twister_request_nesting"])
+        (shortest,) = [
+            each.metadata["option"].minimum
+            for each in fields(TwisterSettings)
+            if each.name == "max_message"
+        ]
+        self.assertLessEqual(len(request.player_data), LIMITS.player_data)
+        self.assertLessEqual(len(longest), shortest)
+        self.assertLessEqual(len(wire.POSE), LIMITS.members)
+        self.assertLessEqual(2, LIMITS.nesting)
 
     def test_unknown(self) -> None:
         for name in ("Ping", "", "bogus\n"):

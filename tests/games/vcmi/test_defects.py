@@ -527,7 +527,7 @@ class BoundsDefects(DefectTestCase):
         """The others hear at once; what waits for the slow one is bounded."""
         alice, bobby = self.launchers("alice", "bobby")
         slow = self.house.launcher("slowly", kind=SlowTransport)
-        limit = self.house.settings.vcmi_max_pending
+        limit = self.house.settings.max_unread
         for _ in range(limit // 1_000):
             alice.send("<MSG>" + "x" * 1_000)
             self.assertEqual(len(bobby.messages()[:1]), 1)
@@ -553,7 +553,7 @@ class BoundsDefects(DefectTestCase):
 
     def test_b27_capacity_does_nothing(self) -> None:
         """It refuses the next player with a sentence, and never a running game's pipe."""
-        self.house = House(capacity=1)
+        self.house = House(max_players=1)
         host, (client,) = started_game(self.house, "alice")
         self.launchers("bobby")
         late = self.house.connect()

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.vcmi import wire
+from gameservers.games.vcmi import protocol, wire
 from gameservers.games.vcmi.protocol import FAREWELL, VcmiService
 from tests.games.vcmi.clients import (
     Client,
@@ -794,7 +794,7 @@ class AskingTests(LobbyTestCase):
 class CapacityTests(LobbyTestCase):
     def test_one_too_many(self) -> None:
         """He is told in one sentence without a colon, and closed; when one goes, one may come."""
-        house = self.house_of(capacity=2)
+        house = self.house_of(max_players=2)
         alice = house.launcher("alice")
         bobby = house.launcher("bobby")
         late = house.connect()
@@ -813,7 +813,7 @@ class CapacityTests(LobbyTestCase):
 
     def test_games_are_not_refused(self) -> None:
         """Those who play do not count, and their pipes always find each other."""
-        house = self.house_of(capacity=2)
+        house = self.house_of(max_players=2)
         host, (client, _) = started_game(house, "alice", "bobby")
         for name in ("carol", "diana"):
             house.launcher(name)
@@ -834,7 +834,7 @@ class HealthTests(LobbyTestCase):
 
     def test_asked(self) -> None:
         """Protocol 4 and later, every interval; protocols 1 to 3 never."""
-        house = self.served(healthcheck=30)
+        house = self.served(ping_interval=30)
         old = [house.launcher(f"old{version}", version) for version in (1, 2, 3)]
         new = [house.launcher(f"new{version}", version) for version in (4, 5)]
         for each in house.clients:
@@ -853,7 +853,7 @@ class HealthTests(LobbyTestCase):
 
     def test_silent(self) -> None:
         """Who is silent for one more interval is lost, and his room hears so."""
-        house = self.served(healthcheck=30)
+        house = self.served(ping_interval=30)
         alice, bobby = house.launcher("alice"), house.launcher("bobby", 5)
         house.room("Arena", alice, bobby)
         house.clock.advance(30 - house.clock.seconds())
@@ -875,7 +875,7 @@ class HealthTests(LobbyTestCase):
 
     def test_any_traffic_is_life(self) -> None:
         """An empty frame, a line, or the beginning of a frame that takes its time."""
-        house = self.served(healthcheck=30)
+        house = self.served(ping_interval=30)
         alice = house.launcher("alice")
         signs = [
             frame(b""),
@@ -893,7 +893,7 @@ class HealthTests(LobbyTestCase):
             self.assertTrue(alice.connected, sign)
 
     def test_off(self) -> None:
-        house = self.served(healthcheck=0)
+        house = self.served(ping_interval=0)
         alice = house.launcher("alice")
         house.clock.advance(10_000)
         self.assertTold({alice: []})
@@ -924,7 +924,7 @@ class LimitTests(LobbyTestCase):
         self.assertTrue(alice.connected)
 
     def test_frame(self) -> None:
-        house = self.house_of(vcmi_max_frame=2_000)
+        house = self.house_of(max_message=2_000)
         alice = house.launcher("alice")
         alice.send_frame(b"<NOSUCH>".ljust(2_000, b"x"))
         self.assertTrue(alice.connected)
@@ -946,17 +946,17 @@ class LimitTests(LobbyTestCase):
         self.assertLess(len(alice.protocol.recvd), 65_537)
 
     def test_commands(self) -> None:
-        house = self.house_of(vcmi_max_commands=10)
+        house = self.house_of()
         alice = house.launcher("alice")
-        alice.send("<ROOT>logins" * 10)
-        self.assertEqual(alice.messages(), [":>>MSG:System:1"] * 10)
-        alice.send("<ROOT>logins" * 11)
+        alice.send("<ROOT>logins" * 100)
+        self.assertEqual(alice.messages(), [":>>MSG:System:1"] * 100)
+        alice.send("<ROOT>logins" * 101)
         self.assertEqual(alice.messages(), [f":>>ERROR:{wire.MALFORMED}"])
         self.assertFalse(alice.connected)
         self.assertEqual(house.cuts, {"malformed": 1})
 
     def test_name(self) -> None:
-        house = self.house_of(vcmi_max_name=16)
+        house = self.house_of(max_name=16)
         alice = house.connect()
         alice.greet("a" * 17)
         self.assertEqual(alice.messages(), [":>>ERROR:Invalid username"])
@@ -969,7 +969,7 @@ class LimitTests(LobbyTestCase):
 
     def test_password_and_version(self) -> None:
         """Of a longer one only the beginning counts."""
-        house = self.house_of(vcmi_max_name=16)
+        house = self.house_of(max_name=16)
         alice = house.launcher("alice", program="v" * 16)
         bobby = house.launcher("bobby", program="v" * 17)
         house.room("Arena", alice, password="p" * 17)
@@ -981,14 +981,15 @@ class LimitTests(LobbyTestCase):
         self.assertNotIn("differs", told)
 
     def test_chat(self) -> None:
-        house = self.house_of(vcmi_max_chat=100)
+        house = self.house_of(max_chat=100)
         alice = house.launcher("alice")
         alice.send("<MSG>" + "x" * 100)
         alice.send("<MSG>" + "x" * 101)
         self.assertEqual(alice.messages(), [":>>MSG:alice:" + "x" * 100] * 2)
 
     def test_mods(self) -> None:
-        house = self.house_of(vcmi_max_mods=3)
+        self.patch(protocol, "MAX_MODS", 3)
+        house = self.house_of()
         alice = house.launcher("alice")
         house.room("Arena", alice)
         alice.send("<MODS>a&1;b&2;c&3")
@@ -998,7 +999,7 @@ class LimitTests(LobbyTestCase):
 
     def test_slow_reader(self) -> None:
         """He is cut off at his limit, which is counted; the others hear every line in order."""
-        house = self.house_of(vcmi_max_pending=65_536)
+        house = self.house_of(max_unread=65_536)
         alice = house.launcher("alice")
         slow = house.launcher("slowly", kind=SlowTransport)
         bobby = house.launcher("bobby")
@@ -1019,7 +1020,7 @@ class LimitTests(LobbyTestCase):
 
     def test_slow_reader_who_reads(self) -> None:
         """As long as he reads, he may be told any amount."""
-        house = self.house_of(vcmi_max_pending=65_536)
+        house = self.house_of(max_unread=65_536)
         alice = house.launcher("alice")
         slow = house.launcher("slowly", kind=SlowTransport)
         for number in range(200):

@@ -115,7 +115,7 @@ class ParsingTests(SynchronousTestCase):
 
     def test_long_message(self) -> None:
         """One message longer than a segment is one write of its own."""
-        house = House(capacity=200)
+        house = House(max_players=200)
         alice = house.launcher("alice")
         for number in range(60):
             house.launcher(f"{'n' * 40}{number:02}")

@@ -271,7 +271,7 @@ class MeetingTests(PipeTestCase):
 
 
 class LifetimeTests(PipeTestCase):
-    limits: ClassVar[dict[str, Any]] = {"vcmi_pipe_lifetime": 100}
+    limits: ClassVar[dict[str, Any]] = {"pipe_lifetime": 100}
 
     def assertExpired(self) -> None:
         self.assertFalse(self.client().connected)
@@ -330,7 +330,9 @@ class LifetimeTests(PipeTestCase):
 
 
 class EarlyTests(PipeTestCase):
-    limits: ClassVar[dict[str, Any]] = {"vcmi_max_early": 1_024}
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(pipe, "MAX_EARLY", 1_024)
 
     def test_limit(self) -> None:
         """So many bytes are kept, then nothing more is read until the partner is here."""
@@ -397,7 +399,9 @@ class EarlyTests(PipeTestCase):
 
 
 class CrowdTests(PipeTestCase):
-    limits: ClassVar[dict[str, Any]] = {"vcmi_max_pipes": 16}
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(pipe, "MAX_CONNECTIONS", 16)
 
     def test_the_oldest_that_waits_makes_place(self) -> None:
         servers = [self.server() for _ in range(16)]

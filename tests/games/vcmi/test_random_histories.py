@@ -89,7 +89,7 @@ class HistoryMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.house = House(capacity=5, vcmi_max_pending=65_536)
+        self.house = House(max_players=5, max_unread=65_536)
         self.service = VcmiService(self.house.factory)
         self.service.startService()
         self.launchers: list[Launcher] = []

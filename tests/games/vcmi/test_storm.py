@@ -27,7 +27,7 @@ class StormTests(SynchronousTestCase):
         A thousand within a second: each is answered in his own turn, is sent some eleven lists
         besides (and not a thousand), and knows everybody in the end.
         """
-        house = House(capacity=2_000)
+        house = House(max_players=2_000)
         clients: list[Client] = []
         names = [f"player{number:04}" for number in range(PLAYERS)]
         for number, name in enumerate(names):
@@ -55,7 +55,7 @@ class StormTests(SynchronousTestCase):
 
     def test_thousand_departures(self) -> None:
         """Those who stay are told a few times, and the last list is the true one."""
-        house = House(capacity=2_000)
+        house = House(max_players=2_000)
         stay = house.connect()
         stay.send_bytes(hello("stay", 4))
         leaving = [house.connect() for _ in range(300)]
@@ -73,7 +73,7 @@ class StormTests(SynchronousTestCase):
 
     def test_old_clients(self) -> None:
         """Protocols 1 to 3 are told each name once and no list of users."""
-        house = House(capacity=2_000)
+        house = House(max_players=2_000)
         carol = house.launcher("carol", 3)
         for number in range(200):
             house.connect().send_bytes(hello(f"user{number}", 4))
@@ -120,7 +120,7 @@ class StormTests(SynchronousTestCase):
         Rooms made, joined, left, ended and started within a second: few lists, and the
         last one is right; what the players are told themselves is told each time.
         """
-        house = House(capacity=200)
+        house = House(max_players=200)
         watcher = house.launcher("watcher", 3)
         hosts = [house.launcher(f"host{number}") for number in range(20)]
         guests = [house.launcher(f"guest{number}") for number in range(20)]

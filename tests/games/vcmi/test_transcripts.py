@@ -23,8 +23,8 @@ SCRIPTED = ("client-parser-probe-v3", "client-parser-probe-v4", "client-parser-p
 
 #: Settings of the recorded server that were not its defaults, scenario by scenario.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "health-old-server": {"healthcheck": 10},
-    "pipe-session-expiry": {"vcmi_pipe_lifetime": 30},  # 3, as the waiting below ten times as long
+    "health-old-server": {"ping_interval": 10},
+    "pipe-session-expiry": {"pipe_lifetime": 30},  # 3, as the waiting below ten times as long
 }
 
 #: Seconds that pass before a connection is made: scenario and connection.  (The recorded server
@@ -42,7 +42,7 @@ class TranscriptTests(SynchronousTestCase):
 
     def replay(self, scenario: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """@return: what every connection received, then and now, as lists of messages."""
-        house = House(**{"healthcheck": 0, **SETTINGS.get(scenario, {})})
+        house = House(**{"ping_interval": 0, **SETTINGS.get(scenario, {})})
         service = VcmiService(house.factory)
         service.startService()
         clients: dict[str, Client] = {}
@@ -121,7 +121,7 @@ def _add_tests() -> None:
 
 
 def _to_the_next_check(house: House) -> None:
-    every = house.settings.healthcheck
+    every = house.settings.ping_interval
     house.clock.advance(every - house.clock.seconds() % every)
     house.settle()
 

@@ -107,7 +107,7 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(max_pending=65_536, velnet_room_size=3)
+        self.world = World(max_unread=65_536, room_size=3)
         self.everybody: list[Player] = []
         self.port = 50_000
 

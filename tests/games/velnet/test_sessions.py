@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.games.velnet import session
 from gameservers.games.velnet.generation import PATIENCE
 from gameservers.games.velnet.protocol import MAX_WISHES
 from gameservers.games.velnet.session import MAX_COPIES
@@ -34,7 +35,7 @@ class GenerationTests(SynchronousTestCase):
 
     def test_fixed(self) -> None:
         for generation, answer in (("1", OLD), ("2", NEW)):
-            peer = World(velnet_generation=generation).connect()
+            peer = World(generation=generation).connect()
             self.assertEqual(peer.ask(log_in()), answer)
 
     def test_keep_alive(self) -> None:
@@ -100,7 +101,7 @@ class GenerationTests(SynchronousTestCase):
 
     def test_log_in_again(self) -> None:
         """It changes name and application at once, and the room stays."""
-        world = World(velnet_generation="2")
+        world = World(generation="2")
         peer = binary_player(world, "r1")
         self.assertEqual(peer.ask(log_in("new", "Other")), NEW)
         self.assertEqual(world.lobby.player(1).name, "new")
@@ -151,7 +152,7 @@ class RoomTests(SynchronousTestCase):
 
     def test_who_is_refused_stays_where_he_is(self) -> None:
         """Leaving one room and entering another is one step."""
-        world = World(velnet_room_size=1)
+        world = World(room_size=1)
         text_player(world).ask(b"2:den:pw\n")
         text_player(world, "full")
         peer, other = text_player(world, "r1"), text_player(world)
@@ -173,7 +174,7 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual(World().connect().ask(b"0:alice:whatever\n"), b"0:1:\n")
 
     def test_right(self) -> None:
-        world = World(auth=("memory:alice:wonder", "memory:dev:App"), velnet_generation="2")
+        world = World(auth=("memory:alice:wonder", "memory:dev:App"), generation="2")
         self.assertEqual(world.connect().ask(b"0:alice:wonder\n"), b"0:1:\n")
         self.assertEqual(world.connect().ask(log_in("dev", "App")), b"\x00" + u32(2, 2))
 
@@ -227,7 +228,7 @@ class AccessTests(SynchronousTestCase):
             ),
         ):
             for in_one in (True, False):
-                world = World(velnet_generation="2")
+                world = World(generation="2")
                 answer = self.slow_checker(world)
                 peer = world.connect()
                 if in_one:
@@ -278,14 +279,14 @@ class AccessTests(SynchronousTestCase):
         self.slow_checker(world)
         peer = world.connect()
         peer.say(b"0:a:b\n")
-        world.turn(world.settings.velnet_login_timeout)
+        world.turn(world.settings.login_timeout)
         self.assertFalse(peer.connected)
 
 
 class TimeoutTests(SynchronousTestCase):
     def test_generation_2(self) -> None:
         """Every byte counts anew; who is silent too long is closed."""
-        world = World(velnet_timeout=30.0)
+        world = World(silence_timeout=30.0)
         peer = binary_player(world, "r1")
         other = binary_player(world, "r1")
         world.turn(29)
@@ -302,7 +303,7 @@ class TimeoutTests(SynchronousTestCase):
 
     def test_found_by_silence(self) -> None:
         """A player of generation 2 who never said anything more is closed like the others."""
-        world = World(velnet_timeout=30.0)
+        world = World(silence_timeout=30.0)
         peer = world.connect()
         peer.ask(log_in())
         world.turn(PATIENCE)
@@ -317,7 +318,7 @@ class TimeoutTests(SynchronousTestCase):
             peer.ask(first)
             world.turn(1_000_000)
             self.assertTrue(peer.connected)
-            world = World(velnet_quiet_timeout=60.0)
+            world = World(quiet_timeout=60.0)
             peer = world.connect()
             peer.ask(first)
             world.turn(60)
@@ -326,7 +327,7 @@ class TimeoutTests(SynchronousTestCase):
 
 class LimitTests(SynchronousTestCase):
     def test_clients(self) -> None:
-        world = World(velnet_clients=1)
+        world = World(max_players=1)
         text_player(world)
         peer = world.connect()
         peer.ask(b"0:b:\n")
@@ -334,14 +335,14 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(world.counted("cut.full"), 1)
 
     def test_room_size(self) -> None:
-        world = World(velnet_room_size=2)
+        world = World(room_size=2)
         for _ in range(2):
             text_player(world, "r1")
         self.assertEqual(text_player(world).ask(b"2:r1\n1:\n"), b"1:r1-2\n")
 
     def test_names(self) -> None:
         """What has too long a name is ignored."""
-        world = World(velnet_max_name=32, velnet_generation="2")
+        world = World(max_name=32, generation="2")
         fits, long = "é" * 16, "é" * 16 + "x"
         peer = world.connect()
         self.assertEqual(peer.ask(log_in(long, "a") + log_in("a", long)), b"")
@@ -353,7 +354,9 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(other.ask(f"2:{fits}\n".encode())[:2], b"2:")
 
     def test_groups(self) -> None:
-        world = World(velnet_max_groups=2, velnet_max_group=2)
+        self.patch(session, "MAX_GROUPS", 2)
+        self.patch(session, "MAX_GROUP", 2)
+        world = World()
         peer = text_player(world)
         peer.ask(b"5:a:1\n5:b:1:1\n5:c:1\n5:a:1:1:1\n5:" + b"x" * 256 + b":1\n")
         self.assertEqual(peer.ask(b"4:a:hi\n4:b:ho\n4:c:no\n"), b"3:1:hi\n3:1:ho\n3:1:ho\n")
@@ -404,7 +407,7 @@ class LimitTests(SynchronousTestCase):
             self.assertEqual(world.lobby.present("velnet"), 0)
 
     def test_line(self) -> None:
-        world = World(velnet_max_line=1_024)
+        world = World(max_line=1_024)
         peer = text_player(world, "r1")
         fits = b"3:1:" + b"x" * 1_020
         self.assertEqual(len(peer.ask(fits + b"\n")), 1_025)
@@ -414,7 +417,7 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(world.counted("cut.long"), 1)
 
     def test_data(self) -> None:
-        world = World(velnet_max_data=2_000)
+        world = World(max_message=2_000)
         peer = binary_player(world, "r1")
         self.assertEqual(len(peer.ask(b"\x04" + data(b"x" * 2_000))), 2_009)
         peer.ask(b"\x04" + u32(2_001))
@@ -422,7 +425,7 @@ class LimitTests(SynchronousTestCase):
 
     def test_pending(self) -> None:
         """The others hear the same in the same order, whoever is cut."""
-        world = World(max_pending=65_536, velnet_generation="2")
+        world = World(max_unread=65_536, generation="2")
         one, slow, two = (binary_player(world, "r1") for _ in range(3))
         for peer in (one, slow, two):
             peer.hear()

@@ -24,13 +24,13 @@ HOSTS = {"other-ip": "192.0.2.2"}
 
 #: How the server is set up, where the recorded one was something else than generation 2.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "auto_generation": {"velnet_generation": "auto"},
-    "v1_server_old_client": {"velnet_generation": "1"},
-    "v1_server_new_client": {"velnet_generation": "1"},
-    "raw_details": {"velnet_generation": "1"},
-    "old_client_idle": {"velnet_generation": "1", "velnet_quiet_timeout": 3.0},
-    "idle_timeout": {"velnet_generation": "1", "velnet_quiet_timeout": 2.0},
-    "groups": {"velnet_wide_groups": True},
+    "auto_generation": {"generation": "auto"},
+    "v1_server_old_client": {"generation": "1"},
+    "v1_server_new_client": {"generation": "1"},
+    "raw_details": {"generation": "1"},
+    "old_client_idle": {"generation": "1", "quiet_timeout": 3.0},
+    "idle_timeout": {"generation": "1", "quiet_timeout": 2.0},
+    "groups": {"wide_groups": True},
 }
 
 #: What the recorded clients came to in conversations with a scripted server.
@@ -136,7 +136,7 @@ class Recorder:
         self.wire = wire
         self.scenario = scenario
         self.scripted = scenario.startswith("client_quirk_")
-        fixed = {"velnet_generation": "2", "velnet_login_timeout": 60.0}
+        fixed = {"generation": "2", "login_timeout": 60.0}
         self.world = World(**{**fixed, **SETTINGS.get(scenario, {})})
         self.peers: dict[str, Peer] = {}
         self.recorded: dict[str, list[Any]] = defaultdict(list)
@@ -217,7 +217,7 @@ class Recorder:
                 then[name] = text_messages(stream)
                 now[name] = text_messages(self.received[name])
             else:
-                two = self.world.settings.velnet_generation == "2"
+                two = self.world.settings.generation == "2"
                 then[name] = binary_messages(stream, two and len(stream) != 5)
                 now[name] = binary_messages(self.received[name], two)
         return then, now

@@ -8,6 +8,7 @@ from unittest.mock import Mock, patch
 from twisted.internet.udp import Port
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.games.velnet import udp
 from gameservers.games.velnet.udp import RETRY
 from tests.games.velnet.world import (
     Air,
@@ -35,7 +36,7 @@ def voices(world: World) -> list[Peer]:
 
 class BinaryDatagramTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.world = World(velnet_generation="2")
+        self.world = World(generation="2")
 
     def test_to_the_room(self) -> None:
         """Over UDP to those who have it, over the stream to the others."""
@@ -83,7 +84,7 @@ class BinaryDatagramTests(SynchronousTestCase):
     def test_sizes(self) -> None:
         """1400 bytes go to generation 2 and 1024 to generation 1, more goes over the stream."""
         for generation, limit in (("1", 1024), ("2", 1400)):
-            self.world = World(velnet_generation=generation)
+            self.world = World(generation=generation)
             one, two, _ = voices(self.world)
             fits = b"\x03" + u32(1) + b"x" * (limit - 5)
             one.fly(fits)
@@ -126,7 +127,7 @@ class BinaryDatagramTests(SynchronousTestCase):
     def test_other_host(self) -> None:
         """Only by an option may datagrams come from elsewhere."""
         for anywhere in (False, True):
-            world = World(velnet_generation="2", velnet_any_address=anywhere)
+            world = World(generation="2", any_address=anywhere)
             binary_player(world)
             answer = world.datagram(b"\x00" + u32(1), ("198.51.100.1", 5))
             self.assertEqual(answer, [b"\x00"] * anywhere)
@@ -181,7 +182,8 @@ class TextDatagramTests(SynchronousTestCase):
 
 class CongestionTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.world = World(velnet_generation="2", velnet_max_datagrams=3)
+        self.patch(udp, "MAX_WAITING", 3)
+        self.world = World(generation="2")
         self.one, self.two, _ = voices(self.world)
 
     def speak(self, *words: bytes) -> None:

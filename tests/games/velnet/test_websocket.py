@@ -63,7 +63,7 @@ class WebSocketTests(SynchronousTestCase):
     def test_generation_2_at_once(self) -> None:
         """Nothing older speaks WebSocket."""
         self.assertEqual(self.connect().ask(log_in()), NEW)
-        self.assertEqual(self.connect(velnet_generation="1").ask(log_in()), NEW)
+        self.assertEqual(self.connect(generation="1").ask(log_in()), NEW)
 
     @given(st.lists(st.integers(0, 60), max_size=5).map(sorted), st.integers(1, 40))
     def test_cut_anywhere(self, cuts: list[int], size: int) -> None:
@@ -106,7 +106,7 @@ class WebSocketTests(SynchronousTestCase):
 
     def test_long_message(self) -> None:
         """The limit is on what is assembled, and nothing is assembled to find out."""
-        peer = self.connect(velnet_max_data=2_000)
+        peer = self.connect(max_message=2_000)
         for _ in range(4):
             peer.send(BytesMessage(b"", message_finished=False))
             peer.send(BytesMessage(log_in("x" * 200, "y" * 200) * 2, message_finished=False))
@@ -116,7 +116,7 @@ class WebSocketTests(SynchronousTestCase):
 
     def test_long_frame(self) -> None:
         """A huge length is no reason to wait for it."""
-        peer = self.connect(velnet_max_data=2_000)
+        peer = self.connect(max_message=2_000)
         header = b"\x82\xff" + (1 << 40).to_bytes(8, "big") + bytes(4)
         peer.wire.protocol.dataReceived(header + bytes(4_000))
         peer.hear()
@@ -179,7 +179,7 @@ class WebSocketTests(SynchronousTestCase):
 
     def test_does_not_read(self) -> None:
         """One on a WebSocket has the same limit as everybody."""
-        peer = self.connect(max_pending=65_536)
+        peer = self.connect(max_unread=65_536)
         peer.ask(log_in() + join("r1"))
         other = binary_player(self.world, "r1")
         peer.wire.room = 0

@@ -1,10 +1,10 @@
 """
 One typed configuration tree: the command line over a TOML file over the defaults.
 
-What can be set is declared by the parts themselves (see L{gameservers.settings}): by L{House}
-for the server as a whole and by every game in its settings class.  All options live in one
-flat name space, so that C{--healthcheck=30}, C{healthcheck = 30} in the TOML file and the
-plain word C{healthcheck=30} are the same thing; two games that claim one name are an error.
+What can be set is declared by the parts themselves (see L{gameservers.config.vocabulary}): by
+L{House} for the server as a whole and by every game in its settings class.  All options live in
+one flat name space, so that C{--vcmi-max-chat=99}, C{vcmi-max-chat = 99} in the TOML file and the
+plain word C{vcmi-max-chat=99} are the same thing; a name that is claimed twice is an error.
 Only L{gameservers.tap} reads a configuration; each part is handed its own instance.
 
 A field is annotated C{int}, C{float}, C{bool}, C{str} or C{tuple[str, ...]}: a whole number,
@@ -29,9 +29,9 @@ from typing import Any, get_type_hints
 
 from twisted.python.usage import UsageError
 
+from gameservers.config.vocabulary import Listening, Option, option
 from gameservers.games import IGame
 from gameservers.net.guard import DoorSettings
-from gameservers.settings import Listening, Option, option
 from gameservers.store import StoreSettings
 
 #: Options that say what to do rather than how; they are no settings and stand in no file.
@@ -188,55 +188,82 @@ def toml(value: object) -> str:
     return str(value)
 
 
-def settings_of(part: str, declared: type[Any]) -> Iterator[Setting]:
-    """The settings that one settings class declares."""
-    hints = get_type_hints(declared)
-    for field in fields(declared):
-        about = field.metadata["option"]
-        name = about.name or field.name.replace("_", "-")
-        yield Setting(part, field.name, name, hints[field.name], field.default, about)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The server, or a game: what declares options."""
+
+    title: str  # for people
+    declared: type[Any]
+    prefix: str = ""  # of its options' names
+
+    def settings(self) -> Iterator[Setting]:
+        """What can be set."""
+        hints = get_type_hints(self.declared)
+        for field in fields(self.declared):
+            name = (self.prefix + field.name).replace("_", "-")
+            about = field.metadata["option"]
+            yield Setting(self.title, field.name, name, hints[field.name], field.default, about)
+
+    def instance(self, values: Mapping[str, tuple[Setting, Any]]) -> Any:
+        """The settings object, with the value under each option's name."""
+        return self.declared(**{each.field: values[each.name][1] for each in self.settings()})
 
 
-def all_settings(games: Iterable[IGame]) -> tuple[Setting, ...]:
+class Known:
     """
-    Every setting of the house and of these games, or L{UsageError} if two of them claim one
-    name, alias or letter.
+    Every option of the server and of these games.
+
+    @ivar parts: who declares them; the server's own first.
+    @ivar settings: each option.
+    @ivar names: the option under each of its long names.
+    @ivar retired: what is said about the options that are gone.
+    @raise UsageError: two games have one name, or two options one name, alias or letter.
     """
-    found = [
-        *settings_of("The server", House),
-        *settings_of("The door", DoorSettings),
-        *settings_of("The database", StoreSettings),
-    ]
-    titles: dict[str, str] = {}
-    for game in games:
-        if game.name in titles:
-            raise UsageError(
-                f"Two games are named {game.name}: {titles[game.name]} and {game.title}."
-            )
-        titles[game.name] = game.title
-        found += settings_of(game.title, game.settings)
-    owners = dict.fromkeys(COMMANDS, "The server")
-    for setting in found:
-        spellings = [setting.name, *setting.option.aliases]
-        spellings += [f"no-{name}" for name in spellings] if setting.type is bool else []
-        spellings += [setting.option.short] if setting.option.short else []
-        for name in spellings:
-            if name in owners:
+
+    def __init__(self, games: Iterable[IGame]) -> None:
+        self.parts = [
+            Part("The server", House),
+            Part("The door", DoorSettings),
+            Part("The database", StoreSettings),
+        ]
+        titles: dict[str, str] = {}
+        for game in games:
+            if game.name in titles:
                 raise UsageError(
-                    f"The option {name} is claimed twice: by {owners[name]} and by {setting.part}."
+                    f"Two games are named {game.name}: {titles[game.name]} and {game.title}."
                 )
-            owners[name] = setting.part
-    return tuple(found)
+            titles[game.name] = game.title
+            self.parts.append(Part(game.title, game.settings, f"{game.name}-"))
+        self.settings = [each for part in self.parts for each in part.settings()]
+        self.names: dict[str, Setting] = {}
+        self.retired: dict[str, str] = {}
+        for part in self.parts:
+            self.retired |= getattr(part.declared, "retired", {})
+        owners = dict.fromkeys(COMMANDS, "The server")
+        for setting in self.settings:
+            names = [setting.name, *setting.option.aliases]
+            self.names |= dict.fromkeys(names, setting)
+            names += [f"no-{name}" for name in names] if setting.type is bool else []
+            names += [setting.option.short] if setting.option.short else []
+            for name in names:
+                if name in owners:
+                    raise UsageError(
+                        f"The option {name} is claimed twice: by {owners[name]} and by "
+                        f"{setting.part}."
+                    )
+                owners[name] = setting.part
 
+    def find(self, name: str, where: str = "") -> Setting | None:
+        """
+        The setting of this name, in which C{_} may stand for C{-}; an alias may have its own.
 
-def by_name(settings: Iterable[Setting]) -> dict[str, Setting]:
-    """Find a setting under each of its long names."""
-    return {name: each for each in settings for name in (each.name, *each.option.aliases)}
-
-
-def find(known: Mapping[str, Setting], name: str) -> Setting | None:
-    """The setting of this name, in which C{_} may stand for C{-}; an alias may have its own."""
-    return known.get(name) or known.get(name.replace("_", "-"))
+        @raise UsageError: the option is gone.
+        """
+        dashed = name.replace("_", "-")
+        for gone in (dashed, dashed.removeprefix("no-")):
+            if gone in self.retired:
+                raise UsageError(f"{gone}{where} is no longer an option: {self.retired[gone]}.")
+        return self.names.get(name) or self.names.get(dashed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,36 +303,24 @@ def load(
 
     @param command_line: what was said there, under the names of the settings or their aliases.
     """
-    settings = all_settings(games)
-    known = by_name(settings)
-    values = {setting.name: (setting, setting.default) for setting in settings}
+    known = Known(games)
+    values = {setting.name: (setting, setting.default) for setting in known.settings}
     origins = dict.fromkeys(values, "default")
     if toml_path is not None:
         for name, value in read_file(toml_path, known).items():
             where = f"{name} in {shown(toml_path)}"
-            values[name] = (known[name], known[name].accept(value, where))
+            values[name] = (known.names[name], known.names[name].accept(value, where))
             origins[name] = shown(toml_path)
     for name, text in command_line.items():
-        setting = known[name]
+        setting = known.names[name]
         values[setting.name] = (setting, setting.parse(text))
         origins[setting.name] = "command line"
-
-    def instance(part: str, declared: type[Any]) -> Any:
-        return declared(
-            **{each.field: values[each.name][1] for each in settings_of(part, declared)}
-        )
-
-    return Config(
-        instance("", House),
-        instance("", DoorSettings),
-        instance("", StoreSettings),
-        {game.name: instance(game.title, game.settings) for game in games},
-        values,
-        origins,
-    )
+    house, door, store, *played = (part.instance(values) for part in known.parts)
+    settings = {game.name: each for game, each in zip(games, played, strict=True)}
+    return Config(house, door, store, settings, values, origins)
 
 
-def read_file(path: str, known: Mapping[str, Setting]) -> dict[str, Any]:
+def read_file(path: str, known: Known) -> dict[str, Any]:
     """Read the keys of a TOML file, each spelled as its option is, or raise L{UsageError}."""
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -316,7 +331,7 @@ def read_file(path: str, known: Mapping[str, Setting]) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     unknown: list[str] = []
     for key, value in content.items():
-        setting = find(known, key)
+        setting = known.find(key, f" in {shown(path)}")
         if setting is None:
             unknown.append(toml(key))
         elif setting.name in keys:

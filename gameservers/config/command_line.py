@@ -15,7 +15,7 @@ import twisted
 from twisted.python import usage
 
 from gameservers import __version__
-from gameservers.config import Config, Setting, all_settings, by_name, find, load
+from gameservers.config.tree import Config, Known, Setting, load
 from gameservers.games import IGame
 from gameservers.store import StoreError, migrate_database
 
@@ -29,24 +29,24 @@ def refuse(error: Exception) -> NoReturn:
 
 
 def options_for(games: Iterable[IGame]) -> GameserverOptions:
-    """Make the options for these games, or raise L{usage.UsageError} if two of them clash."""
+    """Make the options for these games, or raise L{usage.UsageError} if two names clash."""
     games = sorted(games, key=lambda game: game.name)
-    settings = all_settings(games)
-    known = by_name(settings).items()
+    known = Known(games)
+    names = known.names.items()
     made = type(
         "Options",
         (GameserverOptions,),
         {
             "games": games,
-            "settings": settings,
+            "known": known,
             "optParameters": [
                 [name, setting.option.short, None, ""]
-                for name, setting in known
+                for name, setting in names
                 if setting.type is not bool
             ],
             "optFlags": [
                 [f"{no}{name}", None, ""]
-                for name, setting in known
+                for name, setting in names
                 if setting.type is bool
                 for no in ("", "no-")
             ],
@@ -64,7 +64,7 @@ class GameserverOptions(usage.Options):
     """
 
     games: ClassVar[Sequence[IGame]] = ()
-    settings: ClassVar[Sequence[Setting]] = ()
+    known: ClassVar[Known] = Known(())
 
     optParameters: ClassVar[Sequence[Any]] = [["config", None, None, ""]]
     optFlags: ClassVar[Sequence[Any]] = [["check-config", None, ""], ["migrate", None, ""]]
@@ -86,6 +86,7 @@ class GameserverOptions(usage.Options):
             page of help, the process ends with the sentence instead.
         """
         try:
+            self._look_for_retired(sys.argv[1:] if options is None else options)
             super().parseOptions(options)
             while self._words:
                 super().parseOptions([self._dashed(self._words[0]), *self._words[1:]])
@@ -113,10 +114,16 @@ class GameserverOptions(usage.Options):
         """Keep a word without dashes, and what follows it, for the next round."""
         self._words = words
 
+    def _look_for_retired(self, arguments: Sequence[str]) -> None:
+        """Raise L{usage.UsageError} for an option that is gone, which says what holds now."""
+        for argument in arguments:
+            if argument.startswith("--"):
+                self.known.find(argument[2:].partition("=")[0])
+
     def _dashed(self, word: str) -> str:
         """Spell C{port=5002} as C{--port=5002}."""
         name, equals, value = word.partition("=")
-        setting = find(by_name(self.settings), name)
+        setting = self.known.find(name)
         if setting is None or not equals:
             raise usage.UsageError(
                 f"{word!r} is not understood; a word must be an option's, like port=5002."
@@ -128,7 +135,7 @@ class GameserverOptions(usage.Options):
     def _said(self) -> dict[str, str]:
         """What the command line says, under the names of the settings."""
         said: dict[str, str] = {}
-        for name, setting in by_name(self.settings).items():
+        for name, setting in self.known.names.items():
             if setting.type is bool:
                 texts = [text for no, text in (("", "true"), ("no-", "false")) if self[no + name]]
             else:
@@ -168,7 +175,7 @@ class GameserverOptions(usage.Options):
         yield "Options", "    --migrate", "Bring the database up to date and exit"
         yield "Options", "    --version", "Print the versions and exit"
         yield "Options", "    --help", "Print this help and exit"
-        for setting in self.settings:
+        for setting in self.known.settings:
             yield setting.part, left(setting), setting.help
 
 
