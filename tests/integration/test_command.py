@@ -26,8 +26,8 @@ class CommandTests(ProcessTestCase):
             (
                 1,
                 "",
-                "gameserver: --vcmi-max-players must be a whole number of players from 1 to 100000,"
-                ' not "x".\n',
+                "gameserver: --vcmi-max-players must be a whole number of players from 1 to"
+                ' 100000, not "x".\n',
             ),
         )
 
