@@ -20,8 +20,8 @@ from twisted.internet.task import Clock
 from twisted.internet.tcp import Server as Transport
 from twisted.internet.testing import MemoryReactor
 
+from gameservers.net.bypass import SAFE_SEGMENT, make_prompt, segment_size
 from gameservers.net.outbox import Audience, Outbox, Turn
-from gameservers.net.sockets import SAFE_SEGMENT, make_prompt, segment_size
 
 PLAYERS = 40
 BATCHES = (1, 4, 16, 64, 256)  # lines per turn

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,24 +15,26 @@ from typing import Any
 from twisted.application.service import IService, IServiceCollection, MultiService, Service
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import ILogObserver, Logger
 from twisted.plugin import getPlugins
 from twisted.python.components import Componentized
 from twisted.python.usage import UsageError
+from wsproto.frame_protocol import Opcode
 
 from gameservers import __version__
 from gameservers.config.command_line import GameserverOptions, options_for, refuse
 from gameservers.config.vocabulary import Listening
-from gameservers.games import IGame, Surroundings, Wires
+from gameservers.games import Carriage, Dependencies, IGame, Surroundings, Wires
 from gameservers.lobby import Lobby
 from gameservers.log import observer
-from gameservers.net.datagrams import MAX_DATAGRAM, DatagramDoor
-from gameservers.net.door import Behind, Door
+from gameservers.metrics import Metrics
+from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
+from gameservers.net.door import Door, Routes, WireFactory
 from gameservers.net.guard import DoorSettings, Guard
 from gameservers.net.tls import BadCertificate, Certificates, reload_on_hangup
 from gameservers.ports import CannotStart, Listener, endpoint, everywhere
 from gameservers.store import BadDatabase, SqlStore
+from gameservers.web.site import WebSite
 from gameservers.wire import Recogniser, anything
 
 
@@ -72,66 +73,95 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     server.stand_on(store)
     guard = Guard(reactor, config.door, lobby.counters)
 
-    games: list[tuple[IGame, Wires]] = []
+    metrics = Metrics()
+    games: list[tuple[Any, Any]] = []
+    game: Any
     for game in options.games:
         settings = config.games[game.name]
-        surroundings = Surroundings(
-            lobby, reactor, settings, store, guard.logged_in, guard.place_of
-        )
-        wires = game.build(surroundings)
-        games.append((game, wires))
-        if wires.service is not None:
-            wires.service.setServiceParent(server)
+        service: Any
+        if isinstance(getattr(game, "wires", None), tuple):
+            service = game.build(
+                Dependencies(game.name, lobby, reactor, settings, metrics, store, guard.place_of)
+            )
+        else:
+            service = game.build(
+                Surroundings(lobby, reactor, settings, store, guard.logged_in, guard.place_of)
+            )
+        games.append((game, service))
+        child = service.service if isinstance(service, Wires) else service
+        if child is not None:
+            child.setServiceParent(server)
 
     interface = house.interface or everywhere()
     certificates = certificates_of(config.door)
     if certificates is not None:
         Renewal(certificates, reactor).setServiceParent(server)
+    site = WebSite(
+        [(game.name, pages) for game, each in games if (pages := getattr(each, "pages", None))],
+        reactor,
+    )
 
     def listen(
-        what: str, where: Listening, behind: Behind, datagrams: DatagramProtocol | None
+        what: str, where: Listening, routes: Routes, datagrams: list[tuple[Recogniser, Any]]
     ) -> None:
-        if behind.games:
-            behind = replace(behind, tls=certificates, tls_only=config.door.tls_only)
+        if routes.factories:
+            routes = replace(routes, tls=certificates, tls_only=config.door.tls_only)
             start = endpoint(reactor, where, interface).listen
-            Listener(what, start, Door(guard, behind)).setServiceParent(server)
-        if datagrams is not None and isinstance(where, int):
+            Listener(what, start, Door(guard, routes)).setServiceParent(server)
+        if datagrams and isinstance(where, int):
             start = partial(
                 reactor.listenUDP, where, interface=interface, maxPacketSize=MAX_DATAGRAM
             )
-            Listener(what, start, datagrams).setServiceParent(server)
+            port = DatagramPort(datagrams, metrics)
+            Listener(what, start, port).setServiceParent(server)
 
-    listen("front door", house.port, everything(games), all_datagrams(games, lobby.counters))
-    for game, wires in games:
-        if wires.port:
-            alone = Behind([] if wires.stream is None else [(anything, wires.stream)])
-            listen(game.name, wires.port, alone, wires.datagram and wires.datagram())
+    listen("front door", house.port, *routes_of(games, site))
+    for game, service in games:
+        where = service.port if isinstance(service, Wires) else service.settings.port
+        if where:
+            listen(game.name, where, *routes_of([(game, service)], site, alone=True))
     return server
 
 
-def everything(games: Sequence[tuple[IGame, Wires]]) -> Behind:
-    """What is spoken at the front door; L{UsageError} if two games want the same of HTTP."""
-    streams: list[tuple[Recogniser, IProtocolFactory]] = []
-    http: dict[str, IProtocolFactory] = {}
-    for game, wires in games:
-        if wires.stream is not None:
-            streams.append((game.recognises_stream, wires.stream))
-            for kind in wires.http:
-                if http.setdefault(kind, wires.stream) is not wires.stream:
-                    raise UsageError(f"{game.title} is not the only game with HTTP, {kind}.")
-    return Behind(streams, http)
-
-
-def all_datagrams(
-    games: Sequence[tuple[IGame, Wires]], counters: Counter[str]
-) -> DatagramDoor | None:
-    """What is spoken in datagrams at the front door."""
-    speakers = [
-        (game.recognises_datagram, wires.datagram())
-        for game, wires in games
-        if wires.datagram is not None
-    ]
-    return DatagramDoor(speakers, counters) if speakers else None
+def routes_of(
+    games: Sequence[tuple[Any, Any]], site: WebSite, *, alone: bool = False
+) -> tuple[Routes, list[tuple[Recogniser, Any]]]:
+    """Where the connections and datagrams of a port go."""
+    streams: list[tuple[Recogniser, Any]] = []
+    datagrams: list[tuple[Recogniser, Any]] = []
+    sockets: dict[int, IProtocolFactory] = {}
+    legacy: dict[int, IProtocolFactory] = {}
+    pages: Any = None
+    for game, service in games:
+        if isinstance(service, Wires):
+            if service.stream is not None:
+                streams.append((anything if alone else game.recognises_stream, service.stream))
+                for kind in () if alone else service.http:
+                    if kind == "page":
+                        pages = service.stream
+                    elif legacy.setdefault(1 + (kind == "binary"), service.stream) is not (
+                        service.stream
+                    ):
+                        raise UsageError(f"{game.title} is not the only game with HTTP, {kind}.")
+            if service.datagram is not None:
+                recogniser = anything if alone else game.recognises_datagram
+                datagrams.append((recogniser, service.datagram()))
+            continue
+        for wire in game.wires:
+            recognise = wire.alone if alone else wire.recognise
+            make = partial(wire.make, service)
+            match wire.carriage:
+                case Carriage.STREAM:
+                    streams.append((recognise, WireFactory(make)))
+                case Carriage.DATAGRAM:
+                    datagrams.append((recognise, make()))
+                case Carriage.TEXT:
+                    sockets[Opcode.TEXT] = WireFactory(make)
+                case Carriage.BINARY:
+                    sockets[Opcode.BINARY] = WireFactory(make)
+        if service.pages is not None:
+            pages = site
+    return Routes(streams, sockets, pages, legacy), datagrams
 
 
 def certificates_of(settings: DoorSettings) -> Certificates | None:

@@ -270,7 +270,7 @@ class ServiceTests(SynchronousTestCase):
         logged = self.start(service)
         ((port, door, *how),) = self.reactor.tcpServers
         self.assertEqual((port, *how), (6000, ports.BACKLOG, "192.0.2.1"))
-        self.assertEqual([stream for _, stream in door.behind.games], [factory])
+        self.assertEqual([stream for _, stream in door.routes.streams], [factory])
         self.assertEqual(logged[-1], f"gameservers {__version__} is ready")
 
     def test_a_line_for_each_address(self) -> None:
@@ -334,7 +334,7 @@ class ServiceTests(SynchronousTestCase):
         factory = Factory()
         self.start(self.make(games=[Guest(wires=lambda: Wires(stream=factory, port=7000))]))
         _, (_, door, *_) = self.reactor.tcpServers
-        ((recognises, stream),) = door.behind.games
+        ((recognises, stream),) = door.routes.streams
         self.assertIs(stream, factory)
         self.assertIs(recognises(b"\0"), Verdict.YES)
 
@@ -374,8 +374,8 @@ class ServiceTests(SynchronousTestCase):
         service = self.make(*both, games=[Guest(wires=lambda: everything(7000))])
         self.start(service)
         for _, door, *_ in self.reactor.tcpServers:
-            self.assertIsInstance(door.behind.tls, Certificates)
-            self.assertTrue(door.behind.tls_only)
+            self.assertIsInstance(door.routes.tls, Certificates)
+            self.assertTrue(door.routes.tls_only)
         self.assertNotEqual(signal.getsignal(signal.SIGHUP), before)
         self.successResultOf(service.stopService())
         self.assertEqual(signal.getsignal(signal.SIGHUP), before)
@@ -399,10 +399,11 @@ class ServiceTests(SynchronousTestCase):
             self.assertEqual(self.refusal(*arguments), f"gameserver: {sentence}")
 
     def test_two_games_with_the_same_of_http(self) -> None:
-        page = lambda: Wires(stream=Factory(), http=("page",))  # noqa: E731
-        games = [Guest(wires=page), Guest("other", "Another", NoTastes, wires=page)]
+        text = lambda: Wires(stream=Factory(), http=("text",))  # noqa: E731
+        games = [Guest(wires=text), Guest("other", "Another", NoTastes, wires=text)]
         self.assertEqual(
-            self.refusal(games=games), "gameserver: A guest is not the only game with HTTP, page."
+            self.refusal(games=games),
+            "gameserver: A guest is not the only game with HTTP, text.",
         )
 
     def test_limits_of_the_door(self) -> None:

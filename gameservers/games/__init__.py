@@ -7,23 +7,172 @@ C{twisted.plugins}.  The built-in games use the same door as anybody's package.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
 from zope.interface import Attribute
 
 from gameservers.config.vocabulary import Listening
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
+from gameservers.net.connection import Connections
 from gameservers.net.guard import place_of
 from gameservers.store import Store
-from gameservers.wire import Recogniser, Verdict, never
+from gameservers.wire import Recogniser, Verdict, anything, never
 
 __all__ = ["IGame", "Surroundings", "Verdict", "Wires", "never"]
+
+
+#: What games without an option of their own get: bytes that may wait, and seconds to log in.
+MAX_UNREAD = 1024 * 1024
+LOGIN_TIMEOUT = 60.0
+
+
+class Carriage(enum.Enum):
+    """How the messages of a wire format travel."""
+
+    STREAM = "a bare TCP or TLS stream"
+    DATAGRAM = "UDP datagrams"
+    TEXT = "text messages on a WebSocket"
+    BINARY = "binary messages on a WebSocket"
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """
+    One wire format of a game.
+
+    @ivar name: short, for people.
+    @ivar make: from the game's service to a protocol: a L{gameservers.net.connection.Connection}
+        for a stream, a L{gameservers.net.websocket.WebSocket} for a WebSocket, a
+        L{gameservers.net.datagrams.Datagrams} for UDP, of which each port gets its own.
+    @ivar recognise: tells it from all other wire formats by its first bytes, or by a datagram.
+        WebSockets are told apart by the kind of their first message instead.
+    @ivar alone: the same on a port of the game's own.
+    """
+
+    name: str
+    carriage: Carriage
+    make: Callable[[Any], Any]
+    recognise: Recogniser = never
+    alone: Recogniser = anything
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """
+    What a game is built from.
+
+    @ivar game: its name, as its description has it.
+    @ivar clock: the reactor or, in tests, a L{twisted.internet.task.Clock}.
+    @ivar settings: an instance of its own settings class.
+    @ivar store: keeps what outlives a restart.
+    @ivar place_of: what a host counts as, for a limit of its own per address: an IPv4 address,
+        an IPv6 /64, or C{""} for one that is trusted and has no such limit.
+    """
+
+    game: str
+    lobby: Lobby
+    clock: IReactorTime
+    settings: Any
+    metrics: Metrics = field(default_factory=Metrics)
+    store: Store | None = None
+    place_of: Callable[[str], str] = place_of
+
+
+class GameService(MultiService):
+    """
+    A game that runs: what the protocols of all its wire formats share.
+
+    @ivar game: its name.
+    @ivar connections: its clients on streams and WebSockets.
+    @ivar turn: the reactor turn at whose end outboxes are flushed.
+    @ivar pages: what the web site shows of it, if anything.
+    """
+
+    _log = Logger()
+    pages: IResource | None = None
+
+    def __init__(
+        self, dependencies: Dependencies, *, max_open: int = 0, max_per_address: int = 0
+    ) -> None:
+        """
+        @param max_open: connections at once; 0 is any number.
+        @param max_per_address: connections at once from one address; 0 is any number.
+        """
+        super().__init__()
+        self.game = dependencies.game
+        self.lobby = dependencies.lobby
+        self.clock = dependencies.clock
+        self.settings: Any = dependencies.settings
+        self.metrics = dependencies.metrics
+        self.store = dependencies.store
+        self.connections = Connections(
+            self.game,
+            self.clock,
+            self.metrics,
+            max_unread=getattr(self.settings, "max_unread", MAX_UNREAD),
+            login_timeout=getattr(self.settings, "login_timeout", LOGIN_TIMEOUT),
+            max_open=max_open,
+            max_per_address=max_per_address,
+            place_of=dependencies.place_of,
+        )
+        self.turn = self.connections.turn
+        self._loops: list[tuple[LoopingCall, float, bool]] = []
+        self.setName(self.game)
+
+    def every(self, seconds: float, call: Callable[[], object], *, at_once: bool = False) -> None:
+        """Have something done again and again while the game runs; 0 is never."""
+        if seconds:
+            loop = LoopingCall(self._contained, call)
+            loop.clock = self.clock
+            self._loops.append((loop, seconds, at_once))
+
+    def say_farewell(self) -> None:
+        """The server ends: tell everybody what the wire has words for."""
+
+    def startService(self) -> None:
+        super().startService()
+        for loop, seconds, at_once in self._loops:
+            loop.start(seconds, now=at_once)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Say farewell, close all connections, and stop.
+
+        @return: fires when everybody has heard it, or had the time to.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for loop, _, _ in self._loops:
+            if loop.running:
+                loop.stop()
+        try:
+            self.say_farewell()
+        except Exception:
+            self._log.failure("{game} could not say farewell", game=self.game)
+        await self.connections.close()
+        await maybeDeferred(super().stopService)
+
+    def _contained(self, call: Callable[[], object]) -> Deferred[object]:
+        """One failure is logged, and the next time comes all the same."""
+
+        def failed(failure: Failure) -> None:
+            self._log.failure("{game} failed at {call}", failure, game=self.game, call=call)
+
+        return maybeDeferred(call).addErrback(failed)
 
 
 def nobody_asks(transport: Any) -> None:

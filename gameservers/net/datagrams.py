@@ -1,55 +1,142 @@
 """
-The front door for datagrams: each goes to the game that recognises it.
+What all UDP protocols have in common, and the port that they share.
 
-A datagram is judged by itself, and nothing is remembered about who sent it.  One that is
-nobody's is counted and forgotten; nothing is answered, because its sender may be somebody else.
+A L{DatagramPort} judges each datagram by itself and gives it to the wire format that recognises
+it; nothing is remembered about who sent it.  One that is nobody's is counted and forgotten:
+nothing is answered, because its sender may be somebody else.
+
+A game's protocol has L{Datagrams} as its base.  A bug met by one datagram costs that datagram.
+What the network does not take waits, and the oldest gives way when too much does.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
 from collections.abc import Sequence
+from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
 from typing import Any
 
-from twisted.internet.interfaces import IUDPTransport
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
 
+from gameservers.metrics import Metrics
+from gameservers.net.bypass import Address, datagram_sender
 from gameservers.wire import Recogniser, decide
 
 #: Bytes of a datagram that are read: all that there can be, for what is longer would be cut, and
 #: a game could not tell.
 MAX_DATAGRAM = 65_535
 
+#: How long to wait when the network takes no more datagrams, in seconds.
+RETRY = 0.005
 
-class DatagramDoor(DatagramProtocol):
+
+class DatagramPort(DatagramProtocol):
     """
-    A port of every game that speaks in datagrams.
+    A UDP port of one or more wire formats.
 
-    The games' protocols share its transport, so that answers leave from the port that was
-    spoken to.
+    Their protocols share its transport, so that answers leave from the port that was spoken to.
     """
 
     noisy = False
+    transport: Any
 
     def __init__(
-        self, games: Sequence[tuple[Recogniser, DatagramProtocol]], counters: Counter[str]
+        self, protocols: Sequence[tuple[Recogniser, DatagramProtocol]], metrics: Metrics
     ) -> None:
-        self._games = games
-        self._counters = counters
-
-    transport: IUDPTransport
+        self._protocols = protocols
+        self._metrics = metrics
 
     def startProtocol(self) -> None:
-        for _, protocol in self._games:
+        limits = [getattr(each, "max_read", 0) for _, each in self._protocols]
+        if all(limits):
+            self.transport.maxThroughput = min(limits)
+        for _, protocol in self._protocols:
             protocol.makeConnection(self.transport)
 
     def stopProtocol(self) -> None:
-        for _, protocol in self._games:
+        for _, protocol in self._protocols:
             protocol.doStop()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        _, protocol = decide(datagram, self._games)
+        _, protocol = decide(datagram, self._protocols)
         if protocol is None:
-            self._counters["door.datagrams.unknown"] += 1
+            self._metrics.datagrams_dropped["door", "unknown"] += 1
         else:
             protocol.datagramReceived(datagram, addr)
+
+
+class Datagrams(DatagramProtocol):
+    """
+    One wire format on one UDP port.
+
+    @cvar max_waiting: datagrams that may wait for the network.
+    @cvar max_read: bytes that are read in a reactor turn, on ports of this game alone; 0 leaves
+        that to Twisted.
+    """
+
+    noisy = False
+    transport: Any
+    max_waiting = 1_000
+    max_read = 0
+    _log = Logger()
+
+    def __init__(self, game: str, clock: IReactorTime, metrics: Metrics) -> None:
+        self._game = game
+        self._clock = clock
+        self._metrics = metrics
+        self._waiting: deque[tuple[bytes, Address]] = deque()
+        self._retry: IDelayedCall | None = None
+
+    def startProtocol(self) -> None:
+        self._put = datagram_sender(self.transport)
+
+    def stopProtocol(self) -> None:
+        self._waiting.clear()
+        retry, self._retry = self._retry, None
+        if retry is not None:
+            retry.cancel()
+
+    def received(self, datagram: bytes, address: Address) -> None:
+        """A datagram has come from this address, or from somebody who says so."""
+
+    def send(self, datagram: bytes, address: Address) -> None:
+        """Send a datagram, or keep it until the network takes more; the oldest gives way."""
+        if not self._waiting and self._write(datagram, address):
+            return
+        if len(self._waiting) >= self.max_waiting:
+            self._waiting.popleft()
+            self._drop("network full")
+        self._waiting.append((datagram, address))
+        if self._retry is None:
+            self._retry = self._clock.callLater(RETRY, self._resume)
+
+    def datagramReceived(self, datagram: bytes, addr: Address) -> None:
+        try:
+            self.received(datagram, addr)
+        except Exception:
+            self._drop("failed")
+            self._log.failure("{game} met a bug in a datagram", game=self._game)
+
+    def _resume(self) -> None:
+        self._retry = None
+        waiting = self._waiting
+        while waiting:
+            if not self._write(*waiting[0]):
+                self._retry = self._clock.callLater(RETRY, self._resume)
+                return
+            waiting.popleft()
+
+    def _write(self, datagram: bytes, address: Address) -> bool:
+        """Whether the datagram is dealt with: sent, or impossible to send."""
+        try:
+            self._put(datagram, address)
+        except OSError as error:
+            if error.errno in (EAGAIN, EWOULDBLOCK, ENOBUFS):
+                return False
+            self._drop("unreachable")
+        return True
+
+    def _drop(self, reason: str) -> None:
+        self._metrics.datagrams_dropped[self._game, reason] += 1

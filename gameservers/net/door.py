@@ -1,24 +1,26 @@
 """
 The front door: one port for every game, where the first bytes decide who speaks.
 
-A connection says something, every game is asked whether that is its own
-(L{gameservers.wire}), and the connection is handed over to it whole: no wrapper stays
-in the path.  Two openings are the door's own:
+A connection says something, every wire format is asked whether that is its own
+(L{gameservers.wire}), and the connection is handed over to it whole: no wrapper stays in the
+path.  Two openings are the door's own:
 
   - a TLS ClientHello, where there is a certificate: it is answered, and what is said inside is
     listened to from the beginning;
   - an HTTP request.  One for a WebSocket is accepted, whatever its path, without extensions and
-    sub-protocol, and the first message decides: text and binary are each one game's.  Any other
-    request is the page's.
+    sub-protocol.  If several wire formats are spoken on WebSockets here, the first message
+    decides whose it is: text and binary are each one's.  Any other request is the web site's.
 
-A game's own port is such a door, too, behind which there is one game alone.  So every
-connection has a ticket of the guard, with its limits, and a time for its first byte.
+A game's own port is such a door, too, with the game's wire formats alone behind it.  So every
+connection has a ticket of the guard, with its limits and a time for its first byte, which the
+protocol that gets the connection is handed as its attribute C{ticket}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.interfaces import (
@@ -28,15 +30,13 @@ from twisted.internet.interfaces import (
     ISSLTransport,
 )
 from twisted.internet.protocol import Protocol, ServerFactory
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, Request
 from wsproto.frame_protocol import Opcode
-from wsproto.utilities import RemoteProtocolError
 from zope.interface import implementer
 
 from gameservers.net.guard import Guard, Ticket
 from gameservers.net.handover import hand_over, holder_of
 from gameservers.net.tls import SPOKEN
+from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode
 from gameservers.wire import Recogniser, Verdict, begins, decide
 
 #: The most of an HTTP request's head, or of what a WebSocket says before its first message, in
@@ -53,29 +53,52 @@ HTTP = begins(b"GET ", b"HEAD ", b"POST ", b"OPTIONS ")
 #: them claim to be.
 TLS = begins(b"\x16\x03\x01", b"\x16\x03\x02", b"\x16\x03\x03")
 
-#: The kinds of message that a WebSocket begins with.
-KINDS: dict[int, str] = {Opcode.TEXT: "text", Opcode.BINARY: "binary"}
 
-#: The opcodes of frames that are no message: they may come before the first.
-CONTROL = range(Opcode.PING, Opcode.PONG + 1)
+class WireFactory(ServerFactory):
+    """Makes the protocols of one wire format."""
+
+    noisy = False
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return self._make()
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class Routes:
     """
-    What is behind a door.
+    Where the connections of one port go.
 
-    @ivar games: how each game recognises its own, and its factory.
-    @ivar http: who takes HTTP requests (C{"page"}), and WebSockets whose first message is
-        C{"text"} or C{"binary"}.
+    @ivar streams: how each wire format on a bare stream recognises its own, and its factory.
+    @ivar sockets: who takes WebSockets, by the opcode of their first message; its protocols are
+        L{WebSocket}s.
+    @ivar site: who takes other HTTP requests.
+    @ivar legacy: who takes HTTP whole, by kind.
     @ivar tls: makes the connections that answer a ClientHello.
     @ivar tls_only: whether what is said in the clear is refused.
     """
 
-    games: Sequence[tuple[Recogniser, IProtocolFactory]] = ()
-    http: Mapping[str, IProtocolFactory] = field(default_factory=dict)
+    streams: Sequence[tuple[Recogniser, IProtocolFactory]] = ()
+    sockets: Mapping[int, IProtocolFactory] = field(default_factory=dict)
+    site: IProtocolFactory | None = None
+    legacy: Mapping[int, IProtocolFactory] = field(default_factory=dict)
     tls: Any = None
     tls_only: bool = False
+
+    @property
+    def claims(self) -> list[tuple[Recogniser, IProtocolFactory | None]]:
+        """What is told apart; HTTP is the door's own."""
+        http = self.sockets or self.site or self.legacy
+        return [*self.streams, *([(HTTP, None)] if http else [])]
+
+    @property
+    def factories(self) -> tuple[IProtocolFactory, ...]:
+        """All of them, each once."""
+        found = [factory for _, factory in self.streams]
+        found += [*self.sockets.values(), *self.legacy.values()]
+        return tuple(dict.fromkeys([*found, self.site] if self.site is not None else found))
 
 
 @implementer(IProtocolNegotiationFactory)
@@ -84,45 +107,40 @@ class Door(ServerFactory):
 
     noisy = False
 
-    def __init__(self, guard: Guard, behind: Behind) -> None:
+    def __init__(self, guard: Guard, routes: Routes) -> None:
         self.guard = guard
-        self.behind = behind
-        factories = [factory for _, factory in behind.games]
-        self._factories = tuple(dict.fromkeys([*factories, *behind.http.values()]))
-        #: Who can be recognised; HTTP is the door's own.
-        self.claims: list[tuple[Recogniser, IProtocolFactory | None]] = [*behind.games]
-        if behind.http:
-            self.claims.append((HTTP, None))
+        self.routes = routes
+        self.claims = routes.claims
 
     def acceptableProtocols(self) -> list[bytes]:
         """What a port that is Twisted's own TLS tells browsers it speaks."""
         return [SPOKEN]
 
     def startFactory(self) -> None:
-        for factory in self._factories:
+        for factory in self.routes.factories:
             factory.doStart()
 
     def stopFactory(self) -> None:
-        for factory in self._factories:
+        for factory in self.routes.factories:
             factory.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> Visitor:
-        return Visitor(self)
+    def buildProtocol(self, addr: IAddress | None) -> FirstBytes:
+        return FirstBytes(self)
 
 
-class Visitor(Protocol):
-    """A connection of which it is not known yet what it speaks."""
+class FirstBytes(Protocol):
+    """A connection that has not said enough to know what it speaks."""
 
     transport: Any  # a stream transport
 
     def __init__(self, door: Door) -> None:
-        self._door = door
         self._guard = door.guard
-        self._behind = door.behind
+        self._routes = door.routes
+        self._claims = door.claims
         self._first = b""
         self._encrypted = False
         self._ticket: Ticket | None = None
-        self._upgrade: _Upgrade | None = None
+        self._upgrade: tuple[Upgrade, int] | None = None  # accepted, and the size of its head
 
     def connectionMade(self) -> None:
         self._encrypted = ISSLTransport.providedBy(self.transport)
@@ -137,29 +155,32 @@ class Visitor(Protocol):
         if self._upgrade is None:
             self._look()
         else:
-            self._await_message(self._upgrade)
+            self._await_message(*self._upgrade)
 
     def _look(self) -> None:
-        if not self._encrypted and self._behind.tls is not None:
+        if not self._encrypted and self._routes.tls is not None:
             match TLS(self._first):
                 case Verdict.YES:
                     self._start_tls()
                     return
                 case Verdict.MORE:
                     return
-                case Verdict.NO if self._behind.tls_only:
+                case Verdict.NO if self._routes.tls_only:
                     self._refuse("plain")
                     return
-        verdict, factory = decide(self._first, self._door.claims)
+        verdict, factory = decide(self._first, self._claims)
         if verdict is Verdict.YES:
-            self._admit(factory) if factory else self._read_head()
+            if factory is None:
+                self._read_head()
+            else:
+                self._admit(self._build(factory))
         elif verdict is Verdict.NO or len(self._first) >= MAX_FIRST_BYTES:
             self._refuse("unknown")
 
     def _start_tls(self) -> None:
         first, self._first = self._first, b""
         self._encrypted = True
-        self.transport.startTLS(self._behind.tls)
+        self.transport.startTLS(self._routes.tls)
         self.transport.protocol.dataReceived(first)
 
     def _read_head(self) -> None:
@@ -169,53 +190,96 @@ class Visitor(Protocol):
             self._refuse("unknown")
         elif not end:
             pass
-        elif (answer := acceptance(head + end)) is None:
-            self._admit(self._behind.http.get("page"))
+        elif (found := accepted(head + end)) is None:
+            if self._routes.site is not None:
+                self._admit(self._build(self._routes.site))
+            else:
+                self._answer(HTTPStatus.BAD_REQUEST)
         else:
-            self.transport.write(answer)
-            self._upgrade = _Upgrade(head + end, answer)
-            self._await_message(self._upgrade)
+            self._accept(*found, len(head + end))
 
-    def _await_message(self, upgrade: _Upgrade) -> None:
-        frames = self._first[len(upgrade.head) :]
-        opcode = first_message(frames)
+    def _accept(self, upgrade: Upgrade, answer: bytes, size: int) -> None:
+        sockets = {*self._routes.sockets.values(), *self._routes.legacy.values()}
+        if len(sockets) == 1 and not self._routes.legacy:
+            socket: WebSocket = self._build(sockets.pop())
+            status = socket.status(upgrade)
+            if status:
+                self._answer(HTTPStatus(status))
+                return
+            self.transport.write(answer)
+            self._first = self._first[size:]
+            socket.upgrade = upgrade
+            self._admit(socket)
+        elif sockets:
+            self.transport.write(answer)
+            self._upgrade = upgrade, size
+            self._answer_ = answer
+            self._await_message(upgrade, size)
+        else:
+            self._answer(HTTPStatus.BAD_REQUEST)
+
+    def _await_message(self, upgrade: Upgrade, size: int) -> None:
+        frames = self._first[size:]
+        opcode = first_opcode(frames)
         if opcode is None:
             if len(frames) > MAX_HEAD:
                 self._refuse("unknown")
             return
-        answers = _Answers(self.transport)
-        self._first = upgrade.head
-        self._admit(self._behind.http.get(KINDS.get(opcode, "")))
-        said = answers.end()
-        if not said.startswith(upgrade.answer):
+        sockets = self._routes.sockets
+        if opcode in self._routes.legacy:
+            self._admit_legacy(self._routes.legacy[opcode], size)
+            return
+        if opcode == Opcode.CLOSE and sockets:  # anybody can answer that
+            opcode = next(iter(sockets))
+        factory = sockets.get(opcode)
+        socket = None if factory is None else self._build(factory)
+        if socket is None or socket.status(upgrade):
             self._refuse("unwelcome")
             return
-        if len(said) > len(upgrade.answer):
-            self.transport.write(said[len(upgrade.answer) :])
-        # Not together with the request, which has made the connection another protocol's.
+        self._first = frames
+        socket.upgrade = upgrade
+        self._admit(socket)
+
+    def _admit_legacy(self, factory: IProtocolFactory, size: int) -> None:
+        frames = self._first[size:]
+        self._first = self._first[:size]
+        answers = _Answers(self.transport)
+        self._admit(factory.buildProtocol(self.transport.getPeer()))
+        said = answers.end()
+        if not said.startswith(self._answer_):
+            self._refuse("unwelcome")
+            return
+        if len(said) > len(self._answer_):
+            self.transport.write(said[len(self._answer_) :])
         holder_of(self.transport).dataReceived(frames)
 
-    def _admit(self, factory: IProtocolFactory | None) -> None:
-        """Somebody is to have the connection, if there is anybody and he takes it."""
-        protocol = None if factory is None else factory.buildProtocol(self.transport.getPeer())
+    def _build(self, factory: IProtocolFactory) -> Any:
+        return factory.buildProtocol(self.transport.getPeer())
+
+    def _admit(self, protocol: Any) -> None:
+        """This protocol has the connection from now on, if there is one."""
         if protocol is None:
             self._refuse("unwelcome")
-        else:
-            first, self._first = self._first, b""
-            hand_over(self.transport, protocol, first)
+            return
+        first, self._first = self._first, b""
+        protocol.ticket = self._ticket
+        hand_over(self.transport, protocol, first)
+
+    def _answer(self, status: HTTPStatus) -> None:
+        """Answer an HTTP request that nobody takes, and close."""
+        body = f"{status.description or status.phrase}.\n".encode()
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self._ticket = None
+        self.transport.write(head.encode() + body)
+        self.transport.loseConnection()
 
     def _refuse(self, why: str) -> None:
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             self._guard.cut(ticket, why)
-
-
-@dataclass(frozen=True, slots=True)
-class _Upgrade:
-    """A WebSocket that was asked for and accepted: the request's head, and the answer to it."""
-
-    head: bytes
-    answer: bytes
 
 
 class _Answers:
@@ -235,28 +299,3 @@ class _Answers:
     def end(self) -> bytes:
         del self._transport.write, self._transport.writeSequence
         return b"".join(self._said)
-
-
-def acceptance(head: bytes) -> bytes | None:
-    """The answer to a request for a WebSocket; L{None} if it is another request."""
-    connection = WSConnection(ConnectionType.SERVER)
-    try:
-        connection.receive_data(head)
-        if not any(isinstance(event, Request) for event in connection.events()):
-            return None
-        return connection.send(AcceptConnection())
-    except RemoteProtocolError:
-        return None
-
-
-def first_message(frames: bytes) -> int | None:
-    """The opcode with which a WebSocket's first message begins; L{None} until it is here."""
-    while frames:
-        opcode = frames[0] & 0x0F
-        if opcode not in CONTROL:
-            return opcode
-        if len(frames) < 2:
-            return None
-        # A client's control frame: two bytes, a mask of four, at most 125 of payload.
-        frames = frames[6 + (frames[1] & 0x7F) :]
-    return None

@@ -28,6 +28,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -106,6 +107,7 @@ class Ticket:
     """
     One connection, as the guard sees it.
 
+    @ivar id: its number, never used twice while the process lives.
     @ivar transport: through which it came, with its address.
     @ivar timer: ends its patience.
     @ivar place: the address under which it is counted; L{None} until that is known.
@@ -113,11 +115,25 @@ class Ticket:
     @ivar stranger: whether it has not logged in.
     """
 
+    guard: Guard
+    id: int
     transport: Any
     timer: IDelayedCall | None = None
     place: str | None = None
     spoke: bool = field(default=False, init=False)
     stranger: bool = field(default=True, init=False)
+
+    @property
+    def address(self) -> str:
+        """The peer's host as text, without its port."""
+        return host_of(self.transport)
+
+    def logged_in(self) -> None:
+        """It is known who the client is."""
+        self.guard.logged_in(self.transport)
+
+    def lost(self) -> None:
+        """The connection is lost."""
 
 
 class Guard:
@@ -134,6 +150,7 @@ class Guard:
     ) -> None:
         self.settings = settings
         self.strangers = 0
+        self._ids = count(1)
         self._clock = clock
         self._counters = counters
         self._tickets: dict[Any, Ticket] = {}  # by the transport that holds the socket
@@ -151,7 +168,7 @@ class Guard:
         if self.strangers >= self.settings.max_pending_logins:
             self._cut("strangers", transport)
             return None
-        ticket = Ticket(transport)
+        ticket = Ticket(self, next(self._ids), transport)
         if _knows_its_peer(transport) and not self._find_room(ticket):
             return None
         holder = _socket_holder(transport)

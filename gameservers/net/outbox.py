@@ -32,7 +32,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from gameservers.net.sockets import is_plain
+from gameservers.net.bypass import is_plain, send_some
 
 #: The most that is given to the network in one write, in bytes, where it may be cut anywhere.
 MAX_PIECE = 64 * 1024
@@ -185,6 +185,7 @@ class Outbox:
     Its owner calls L{lost} when the connection is lost.
 
     @ivar queue: what this turn has said so far.
+    @ivar congested: whether something waits for the network.
     """
 
     __slots__ = (
@@ -194,14 +195,19 @@ class Outbox:
         "_closed_at",
         "_cut",
         "_farewell",
+        "_flow",
+        "_frame",
         "_given",
+        "_last",
         "_limit",
         "_overflowed",
         "_paused",
         "_registered",
+        "_sent",
         "_shared",
         "_state",
         "_transport",
+        "congested",
         "queue",
         "turn",
     )
@@ -214,6 +220,8 @@ class Outbox:
         limit: int,
         overflowed: Callable[[], None],
         cut: int | None = None,
+        frame: Callable[[bytes], bytes] | None = None,
+        flow: Callable[[bool], None] | None = None,
     ) -> None:
         """
         @param limit: bytes that may wait for the recipient when a turn has ended.
@@ -221,6 +229,9 @@ class Outbox:
             and the connection is to be aborted.
         @param cut: bytes; what is sent goes in pieces of at most this size, each a write of
             its own that ends where a message ends.  L{None}: all in one.
+        @param frame: makes of each piece what is sent in its place.
+        @param flow: called with L{True} when something begins to wait for the network, and with
+            L{False} when all of it has left.
         """
         self.turn = turn
         self.queue: list[bytes | Batch] = []
@@ -229,6 +240,11 @@ class Outbox:
         self._limit = limit
         self._overflowed = overflowed
         self._cut = cut
+        self._frame = frame
+        self._flow = flow
+        self._last = b""
+        self._sent: Callable[[], None] = self.shut
+        self.congested = False
         self._at_once = is_plain(transport)
         self._state = _State.OPEN
         self._closed_at = 0  # how much of the queue had been said before L{close}
@@ -274,13 +290,20 @@ class Outbox:
         if self.queue or self._registered or not self._at_once or self._state is not _State.OPEN:
             self.send(whole)
             return
+        if self._frame is not None:
+            whole = self._frame(whole)
         transport, view, at = self._transport, memoryview(whole), 0
         while at < len(whole) and transport.connected:
-            sent = transport.writeSomeData(view[at:])
-            if isinstance(sent, Exception) or not sent:
-                self.flush([whole[at:]])
+            sent = send_some(transport, view[at:])
+            if not sent:
+                self._post([whole[at:]])
                 return
             at += sent
+
+    def interject(self, frame: bytes) -> None:
+        """Send this between two pieces, at once: it need not wait for what this turn says."""
+        if self._state is _State.OPEN:
+            self._post([frame])
 
     def reserve(self) -> int:
         """Keep a place between the messages of this turn for L{fill}."""
@@ -291,9 +314,17 @@ class Outbox:
         """Put a message at a place that was reserved in this turn."""
         self.queue[place] = message
 
-    def close(self, linger: float = LINGER) -> None:
+    def close(
+        self,
+        linger: float = LINGER,
+        last: bytes = b"",
+        sent: Callable[[], None] | None = None,
+    ) -> None:
         """
         Say nothing more, and close the connection after the last byte.
+
+        C{last} goes out as it stands, after everything that was said.  With C{sent}, that is
+        called when all has left, and it is up to the caller to L{shut} the connection.
 
         Plain TCP is half-closed, because closing a socket that has unread input throws away
         what is still on its way out; what comes in from now on is for the owner to ignore.
@@ -301,6 +332,8 @@ class Outbox:
         """
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
+            self._last = last
+            self._sent = sent or self.shut
             self._seal()
             self._closed_at = len(self.queue)
             if not self.queue:
@@ -342,6 +375,15 @@ class Outbox:
                 new = alone.pieces(self._cut)
             case _:
                 new = pieces(_flat(messages), self._cut)
+        if self._frame is not None:
+            new = list(map(self._frame, new))
+        if self._last:
+            new = [*new, self._last]
+            self._last = b""
+        self._post(new)
+
+    def _post(self, new: list[bytes]) -> None:
+        """Send these after what waits, and see how much waits then."""
         self._backlog += new
         self._backlog_size += sum(map(len, new))
         if not self._registered:
@@ -356,10 +398,14 @@ class Outbox:
             self._release()
             if self._state is _State.CLOSING:
                 self._state = _State.OVER
-                if self._at_once:
-                    self._transport.loseWriteConnection()
-                else:
-                    self._transport.loseConnection()
+                self._sent()
+
+    def shut(self) -> None:
+        """Close our side of a connection to which everything has been sent."""
+        if self._at_once:
+            self._transport.loseWriteConnection()
+        else:
+            self._transport.loseConnection()
 
     def _next(self) -> bytes:
         piece = self._backlog.popleft()
@@ -371,12 +417,11 @@ class Outbox:
         transport = self._transport
         while self._backlog:
             piece = self._next()
-            sent = transport.writeSomeData(piece)
-            if sent != len(piece):
-                # Full.  Or lost (then it is an exception), which the transport finds out by
-                # itself when it writes the rest.
-                rest = piece if isinstance(sent, Exception) else piece[sent:]
+            sent = send_some(transport, piece)
+            if sent != len(piece):  # full, or lost
+                rest = piece[sent:]
                 self._register(streaming=False)
+                self._congest(True)
                 self._given = len(rest)
                 transport.write(rest)
                 return False
@@ -395,6 +440,12 @@ class Outbox:
             self._registered = True
             self._transport.registerProducer(self, streaming)
 
+    def _congest(self, congested: bool) -> None:
+        if self.congested is not congested:
+            self.congested = congested
+            if self._flow is not None and self._state is _State.OPEN:
+                self._flow(congested)
+
     def _release(self) -> None:
         if self._registered:
             self._registered = False
@@ -407,10 +458,13 @@ class Outbox:
         self._given = 0
         self._paused = False
         self._push()
+        if not self._registered:
+            self._congest(False)
 
     def pauseProducing(self) -> None:
         """The transport has enough."""
         self._paused = True
+        self._congest(True)
 
     def stopProducing(self) -> None:
         """The transport lost the connection."""

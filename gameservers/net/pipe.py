@@ -1,9 +1,9 @@
 """
 The byte pipe: two stream connections that are one.
 
-What one side sends goes unchanged to the other.  A slow reader slows its writer: at most
-C{CHUNK} bytes of a direction are inside the pipe, besides what the transports and the kernel
-hold.  A pipe may be silent for as long as both sides like.
+What one side sends goes unchanged to the other.  A slow reader slows its writer: at most 1 MiB
+of a direction (L{gameservers.net.bypass.CHUNK}) is inside the pipe, besides what the transports
+and the kernel hold.  A pipe may be silent for as long as both sides like.
 
 When one side ends, the other is given the rest and then the end.  It may finish what it has to
 say itself; if it has not ended C{linger} seconds later, both connections are closed.  A
@@ -13,13 +13,12 @@ turn, and lose what it has not read yet.)  An end, like anything else, is notice
 side has taken what came before it.
 
 There are two kinds.  Between plain TCP sockets on Linux the kernel moves the bytes
-(L{os.splice}) and they never come into this process.  Any other two transports are coupled as
-producer and consumer.
+(L{gameservers.net.bypass.KernelPipe}) and they never come into this process.  Any other two
+transports are coupled as producer and consumer.
 """
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
 import socket
@@ -38,20 +37,17 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gameservers.net.sockets import is_idle, is_plain, make_prompt
-
-#: The most of one direction that is moved at once, and so the most inside a pipe, in bytes.
-CHUNK = 1024 * 1024
-
-#: A direction that moves so many bytes at once deserves a kernel pipe of L{CHUNK} bytes; the
-#: kernel limits how much of that a user may have, and most games never need it.
-BUSY = 16 * 1024
+from gameservers.net.bypass import (
+    KernelPipe,
+    half_close,
+    is_idle,
+    is_plain,
+    make_prompt,
+    throw_away,
+)
 
 #: How long one side may outlive the other, in seconds.
 LINGER = 5.0
-
-
-_SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 
 
 class Ending(enum.Enum):
@@ -278,30 +274,21 @@ _WATCHED = {
 
 
 class _Flow:
-    """One direction: a kernel pipe, filled from the source only when it is empty."""
+    """One direction: what it waits for, and the kernel pipe that its bytes go through."""
 
     def __init__(self, end: End, first: bytes) -> None:
         self.end = end  # the side that is the source
         self.source: socket.socket = end.transport.socket
         self.sink: socket.socket = end.other.transport.socket
-        self.first = memoryview(first)
-        self.inside = 0  # bytes in the kernel pipe
+        self.pipe = KernelPipe(first)
         self.source_broken = False
         self.phase = _Phase.FILLED if first else _Phase.EMPTY
-        self._out, self._in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._is_wide = False
-
-    def close(self) -> None:
-        os.close(self._out)
-        os.close(self._in)
 
     def fill(self) -> None:
         """Take what the source has, or its end, and pass it on as far as the sink lets."""
+        wasted = self.phase is _Phase.VAIN
         try:
-            if self.phase is _Phase.VAIN:
-                size = len(self.source.recv(BUSY))
-            else:
-                size = os.splice(self.source.fileno(), self._in, CHUNK, flags=_SPLICE)
+            size = throw_away(self.source) if wasted else self.pipe.fill(self.source)
         except BlockingIOError:
             return
         except OSError:
@@ -309,13 +296,9 @@ class _Flow:
             size = 0
         if not size:
             self.phase = _Phase.OVER
-            with contextlib.suppress(OSError):
-                self.sink.shutdown(socket.SHUT_WR)
-        elif self.phase is _Phase.EMPTY:
-            if size >= BUSY and not self._is_wide:
-                self._widen()
+            half_close(self.sink)
+        elif not wasted:
             self.end.carried += size
-            self.inside = size
             self.phase = _Phase.FILLED
             self.drain()
 
@@ -324,21 +307,10 @@ class _Flow:
         if self.phase is not _Phase.OVER:
             self.phase = _Phase.VAIN
 
-    def _widen(self) -> None:
-        """Let the kernel pipe hold L{CHUNK}, if this user may have so much."""
-        import fcntl  # where there is no splice there may be no fcntl
-
-        self._is_wide = True
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(self._in, fcntl.F_SETPIPE_SZ, CHUNK)
-
     def drain(self) -> None:
         """Give the sink what there is."""
         try:
-            while self.first:
-                self.first = self.first[self.sink.send(self.first) :]
-            while self.inside:
-                self.inside -= os.splice(self._out, self.sink.fileno(), self.inside, flags=_SPLICE)
+            self.pipe.drain(self.sink)
         except BlockingIOError:
             return
         except OSError:
@@ -392,7 +364,7 @@ class SplicedPipe(Pipe):
         try:
             from_b = _Flow(self.b, to_a)
         except OSError:
-            from_a.close()
+            from_a.pipe.close()
             raise
         self._reactor: IReactorFDSet = self.a.transport.reactor
         socket_a, socket_b = _Socket(self, from_a, from_b), _Socket(self, from_b, from_a)
@@ -407,7 +379,7 @@ class SplicedPipe(Pipe):
     def _forward(self, end: End, data: bytes) -> None:
         # The end of a read during which the transport was taken over, so nothing is inside.
         flow = next(flow for flow in self._flows if flow.end is end)
-        flow.first = memoryview(bytes(flow.first) + data)
+        flow.pipe.first = memoryview(bytes(flow.pipe.first) + data)
         flow.phase = _Phase.FILLED
         self._watch(flow)
 
@@ -433,4 +405,4 @@ class SplicedPipe(Pipe):
             self._reactor.removeReader(source)
             self._reactor.removeWriter(sink)
             flow.phase = _Phase.OVER
-            flow.close()
+            flow.pipe.close()

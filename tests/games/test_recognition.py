@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import Request, TextMessage
+from wsproto.frame_protocol import Opcode
 
 from gameservers.games.tictactoe import game as tictactoe
 from gameservers.games.tilegame import game as tilegame
 from gameservers.games.twister import game as twister
 from gameservers.games.vcmi import game as vcmi
 from gameservers.games.velnet import game as velnet
-from gameservers.net.door import HTTP, KINDS, MAX_FIRST_BYTES, TLS, acceptance, first_message
+from gameservers.net.door import HTTP, MAX_FIRST_BYTES, TLS
+from gameservers.net.websocket import accepted, first_opcode
 from gameservers.wire import Recogniser, Verdict, decide
 from tests.transcripts.replay import HERE, scenarios
 
@@ -163,12 +165,11 @@ class RecordedTests(SynchronousTestCase):
                 rows = [json.loads(line) for line in lines]
             said = next((row["text"] for row in rows if row.get("dir") == "c2s"), "{}")
             client = WSConnection(ConnectionType.CLIENT)
-            answer = acceptance(client.send(Request(host="here", target="/")))
-            self.assertIsNotNone(answer)
-            client.receive_data(answer)
+            found = accepted(client.send(Request(host="here", target="/")))
+            assert found is not None
+            client.receive_data(found[1])
             list(client.events())
-            opcode = first_message(client.send(TextMessage(said)))
-            self.assertEqual(KINDS.get(opcode or 0), "text")
+            self.assertEqual(first_opcode(client.send(TextMessage(said))), Opcode.TEXT)
 
 
 class AnyBytesTests(SynchronousTestCase):

@@ -11,8 +11,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from gameservers.net.bypass import segment_size
 from gameservers.net.outbox import Outbox, Turn
-from gameservers.net.sockets import segment_size
 
 MIB = 1024 * 1024
 TIMEOUT = 30  # seconds: for blocking calls of the player

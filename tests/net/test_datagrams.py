@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.net.datagrams import DatagramDoor
+from gameservers.metrics import Metrics
+from gameservers.net.datagrams import DatagramPort
 from gameservers.wire import begins
 
 BOB = ("192.0.2.1", 40000)
@@ -40,10 +40,10 @@ class Echo(DatagramProtocol):
 
 class DatagramTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.counters: Counter[str] = Counter()
+        self.metrics = Metrics()
         self.tic, self.tac = Echo(), Echo()
         games = [(begins(b"tic"), self.tic), (begins(b"tac"), self.tac)]
-        self.door = DatagramDoor(games, self.counters)
+        self.door = DatagramPort(games, self.metrics)
         self.port = Port()
         self.door.makeConnection(self.port)
 
@@ -56,7 +56,7 @@ class DatagramTests(SynchronousTestCase):
         for datagram in (b"toe", b"", b"t"):  # a datagram has no more to come
             self.door.datagramReceived(datagram, BOB)
         self.assertEqual(self.port.written, [])
-        self.assertEqual(self.counters, {"door.datagrams.unknown": 3})
+        self.assertEqual(self.metrics.datagrams_dropped, {("door", "unknown"): 3})
 
     def test_start_and_stop(self) -> None:
         self.assertTrue(self.tic.running and self.tac.running)

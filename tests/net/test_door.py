@@ -9,14 +9,16 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
-from twisted.web.websocket import WebSocketResource, WebSocketTransport
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
 
-from gameservers.net.door import CONTROL, HTTP, TLS, Behind, Door, acceptance, first_message
+from gameservers.metrics import Metrics
+from gameservers.net.connection import Connections
+from gameservers.net.door import HTTP, TLS, Door, Routes, WireFactory
 from gameservers.net.guard import DoorSettings, Guard
+from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode
 from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
-from tests.net.visitors import Connection, Listener, Listeners, connect
+from tests.net.visitors import Connection, Listeners, connect
 
 
 class RecogniseTests(SynchronousTestCase):
@@ -72,7 +74,7 @@ class DoorTestCase(SynchronousTestCase):
     def open(self, behind: dict[str, Any] | None = None, **limits: Any) -> None:
         self.counters: Counter[str] = Counter()
         self.guard = Guard(Clock(), DoorSettings(**limits), self.counters)
-        self.door = Door(self.guard, Behind(self.games, **(behind or {})))
+        self.door = Door(self.guard, Routes(self.games, **(behind or {})))
 
     def say(self, data: bytes, size: int = 1 << 30) -> Connection:
         connection = connect(self.door)
@@ -132,7 +134,7 @@ class StreamTests(DoorTestCase):
 
     def test_factories_run_as_long_as_the_door(self) -> None:
         """One that is behind two doors runs until both are closed."""
-        other = Door(self.guard, Behind([(anything, self.tic)]))
+        other = Door(self.guard, Routes([(anything, self.tic)]))
         self.door.doStart()
         other.doStart()
         self.door.doStop()
@@ -152,42 +154,30 @@ class OnlyTLSTests(DoorTestCase):
         self.assertFalse(self.say(b"tic").cut)
 
 
-class Echo:
+class Text(WebSocket):
     """A WebSocket that repeats what it hears, and says something of its own first."""
 
-    def negotiationStarted(self, transport: WebSocketTransport) -> None:
-        self.transport = transport
+    takes = (str,)
 
-    def negotiationFinished(self) -> None:
-        self.transport.ping(b"first")
+    def status(self, upgrade: Upgrade) -> int:
+        return 0 if upgrade.is_same_origin else 403
 
-    def textMessageReceived(self, message: str) -> None:
-        self.transport.sendTextMessage(message)
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.send("first")
 
-    def bytesMessageReceived(self, data: bytes) -> None:
-        self.transport.sendBytesMessage(data)
-
-    def pongReceived(self, payload: bytes) -> None:
-        pass
-
-    def connectionLost(self, reason: object) -> None:
-        pass
+    def messageReceived(self, message: str | bytes) -> None:
+        self.send(message)
 
 
-class Echoes:
-    def buildProtocol(self, request: object) -> Echo:
-        return Echo()
+class Binary(Text):
+    takes = (bytes,)
 
 
 class Page(Resource):
     isLeaf = True
 
-    def render_GET(self, request: Any) -> bytes | int:
-        if request.getHeader("upgrade"):
-            if request.getHeader("origin") == "https://elsewhere.example":
-                request.setResponseCode(403)
-                return b"no"
-            return WebSocketResource(Echoes()).render_GET(request)
+    def render_GET(self, request: Any) -> bytes:
         return b"a page"
 
 
@@ -196,9 +186,12 @@ class HTTPTests(DoorTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.site = Site(Page(), reactor=Clock())
-        self.binary = Listeners()
-        self.open({"http": {"page": self.site, "text": self.site, "binary": self.binary}})
+        self.clock = Clock()
+        games = Connections("chess", self.clock, Metrics(), max_unread=1 << 20, login_timeout=60)
+        self.site = Site(Page(), reactor=self.clock)
+        self.text = WireFactory(lambda: Text(games))
+        self.binary = WireFactory(lambda: Binary(games))
+        self.open({"sockets": {1: self.text, 2: self.binary}, "site": self.site})
 
     def web_socket(self, origin: str = "") -> tuple[WSConnection, bytes]:
         client = WSConnection(ConnectionType.CLIENT)
@@ -206,8 +199,12 @@ class HTTPTests(DoorTestCase):
         return client, client.send(Request(host="here", target="/any", extra_headers=extra))
 
     def events(self, client: WSConnection, connection: Connection) -> list[Event]:
+        self.clock.advance(0)
         client.receive_data(connection.heard())
         return list(client.events())
+
+    def said(self, client: WSConnection, connection: Connection) -> list[Any]:
+        return [getattr(each, "data", each) for each in self.events(client, connection)]
 
     def test_page(self) -> None:
         for size in (1, 7, 1 << 30):
@@ -232,39 +229,38 @@ class HTTPTests(DoorTestCase):
             client, request = self.web_socket()
             connection = connect(self.door)
             connection.say(request, size)
-            (accepted,) = self.events(client, connection)
-            self.assertEqual(accepted.extensions, [])
+            (answer,) = self.events(client, connection)
+            self.assertEqual(answer.extensions, [])
             connection.say(client.send(TextMessage("hello")), size)
-            ping, echo = self.events(client, connection)
-            self.assertEqual((ping.payload, echo.data), (b"first", "hello"))
+            self.assertEqual(self.said(client, connection), ["first", "hello"])
             connection.say(client.send(TextMessage("again")), size)
-            self.assertEqual([each.data for each in self.events(client, connection)], ["again"])
+            self.assertEqual(self.said(client, connection), ["again"])
+            self.assertEqual(connection.protocol.upgrade.path, "/any")
+
+    def test_binary(self) -> None:
+        client, request = self.web_socket()
+        connection = self.say(request)
+        self.events(client, connection)
+        connection.say(client.send(BytesMessage(b"\1\2")))
+        self.assertEqual(self.said(client, connection), ["first", b"\1\2"])
+        self.assertIsInstance(connection.protocol, Binary)
 
     def test_request_and_message_at_once(self) -> None:
         client, request = self.web_socket()
         peer = WSConnection(ConnectionType.SERVER)
         peer.receive_data(request)
-        client.receive_data(acceptance(request))
+        found = accepted(request)
+        assert found is not None
+        client.receive_data(found[1])
         list(client.events())
         connection = self.say(request + client.send(TextMessage("hello")))
+        self.clock.advance(0)
         answer = connection.heard()
-        self.assertTrue(answer.startswith(acceptance(request)))
-        self.assertTrue(answer.endswith(b"\x81\x05hello"))
-
-    def test_binary(self) -> None:
-        """The other game gets the request and the frames; its answer is what was said already."""
-        client, request = self.web_socket()
-        connection = self.say(request)
-        answer = connection.value()
-        self.events(client, connection)
-        self.binary.buildProtocol = lambda addr: Answers(answer)
-        message = client.send(BytesMessage(b"\1\2"))
-        connection.say(message)
-        self.assertEqual(connection.heard(), b"")
-        self.assertEqual(connection.protocol.heard, [request, message])
+        self.assertTrue(answer.startswith(found[1]))
+        self.assertTrue(answer.endswith(b"\x81\x05first\x81\x05hello"))
 
     def test_control_frames_first(self) -> None:
-        """They decide nothing, and whoever takes over sees them."""
+        """They decide nothing, and the protocol that takes over sees them."""
         client, request = self.web_socket()
         connection = self.say(request)
         self.events(client, connection)
@@ -272,7 +268,9 @@ class HTTPTests(DoorTestCase):
         self.assertEqual(connection.heard(), b"")
         connection.say(client.send(TextMessage("hello")))
         events = self.events(client, connection)
-        self.assertEqual([type(each).__name__ for each in events], ["Ping", "Pong", "TextMessage"])
+        self.assertEqual(
+            [type(each).__name__ for each in events], ["Pong", "TextMessage", "TextMessage"]
+        )
 
     def test_only_control_frames(self) -> None:
         client, request = self.web_socket()
@@ -283,14 +281,16 @@ class HTTPTests(DoorTestCase):
         self.assertCut(connection, "unknown")
 
     def test_closed_again(self) -> None:
+        """A WebSocket that ends before its first message gets its answer, too."""
         client, request = self.web_socket()
         connection = self.say(request)
         self.events(client, connection)
         connection.say(client.send(CloseConnection(1000)))
-        self.assertCut(connection, "unwelcome")
+        *_, closed = self.events(client, connection)
+        self.assertEqual(closed, CloseConnection(1000, ""))
 
     def test_kind_that_nobody_takes(self) -> None:
-        self.open({"http": {"page": self.site, "text": self.site}})
+        self.open({"sockets": {1: self.text, 8: self.binary}})
         client, request = self.web_socket()
         connection = self.say(request)
         self.events(client, connection)
@@ -306,32 +306,39 @@ class HTTPTests(DoorTestCase):
         self.assertEqual(connection.value(), b"")
         self.assertCut(connection, "unwelcome")
 
+    def test_one_wire_format(self) -> None:
+        """Where there is one, it need not wait for a message, and may refuse the upgrade."""
+        self.open({"sockets": {1: self.text}})
+        client, request = self.web_socket()
+        connection = self.say(request)
+        self.assertEqual(self.said(client, connection)[1:], ["first"])
+        _, request = self.web_socket("https://elsewhere.example")
+        connection = self.say(request)
+        self.assertTrue(connection.heard().startswith(b"HTTP/1.1 403 Forbidden\r\n"))
+        self.assertTrue(connection.disconnecting)
+
+    def test_no_site(self) -> None:
+        """Where there are WebSockets and no pages, other requests are answered as such."""
+        self.open({"sockets": {1: self.text}})
+        connection = self.say(self.REQUEST)
+        self.assertTrue(connection.heard().startswith(b"HTTP/1.1 400 Bad Request\r\n"))
+        self.assertTrue(connection.disconnecting)
+
     def test_broken_handshake(self) -> None:
         """That is a request of the page like any other."""
-        self.assertIsNone(acceptance(self.REQUEST))
-        self.assertIsNone(acceptance(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"))
-        self.assertIsNone(acceptance(b"GET nonsense\r\n\r\n"))
+        self.assertIsNone(accepted(self.REQUEST))
+        self.assertIsNone(accepted(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"))
+        self.assertIsNone(accepted(b"GET nonsense\r\n\r\n"))
 
-    def test_first_message(self) -> None:
+    def test_first_opcode(self) -> None:
         client, request = self.web_socket()
-        client.receive_data(acceptance(request))
+        found = accepted(request)
+        assert found is not None
+        client.receive_data(found[1])
         list(client.events())
         control = client.send(Ping(b"abc"))
         text = client.send(TextMessage("x"))
         for end in range(len(control) + 1):
-            self.assertIsNone(first_message(control[:end]))
-        self.assertEqual(first_message(control + text), 1)
-        self.assertEqual(first_message(text[:1]), 1)
-        self.assertNotIn(8, CONTROL)
-
-
-class Answers(Listener):
-    """A game that accepts the WebSocket itself."""
-
-    def __init__(self, answer: bytes) -> None:
-        super().__init__()
-        self.answer = answer
-
-    def connectionMade(self) -> None:
-        self.transport.write(self.answer[:10])
-        self.transport.writeSequence([self.answer[10:]])
+            self.assertIsNone(first_opcode(control[:end]))
+        self.assertEqual(first_opcode(control + text), 1)
+        self.assertEqual(first_opcode(text[:1]), 1)

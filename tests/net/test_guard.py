@@ -13,7 +13,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.config.vocabulary import networks
-from gameservers.net.door import Behind, Door
+from gameservers.net.door import Door, Routes
 from gameservers.net.guard import DoorSettings, Guard, place_of
 from gameservers.wire import anything
 from tests.net.visitors import Connection, Listeners, connect
@@ -26,7 +26,7 @@ class GuardTestCase(SynchronousTestCase):
         self.counters: Counter[str] = Counter()
         self.guard = Guard(self.clock, DoorSettings(**limits), self.counters)
         self.game = Listeners()
-        self.door = Door(self.guard, Behind([(anything, self.game)]))
+        self.door = Door(self.guard, Routes([(anything, self.game)]))
 
     def connect(self, host: str = "192.0.2.1") -> Connection:
         return connect(self.door, host)

@@ -41,7 +41,7 @@ from gameservers.games.tictactoe.presence import Farewell, Presence, Superseded,
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.lobby import Refused
 from gameservers.net.address import host_of
-from gameservers.net.sockets import send_at_once
+from gameservers.net.bypass import send_at_once
 from gameservers.store import Store, StoreError
 
 #: How long a client may take to read our farewell and to close his side, in seconds.

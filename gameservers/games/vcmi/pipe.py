@@ -48,8 +48,8 @@ from gameservers.games import nobody_asks
 from gameservers.games.vcmi.rules import GAME
 from gameservers.games.vcmi.settings import VcmiSettings
 from gameservers.net.address import host_of
+from gameservers.net.bypass import has_ended, make_prompt
 from gameservers.net.pipe import End, Ending, Pipe, couple
-from gameservers.net.sockets import has_ended, make_prompt
 
 #: Longest frame of a handshake, in bytes.
 MAX_HANDSHAKE = 1024

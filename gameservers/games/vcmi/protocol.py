@@ -51,9 +51,9 @@ from gameservers.lobby.events import (
     RoomStarted,
 )
 from gameservers.net.address import host_of
+from gameservers.net.bypass import make_prompt, segment_size
 from gameservers.net.handover import hand_over
 from gameservers.net.outbox import Audience, Outbox, Topic, Turn
-from gameservers.net.sockets import make_prompt, segment_size
 
 TO_ALL = ToChannel(rules.GLOBAL)
 TO_ROOM = ToRoom()

@@ -32,9 +32,9 @@ from gameservers.games.velnet.sniff import Form, form_of_stream
 from gameservers.games.velnet.websocket import WebSocketCarriage
 from gameservers.lobby import Refused
 from gameservers.net.address import host_of
+from gameservers.net.bypass import make_prompt
 from gameservers.net.handover import hand_over
 from gameservers.net.outbox import Outbox
-from gameservers.net.sockets import make_prompt
 
 #: Bytes in a WebSocket message beyond the longest payload: room for a message's other fields.
 MARGIN = 1024

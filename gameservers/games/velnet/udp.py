@@ -40,6 +40,7 @@ class VelNetDatagrams(DatagramProtocol):
     """One port, and whatever anybody says to it."""
 
     transport: Any
+    max_read = MAX_THROUGHPUT
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
@@ -50,8 +51,6 @@ class VelNetDatagrams(DatagramProtocol):
         # A port checks at every write whether the address is one.  Ours came with a datagram,
         # and a talk among fifty is a hundred thousand writes a second.
         direct = isinstance(self.transport, Port)
-        if direct and self.transport.protocol is self:
-            self.transport.maxThroughput = MAX_THROUGHPUT
         self._put: Callable[[bytes, Address], object] = (
             self.transport.socket.sendto if direct else self.transport.write
         )

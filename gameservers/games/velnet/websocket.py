@@ -43,7 +43,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from zope.interface import implementer
 
-from gameservers.net.sockets import is_plain
+from gameservers.net.bypass import is_plain
 
 #: How long a peer who is told the end may take to send what he was at, and his own end; a
 #: client that sees the connection close in the middle of a message may never learn why.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.net.sockets import SAFE_SEGMENT
+from gameservers.net.bypass import SAFE_SEGMENT
 from tests.games.vcmi.clients import Client, House, frame, started_game
 from tests.games.vcmi.launcher import ProtocolError, check, read
 

@@ -10,6 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.velnet import udp
 from gameservers.games.velnet.udp import RETRY
+from gameservers.metrics import Metrics
+from gameservers.net.datagrams import DatagramPort
+from gameservers.wire import anything
 from tests.games.velnet.world import (
     Air,
     Peer,
@@ -217,7 +220,8 @@ class CongestionTests(SynchronousTestCase):
 
     def test_flood(self) -> None:
         """A port reads little at once, so that streams have their turn whoever floods it."""
-        port = Port(0, self.world.make_port(), reactor=self.world.clock)
+        alone = DatagramPort([(anything, self.world.make_port())], Metrics())
+        port = Port(0, alone, reactor=self.world.clock)
         port.socket = Mock(recvfrom=Mock(return_value=(b"\xff" * 100, ("192.0.2.66", 5))))
         port.protocol.makeConnection(port)
         port.doRead()

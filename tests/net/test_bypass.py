@@ -1,4 +1,4 @@
-"""Tests for L{gameservers.net.sockets}."""
+"""Tests for L{gameservers.net.bypass}."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.net.sockets import (
+from gameservers.net.bypass import (
     LARGEST_SEGMENT,
     SAFE_SEGMENT,
     TCP_OPTIONS,

@@ -1,0 +1,130 @@
+"""
+The house's one web site: the pages of all games on every port that speaks HTTP.
+
+A game hangs its pages in under its name, so tic-tac-toe's are at C{/tictactoe/}.  A path that is
+no game's is looked up among the pages of the first game that was hung in: that is the front page
+as long as there is no other.  WebSockets never come here (L{gameservers.net.door}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import NOT_FOUND, HTTPChannel
+from twisted.web.http import Request as HttpRequest
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request, Site
+
+from gameservers.net.guard import Ticket
+
+#: Seconds that an HTTP client may be silent.
+SILENCE_TIMEOUT = 30.0
+
+#: Sent with every page: it may load nothing from elsewhere and be shown in no other page.
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+
+
+class Channel(HTTPChannel):
+    """
+    One HTTP connection.
+
+    @ivar ticket: the guard's, handed over by the door.
+    """
+
+    ticket: Ticket | None = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        if self.ticket is not None:
+            self.ticket.lost()
+
+
+class Page(Resource):
+    """One file, kept in memory."""
+
+    isLeaf = True
+
+    def __init__(self, content_type: str, content: bytes) -> None:
+        super().__init__()
+        self._content_type = content_type
+        self._content = content
+
+    def render_GET(self, request: Request) -> bytes:
+        for name, value in HEADERS.items():
+            request.setHeader(name, value)
+        request.setHeader("content-type", self._content_type)
+        return self._content
+
+
+class NoPage(Resource):
+    """Anything that is not there."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        request.setResponseCode(NOT_FOUND)
+        request.setHeader("content-type", "text/plain; charset=utf-8")
+        return b"There is no such page.\n"
+
+
+class Pages(Resource):
+    """
+    Some pages that lie side by side.
+
+    @param pages: name to file and content type; the name C{""} is what is shown first.
+    """
+
+    def __init__(self, package: str, pages: Mapping[str, tuple[str, str]]) -> None:
+        super().__init__()
+        folder = files(package) / "page"
+        for name, (file, content_type) in pages.items():
+            self.putChild(name.encode(), Page(content_type, (folder / file).read_bytes()))
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        return NoPage()
+
+
+class Root(Resource):
+    """The pages of all games."""
+
+    def __init__(self, games: Iterable[tuple[str, IResource]]) -> None:
+        super().__init__()
+        self._home: IResource | None = None
+        for name, pages in games:
+            self.putChild(name.encode(), pages)
+            self._home = self._home or pages
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        if self._home is None:
+            return NoPage()
+        found: IResource = self._home.getChildWithDefault(path, request)
+        return found
+
+
+class WebSite(Site):
+    """
+    The factory of HTTP connections.
+
+    @param games: name and pages of each game that has any.
+    """
+
+    noisy = False
+
+    def __init__(self, games: Iterable[tuple[str, IResource]], reactor: IReactorTime) -> None:
+        super().__init__(Root(games), timeout=SILENCE_TIMEOUT, reactor=reactor)
+        self.protocol: Any = Channel
+
+    def log(self, request: HttpRequest) -> None:
+        """Not every request: what matters is logged where it happens."""
