@@ -58,7 +58,7 @@ def as_json(event: LogEvent) -> str:
         "namespace": event.get("log_namespace", ""),
         "message": formatEvent(event),
     }
-    if record["namespace"] != "log_legacy":  # whose fields say the same once more
+    if record["namespace"] != "log_legacy":  # its fields repeat the message
         for key, value in event.items():
             if not key.startswith("log_"):
                 record.setdefault(key, value)

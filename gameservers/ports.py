@@ -46,7 +46,7 @@ class Listener(Service):
     """
     One port of one transport, open from before privileges are shed to the stop.
 
-    @ivar factory: who is behind it; in datagrams, the protocol.
+    @ivar factory: makes the protocols of connections; for UDP, the protocol itself.
     """
 
     _log = Logger()

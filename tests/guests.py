@@ -65,6 +65,7 @@ class Guest:
     settings: type[Any] = Tastes
     wires: Callable[[], Wires] = lambda: Wires(stream=Factory())
     surroundings: list[Surroundings] = field(default_factory=list)
+    commands: dict[str, Callable[..., None]] = field(default_factory=dict)
 
     def recognises_stream(self, first: bytes) -> Verdict:
         return never(first)

@@ -154,6 +154,14 @@ class OldNamesTests(SynchronousTestCase):
         )
         self.assertEqual((vcmi.max_players, vcmi.ping_interval), (20, 0))
 
+    def test_printed_configuration(self) -> None:
+        """It can be read back, whatever the games declare."""
+        config = load(self.games, {"capacity": "7", "tls-only": "true"})
+        file = Path(self.mktemp())
+        file.write_text("\n".join(config.lines()), encoding="utf-8")
+        again = load(self.games, {}, str(file))
+        self.assertEqual(again.values, config.values)
+
     def test_every_common_name_means_the_same(self) -> None:
         """What two games name alike has the same unit."""
         units: dict[str, dict[str, str]] = {}

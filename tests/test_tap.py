@@ -187,6 +187,45 @@ class OptionsTests(Printed):
                 self.assertIn("  What is written over the door", self.exit("--help"), columns)
 
 
+class CommandTests(SynchronousTestCase):
+    """What a game can do instead of being served."""
+
+    def run_command(self, *arguments: str) -> object:
+        """How the process ends."""
+        options = options_for([Guest(commands={"greet": self.greet}), Guest("b", "Two", NoTastes)])
+        return self.assertRaises(SystemExit, options.parseOptions, arguments).code
+
+    def greet(self, *said: Any) -> None:
+        """Greet a guest.
+
+        Only in the help's first line.
+        """
+        self.said = said
+        if "nobody" in said[2]:
+            raise UsageError("Nobody is there.")
+
+    def test_run(self) -> None:
+        """It is given the store's settings, the game's, and all that follows its name."""
+        self.assertEqual(
+            self.run_command("--database=memory", "capacity=3", "vcmi-greet", "a", "--b=c"), 0
+        )
+        store, settings, arguments = self.said
+        self.assertEqual((store.database, settings), ("memory", Tastes(capacity=3)))
+        self.assertEqual(arguments, ("a", "--b=c"))
+
+    def test_refused(self) -> None:
+        self.assertEqual(self.run_command("vcmi-greet", "nobody"), "gameserver: Nobody is there.")
+
+    def test_unknown(self) -> None:
+        options = options_for([Guest()])
+        error = self.assertRaises(UsageError, options.parseOptions, ["vcmi-greet"])
+        self.assertIn("'vcmi-greet' is not understood", str(error))
+
+    def test_help(self) -> None:
+        text = options_for([Guest(commands={"greet": self.greet})]).getUsage(100)
+        self.assertIn("\nCommands:\n      vcmi-greet                Greet a guest.\n\n", text)
+
+
 @implementer(IReactorUDP)
 class Reactor(MemoryReactorClock):
     """A reactor in memory that also speaks UDP."""

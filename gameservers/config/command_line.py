@@ -7,7 +7,7 @@ from __future__ import annotations
 import platform
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import Any, ClassVar, NoReturn
 
@@ -18,6 +18,9 @@ from gameservers import __version__
 from gameservers.config.tree import Config, Known, Setting, load
 from gameservers.games import IGame
 from gameservers.store import StoreError, migrate_database
+
+#: Where explanations begin in the help, in characters; a longer option has a line of its own.
+COLUMN = 32
 
 #: Characters a line of explanation has at least in the help, however narrow the terminal.
 NARROWEST = 30
@@ -39,6 +42,11 @@ def options_for(games: Iterable[IGame]) -> GameserverOptions:
         {
             "games": games,
             "known": known,
+            "commands": {
+                f"{game.name}-{word}": (game, run)
+                for game in games
+                for word, run in getattr(game, "commands", {}).items()
+            },
             "optParameters": [
                 [name, setting.option.short, None, ""]
                 for name, setting in names
@@ -58,13 +66,15 @@ def options_for(games: Iterable[IGame]) -> GameserverOptions:
 
 class GameserverOptions(usage.Options):
     """
-    The options that say what to do; L{options_for} adds those of the house and the games.
+    The options that say what to do; L{options_for} adds those of the server and the games.
 
-    @ivar config: what everything comes to, once it is parsed.
+    @ivar commands: under its word, a command of a game (see L{IGame}).
+    @ivar config: the effective configuration, once the options are parsed.
     """
 
     games: ClassVar[Sequence[IGame]] = ()
     known: ClassVar[Known] = Known(())
+    commands: ClassVar[Mapping[str, tuple[IGame, Callable[..., None]]]] = {}
 
     optParameters: ClassVar[Sequence[Any]] = [["config", None, None, ""]]
     optFlags: ClassVar[Sequence[Any]] = [["check-config", None, ""], ["migrate", None, ""]]
@@ -82,13 +92,13 @@ class GameserverOptions(usage.Options):
         """
         Parse the arguments, words without dashes among them, and load the configuration.
 
-        @raise usage.UsageError: something is wrong; below twistd, whose answer would be a
-            page of help, the process ends with the sentence instead.
+        @raise usage.UsageError: something is wrong.  Below twistd, which would print all of the
+            help, the process ends with that one sentence instead.
         """
         try:
             self._look_for_retired(sys.argv[1:] if options is None else options)
             super().parseOptions(options)
-            while self._words:
+            while self._words and self._words[0] not in self.commands:
                 super().parseOptions([self._dashed(self._words[0]), *self._words[1:]])
             self.config = load(self.games, self._said(), self["config"])
         except usage.UsageError as error:
@@ -100,6 +110,8 @@ class GameserverOptions(usage.Options):
             sys.exit(0)
         if self["migrate"]:
             self._migrate()
+        if self._words:
+            self._command(*self._words)
 
     def _migrate(self) -> NoReturn:
         """Bring the database up to date and exit; or end with a sentence if that fails."""
@@ -108,6 +120,15 @@ class GameserverOptions(usage.Options):
         except StoreError as error:
             refuse(error)
         print(f"The database was at version {found} and is at version {now}.")
+        sys.exit(0)
+
+    def _command(self, word: str, *arguments: str) -> NoReturn:
+        """Run a game's command and exit; or end with a sentence if that fails."""
+        game, run = self.commands[word]
+        try:
+            run(self.config.store, self.config.games[game.name], arguments)
+        except (StoreError, usage.UsageError) as error:
+            refuse(error)
         sys.exit(0)
 
     def parseArgs(self, *words: str) -> None:
@@ -146,35 +167,37 @@ class GameserverOptions(usage.Options):
         return said
 
     def getUsage(self, width: int | None = None) -> str:
-        """The help: what to do first, then the settings of the house and of each game."""
-        rows = list(self._rows())
-        column = max(len(left) for _, left, _ in rows) + 4
-        width = max(width or get_terminal_size().columns, column + NARROWEST)
+        """The help: what to do first, then the options of the server and of each game."""
+        width = max(width or get_terminal_size().columns, COLUMN + NARROWEST)
         lines = textwrap.wrap(
             "Every option can also stand in a TOML file (port = 5002), where the command line "
             "goes before it, and be given as a word without dashes (port=5002).",
             width,
         )
         heading = ""
-        for part, left, text in rows:
+        for part, left, text in self._rows():
             if part != heading:
                 lines += ["", f"{part}:"]
                 heading = part
+            lines += [f"  {left}"] if len(left) > COLUMN - 4 else []
             lines += textwrap.wrap(
                 text,
                 width,
-                initial_indent=f"  {left}".ljust(column),
-                subsequent_indent=" " * column,
+                initial_indent=("" if lines[-1].endswith(left) else f"  {left}").ljust(COLUMN),
+                subsequent_indent=" " * COLUMN,
+                break_on_hyphens=False,
             )
         return "\n".join([*lines, ""])
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
-        """Heading, option and explanation of each option."""
+        """Heading, option and explanation of each option and command."""
         yield "Options", "    --config=", "TOML file with any of the settings below"
         yield "Options", "    --check-config", "Print the effective settings as TOML and exit"
         yield "Options", "    --migrate", "Bring the database up to date and exit"
         yield "Options", "    --version", "Print the versions and exit"
         yield "Options", "    --help", "Print this help and exit"
+        for word, (_, run) in self.commands.items():
+            yield "Commands", f"    {word}", (run.__doc__ or "").strip().partition("\n")[0]
         for setting in self.known.settings:
             yield setting.part, left(setting), setting.help
 

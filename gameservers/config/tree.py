@@ -110,13 +110,16 @@ class Setting:
 
     @property
     def help(self) -> str:
-        """What the option is for, what it may be, and what it is if nothing is said."""
+        """What the option is for, which values it may have, and its default."""
         about = self.option
         notes = [" ".join(filter(None, (about.unit, self.range))), ", ".join(about.choices)]
         notes += [] if about.off is None else [f"{about.off}: off"]
         notes += [f"also --{alias}" for alias in about.aliases]
         if self.default not in ("", ()):
-            plain = self.default if isinstance(self.default, str) else toml(self.default)
+            default = self.default
+            if isinstance(default, tuple):
+                default = ",".join(default)
+            plain = default if isinstance(default, str) else toml(default)
             notes += [f"default: {plain.removesuffix('.0')}"]
         bracket = "; ".join(filter(None, notes))
         text = about.description[:1].upper() + about.description[1:]
@@ -216,7 +219,7 @@ class Known:
     @ivar parts: who declares them; the server's own first.
     @ivar settings: each option.
     @ivar names: the option under each of its long names.
-    @ivar retired: what is said about the options that are gone.
+    @ivar retired: why an option that is gone cannot be set.
     @raise UsageError: two games have one name, or two options one name, alias or letter.
     """
 
@@ -272,7 +275,7 @@ class Config:
     The effective values.
 
     C{games} holds, under each game's name, the instance of its settings class; C{origins}
-    tells, under each setting's name, who said so.
+    tells, under each option's name, where its value comes from.
     """
 
     house: House
@@ -301,7 +304,7 @@ def load(
     """
     Put the configuration together, or raise L{UsageError}.
 
-    @param command_line: what was said there, under the names of the settings or their aliases.
+    @param command_line: the texts given there, under the names of the options or their aliases.
     """
     known = Known(games)
     values = {setting.name: (setting, setting.default) for setting in known.settings}

@@ -227,7 +227,13 @@ class Wires:
 
 
 class IGame(IPlugin):
-    """One game: what it is called, what it can be told, how to recognise it, how to build it."""
+    """
+    One game: what it is called, what it can be told, how to recognise it, how to build it.
+
+    It may also have C{commands}, a mapping from a word to a function: C{gameserver <game>-<word>
+    ARGUMENTS} calls it with the store's settings, the game's and the arguments, and exits.  What
+    is wrong is a L{twisted.python.usage.UsageError} or a L{gameservers.store.StoreError}.
+    """
 
     name: str = Attribute("Short name, C{[a-z0-9]+}: in logs, room keys and options.")
     title: str = Attribute("One line for people.")

@@ -1,0 +1,92 @@
+"""What the documentation says of options is what they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+
+import gameservers
+from gameservers.config import common
+from gameservers.config.tree import COMMANDS, Known, Setting, toml
+from gameservers.games import IGame
+
+ROOT = Path(gameservers.__file__).parent.parent
+
+#: Options in the documentation that are other programs'.
+OTHERS = {"logfile", "nodaemon", "pidfile", "syslog", "peer", "single-transaction"}
+OTHERS |= {"dice-port", "dice-max-players"}
+
+
+def shown(setting: Setting | None) -> str:
+    """A default as the tables have it: 0 that stands for off is C{off}."""
+    if setting is None:
+        return ""
+    off = setting.default == setting.option.off
+    return "off" if off else toml(setting.default).removesuffix(".0")
+
+
+def limits(known: Known) -> Iterator[str]:
+    """The lines of the table of the limits that games have in common, one column for a game."""
+    games = [part for part in known.parts if part.prefix]
+    rows = [["option", "unit", *(part.prefix.strip("-") for part in games)]]
+    for field in (name for name, made in vars(common).items() if isinstance(made, partial)):
+        own = [{each.field: each for each in part.settings()}.get(field) for part in games]
+        units = dict.fromkeys(each.option.unit for each in own if each)
+        name = f"``-{field.replace('_', '-')}``"
+        rows.append([name, " or ".join(units), *map(shown, own)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = "  ".join("=" * width for width in widths)
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    yield from (rule, lines[0], rule, *lines[1:], rule)
+
+
+class DocumentedTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        if not (ROOT / "docs").exists():
+            self.skipTest("the documentation is not installed")
+        games = sorted(getPlugins(IGame), key=lambda game: game.name)
+        self.known = Known(
+            game for game in games if type(game).__module__.startswith("gameservers.")
+        )
+        self.operations = (ROOT / "docs" / "operations.rst").read_text(encoding="utf-8")
+
+    def test_names(self) -> None:
+        """Every option that is named is one, under its own name and not an alias."""
+        names = {setting.name for setting in self.known.settings} | COMMANDS | OTHERS
+        for path in (ROOT / "README.rst", *(ROOT / "docs").rglob("*.rst")):
+            text = path.read_text(encoding="utf-8")
+            for name in re.findall(r"(?<![\w-])--([a-z][a-z_-]*[a-z])", text):
+                self.assertIn(name.removeprefix("no-"), names, path)
+
+    def test_limits_of_the_door(self) -> None:
+        table = dict(re.findall(r"^``--([a-z-]+)`` +(\d+ [a-z]+) ", self.operations, re.MULTILINE))
+        door = [each for each in self.known.settings if each.part == "The door"]
+        declared = {
+            each.name: f"{each.default} {each.option.unit}" for each in door if each.option.unit
+        }
+        self.assertEqual(table, declared)
+
+    def test_limits_of_games(self) -> None:
+        """If this fails, the table that it prints belongs there."""
+        table = "\n".join(limits(self.known))
+        self.assertIn(f"\n\n{table}\n\n", self.operations, f"\n{table}")
+
+    def test_ports(self) -> None:
+        table = dict(re.findall(r"^--([a-z]+-port) +(\S+) ", self.operations, re.MULTILINE))
+        ports = [each for each in self.known.settings if each.name.endswith("-port")]
+        self.assertEqual(table, {each.name: shown(each) for each in ports})
+
+    def test_readme(self) -> None:
+        """Its table of options has the defaults."""
+        text = (ROOT / "README.rst").read_text(encoding="utf-8")
+        table = text.partition("every day:")[2].partition("The command line goes")[0]
+        found = re.findall(r"``--([a-z-]+)=([a-z0-9]*)``", table)
+        self.assertGreater(len(found), 10)
+        for name, value in found:
+            default = self.known.names[name].default
+            self.assertEqual(value, str(default), name)
