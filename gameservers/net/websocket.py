@@ -311,6 +311,7 @@ class WebSocket(Connection):
                 self._heard_end = True
                 self._part(self._frames.send(event.response()), LINGER)
             case CloseConnection(code=code, reason=fault):
+                self._heard_end = True  # there is no making out what follows
                 self.cut(Reason.MALFORMED, fault or "", code=code)
             case Message():
                 self._take_part(event)

@@ -211,7 +211,7 @@ class GivingWayTests(ConnectionTestCase):
         self.assertTrue(peer.reading)
 
     def test_gone_meanwhile(self) -> None:
-        peer, lines = self.connect()
+        _, lines = self.connect()
         lines.dataReceived(b"wait\none\n")
         lines.cut(Reason.FLOOD)
         self.network.turn()
