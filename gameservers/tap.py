@@ -33,7 +33,7 @@ from gameservers.net.door import Door, Routes, WireFactory
 from gameservers.net.guard import DoorSettings, Guard
 from gameservers.net.tls import BadCertificate, Certificates, reload_on_hangup
 from gameservers.ports import CannotStart, Listener, endpoint, everywhere
-from gameservers.store import BadDatabase, SqlStore
+from gameservers.store import BadDatabase, Store
 from gameservers.web.site import WebSite
 from gameservers.wire import Recogniser, anything
 
@@ -69,7 +69,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
 
     lobby = Lobby(reactor)
     lobby.setServiceParent(server)
-    store = SqlStore(config.store, reactor)
+    store = Store(config.store, reactor)
     server.stand_on(store)
     guard = Guard(reactor, config.door, lobby.counters)
 

@@ -230,6 +230,8 @@ class IGame(IPlugin):
     """
     One game: what it is called, what it can be told, how to recognise it, how to build it.
 
+    A game that keeps something has C{schema}, its L{gameservers.store.Schema}.
+
     It may also have C{commands}, a mapping from a word to a function: C{gameserver <game>-<word>
     ARGUMENTS} calls it with the store's settings, the game's and the arguments, and exits.  What
     is wrong is a L{twisted.python.usage.UsageError} or a L{gameservers.store.StoreError}.

@@ -1,67 +1,40 @@
 """
-The store: what outlives a connection and a restart.
+The store: what outlives a connection and a restart, in an SQL database.
 
-Accounts, sessions, matches, friends, ratings, results and worlds, behind one interface
-(L{gameservers.store.interface}); SQL behind that.
+It knows no game: a game brings its tables (a L{Schema}) and its queries (L{Records}).
 """
 
-from gameservers.store.interface import (
-    SHA512,
-    Account,
-    AlreadyPlaying,
+from gameservers.store.accounts import Account, PasswordRecord
+from gameservers.store.errors import (
     BadDatabase,
-    Finished,
-    Match,
+    Conflict,
     NameTaken,
     NotFound,
     Overloaded,
-    PasswordRecord,
-    Player,
-    Ranking,
-    Rate,
-    Rating,
-    Refused,
-    Removal,
-    Result,
-    Session,
-    Stale,
-    Store,
     StoreError,
-    TooManyMatches,
     Unavailable,
     Uncertain,
-    World,
 )
-from gameservers.store.service import SqlStore, migrate_database
+from gameservers.store.schema import Schema
 from gameservers.store.settings import StoreSettings
+from gameservers.store.store import Records, Store, change, migrate_database, question
 
 __all__ = [
-    "SHA512",
     "Account",
-    "AlreadyPlaying",
     "BadDatabase",
-    "Finished",
-    "Match",
+    "Conflict",
     "NameTaken",
     "NotFound",
     "Overloaded",
     "PasswordRecord",
-    "Player",
-    "Ranking",
-    "Rate",
-    "Rating",
-    "Refused",
-    "Removal",
-    "Result",
-    "Session",
-    "SqlStore",
-    "Stale",
+    "Records",
+    "Schema",
     "Store",
     "StoreError",
     "StoreSettings",
-    "TooManyMatches",
     "Unavailable",
     "Uncertain",
-    "World",
+    "change",
     "migrate_database",
+    "question",
 ]

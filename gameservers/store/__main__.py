@@ -13,10 +13,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import DBAPIError
 
 from gameservers.store.backends import find_backend
-from gameservers.store.interface import BadDatabase
-from gameservers.store.service import migrate_database
+from gameservers.store.errors import BadDatabase
+from gameservers.store.schema import installed
 from gameservers.store.settings import StoreSettings
-from gameservers.store.tables import metadata, schema_version
+from gameservers.store.store import migrate_database
 
 #: Rows that are read and written at once.
 CHUNK = 500
@@ -40,9 +40,7 @@ def copy(source: str, target: str) -> dict[str, int]:
     new = find_backend(StoreSettings(database=target)).engine(timeout=TIMEOUT)
     copied: dict[str, int] = {}
     with old.begin() as reading, new.begin() as writing:
-        for table in metadata.sorted_tables:
-            if table is schema_version:
-                continue
+        for table in (each for schema in installed() for each in schema.metadata.sorted_tables):
             if writing.execute(select(table).limit(1)).first() is not None:
                 raise BadDatabase(f"the new database has rows in {table.name} already")
             copied[table.name] = 0

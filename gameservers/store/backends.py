@@ -27,7 +27,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, StaticPool
 from twisted.logger import Logger
 
-from gameservers.store.interface import BadDatabase
+from gameservers.store.errors import BadDatabase
 from gameservers.store.settings import StoreSettings
 
 #: How long a SQLite connection waits in one go for another process's lock, in milliseconds.  It

@@ -7,12 +7,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from gameservers.config.vocabulary import option
-
-#: What fits into one packet to MariaDB as it comes, even if each byte has to be escaped, in bytes.
-MAX_WORLD = 4 * 1024 * 1024
+from gameservers.config.vocabulary import Retired, option
 
 
 def _check_zone(name: str) -> None:
@@ -40,6 +38,8 @@ class StoreSettings:
     C{postgresql://user@host/name}, C{mariadb://user@host/name}.
     """
 
+    retired: ClassVar[Retired] = {"database-world": "a world may always take 1 MiB"}
+
     database: str = option(
         "sqlite",
         "Database: sqlite (a file in the user's data directory), memory or a URL",
@@ -62,9 +62,6 @@ class StoreSettings:
         "Longest pause between two attempts to reach the database",
         unit="seconds",
         minimum=0.05,
-    )
-    database_world: int = option(
-        1024 * 1024, "Largest world that is stored", unit="bytes", minimum=1, maximum=MAX_WORLD
     )
     database_original_zone: str = option(
         "",

@@ -1,20 +1,20 @@
 """
 One thread with one connection and a bounded queue: blocking work off the reactor's thread.
 
-Group commit: whatever waits in the queue when a transaction has begun is carried out in it, call
-by call; neighbours of a kind (L{Alike}) in one go.  The thread is told once in a turn of the
+Group commit: all that waits in the queue when a transaction has begun is carried out in it, call
+by call; neighbours of a kind (L{Batched}) in one go.  The thread is notified once in a turn of the
 reactor, so that it finds all that came with the same turn.  If one of them fails, all is rolled
-back and done once more, one by one with a savepoint each, so that it takes nothing of the others
-with it; savepoints cost more than calls do and most calls do not fail.  The results leave only
-after the commit, all at once.
+back and done once more, one by one with a savepoint each, so that the others are not undone with
+it; savepoints cost more than calls do and most calls do not fail.  The results leave only after
+the commit, all at once.
 
-The database's weather (a lock held by somebody else, a server that is gone, a full disk) is not
-an answer to a call.  The transaction is given up, its calls go back to the head of the queue and
+A transient error (a lock held by another process, a server that is gone, a full disk) is not an
+answer to a call.  The transaction is rolled back, its calls go back to the head of the queue and
 are tried again, after a pause that grows, until their time is up::
 
-    waits ----> under way ----> committed, or refused: answered
-      | ^            | the weather, before COMMIT was sent: waits again
-      | +------------+ the weather, at COMMIT: Uncertain
+    waits ----> under way ----> committed, or an error of the call: answered
+      | ^            | transient error before COMMIT was sent: waits again
+      | +------------+ transient error at COMMIT: Uncertain
       |              | its time is up: Uncertain, if it changes something
       + its time is up: Unavailable
 
@@ -44,12 +44,13 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
     StatementError,
 )
+from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gameservers.store.interface import (
+from gameservers.store.errors import (
     BadDatabase,
     Overloaded,
     StoreError,
@@ -73,19 +74,19 @@ _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Alike(Generic[A, T]):
+class Batched(Generic[A, T]):
     """
-    Work of which several calls cost less when they are carried out together.
+    Work that costs less when several calls of it are carried out together.
 
-    @ivar together: carries out any number of them, in order; the results are in that order.
+    @ivar query: carries out any number of them, in order; the results are in that order.
         It raises if one of them cannot be done.
     """
 
-    together: Callable[[Connection, Sequence[A]], list[T]]
+    query: Callable[[Connection, Sequence[A]], list[T]]
     argument: A
 
     def __call__(self, connection: Connection) -> T:
-        (result,) = self.together(connection, (self.argument,))
+        (result,) = self.query(connection, (self.argument,))
         return result
 
 
@@ -114,18 +115,18 @@ class Call:
         """
         What calls that may be carried out together have in common.
 
-        One that has spoilt a transaction goes alone, to find out if it was its own doing.
+        One that has spoilt a transaction goes alone, to find out if it was the cause.
         """
-        return self.work.together if isinstance(self.work, Alike) and not self.spoilt else self
+        return self.work.query if isinstance(self.work, Batched) and not self.spoilt else self
 
 
-def is_weather(problem: Exception) -> TypeGuard[DBAPIError]:
-    """Whether the database, and not what it was asked, is the trouble."""
+def is_transient(problem: Exception) -> TypeGuard[DBAPIError]:
+    """Whether the database failed, and not the call: trying again may help."""
     return isinstance(problem, (OperationalError, InternalError, InterfaceError))
 
 
 def is_locked(problem: Exception) -> bool:
-    """Whether somebody else holds SQLite's lock, so that trying again is all there is to do."""
+    """Whether another connection holds SQLite's lock: nothing was done, and nothing is broken."""
     cause = problem.orig if isinstance(problem, DBAPIError) else None
     return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF in (
         sqlite3.SQLITE_BUSY,
@@ -162,8 +163,8 @@ class Worker:
     Everything is called in the reactor's thread.  Calls are taken from the beginning and wait
     until L{start}.
 
-    @param prepare: called in the thread before the first call; it is tried again in bad weather.
-        Its L{BadDatabase} is final: every call fails with it.
+    @param prepare: called in the thread before the first call; it is tried again after
+        a transient error.  Its L{BadDatabase} is final: every call fails with it.
     @param limit: calls that may wait or be under way.
     @param batch: calls that go into one transaction at most.
     @param timeout: after which a call fails, in seconds.
@@ -191,7 +192,7 @@ class Worker:
         self._limit = limit
         self._batch = batch
         self._timeout = timeout
-        self._longest_pause = longest_pause
+        self._backoff = backoffPolicy(FIRST_PAUSE, longest_pause, 2.0, jitter=lambda: 0.0)
         self._writes = writes
 
         # Shared by both threads, under the condition's lock.
@@ -211,7 +212,7 @@ class Worker:
 
         # The worker's thread alone.
         self._connection: Connection | None = None
-        self._pause = 0.0
+        self._failures = 0  # in a row
 
     # The reactor's thread
 
@@ -260,7 +261,7 @@ class Worker:
         if self._thread is None:
             self._end()
         else:
-            # By then nobody waits any more, and only a call under way holds the thread.
+            # By then no call waits any more, and only one under way holds the thread.
             late = self._reactor.callLater(self._timeout + 1, self._end)
             self._ended.addCallback(lambda _: late.cancel() if late.active() else None)
         return self._ended
@@ -330,7 +331,7 @@ class Worker:
                     self._prepare_once()
                     self._transact(self._connect())
                 except Exception as problem:
-                    if self._prepare is not None and not is_weather(problem):
+                    if self._prepare is not None and not is_transient(problem):
                         raise
                     self._sit_out(problem)
                 else:
@@ -392,15 +393,15 @@ class Worker:
             return [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
 
     def _carry_out(self, connection: Connection, batch: list[Call]) -> list[Any]:
-        """What each call gives, be it a L{Failure}; bad weather is raised."""
+        """What each call gives, be it a L{Failure}; a transient error is raised."""
         try:
             return [
                 outcome
-                for _, alike in groupby(batch, key=lambda call: call.kind)
-                for outcome in self._try(connection, list(alike))
+                for _, calls in groupby(batch, key=lambda call: call.kind)
+                for outcome in self._try(connection, list(calls))
             ]
         except Exception as problem:
-            if is_weather(problem):
+            if is_transient(problem):
                 raise
             connection.rollback()
             if len(batch) == 1:
@@ -414,10 +415,10 @@ class Worker:
         try:
             if len(works) == 1:
                 return [works[0](connection)]
-            alike = [work for work in works if isinstance(work, Alike)]
-            return alike[0].together(connection, [work.argument for work in alike])
+            batched = [work for work in works if isinstance(work, Batched)]
+            return batched[0].query(connection, [work.argument for work in batched])
         except Exception as problem:
-            if is_weather(problem) and not problem.connection_invalidated:
+            if is_transient(problem) and not problem.connection_invalidated:
                 for call in calls:
                     call.spoilt += 1
             raise
@@ -428,7 +429,7 @@ class Worker:
         try:
             (result,) = self._try(connection, [call])
         except Exception as problem:
-            if is_weather(problem):
+            if is_transient(problem):
                 raise
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT one_call")
             result = Failure(answer(problem))
@@ -455,19 +456,20 @@ class Worker:
             self._disconnect()
         if locked:
             return
-        if not is_weather(problem):
+        if not is_transient(problem):
             _log.failure("{worker} has stumbled", worker=self._name)
-        elif not self._pause:
+        elif not self._failures:
             _log.warn(
                 "{worker}: the database is out of reach: {problem}",
                 worker=self._name,
                 problem=str(problem.orig).strip(),
             )
-        self._pause = min(self._longest_pause, max(FIRST_PAUSE, 2 * self._pause))
+        pause = self._backoff(self._failures)
+        self._failures += 1
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping and not self._queue, self._pause)
+            self._changed.wait_for(lambda: self._stopping and not self._queue, pause)
 
     def _clear_up(self) -> None:
-        if self._pause:
+        if self._failures:
             _log.info("{worker}: the database is back", worker=self._name)
-            self._pause = 0.0
+            self._failures = 0

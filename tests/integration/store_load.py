@@ -20,7 +20,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.task import react
 
-from gameservers.store import Account, Match, NameTaken, PasswordRecord, SqlStore, StoreSettings
+from gameservers.games.tictactoe.records import Match, TicTacToeRecords
+from gameservers.store import Account, NameTaken, PasswordRecord, Store, StoreSettings
 
 #: They stand in a circle, and each always plays with both neighbours.
 PLAYERS = 20
@@ -40,38 +41,39 @@ def say(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-async def play(store: SqlStore, a: str, b: str) -> None:
+async def play(records: TicTacToeRecords, a: str, b: str) -> None:
     for name in (a, b):
         try:
             password = PasswordRecord("none", "", "")
-            await store.create_account(Account(name, password, ELO, datetime.now(UTC)))
+            await records.create_account(Account(name, password, datetime.now(UTC)), ELO)
         except NameTaken:
             pass
-    for left in await store.matches_of(a):
+    for left in await records.matches_of(a):
         if left.player_a == a:
-            await store.remove_match(left)
+            await records.remove_match(left)
     while True:
         now = datetime.now(UTC)
-        match = await store.open_match(
+        match = await records.open_match(
             Match(os.urandom(16).hex(), a, b, "0", a, True, now), limit=2
         )
         say("open", match.id)
         for number in range(random.randint(1, 4)):
-            match = await store.save_move(replace(match, state=str(number)))
+            match = await records.save_move(replace(match, state=str(number)))
             say("move", match.id, match.version)
-        await store.finish_match(match, "won", a, at=now, rate=rate, seen=[a])
+        await records.finish_match(match, "won", a, at=now, rate=rate, seen=[a])
         say("end", match.id)
-        await store.mark_seen(b, [match.id])
+        await records.mark_seen(b, [match.id])
 
 
 async def main(url: str) -> None:
     reactor.callLater(LONGEST, reactor.stop)
-    store = SqlStore(StoreSettings(database=url), reactor)
+    store = Store(StoreSettings(database=url), reactor)
     store.startService()
     await store.ready()
+    records = TicTacToeRecords(store)
     names = [f"p{number}" for number in range(PLAYERS)]
     neighbours = zip(names, [*names[1:], names[0]], strict=True)
-    await gatherResults(ensureDeferred(play(store, a, b)) for a, b in neighbours)
+    await gatherResults(ensureDeferred(play(records, a, b)) for a, b in neighbours)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.unittest import TestCase
 
-from gameservers.store import Account, PasswordRecord, SqlStore, StoreSettings
+from gameservers.games.tictactoe.records import TicTacToeRecords
+from gameservers.store import Account, PasswordRecord, Store, StoreSettings
 from gameservers.store.backends import find_backend
 from tests.store import databases
 
@@ -57,34 +58,34 @@ class FreezeTests:
 
     async def test_frozen(self) -> None:
         """The reactor ticks on, and the calls of meanwhile succeed afterwards."""
-        store = SqlStore(StoreSettings(database=self.url), reactor)
+        store = Store(StoreSettings(database=self.url), reactor)
         store.startService()
         self.addCleanup(store.stopService)
         await store.ready()
         gap = 0.0
         for attempt in range(ATTEMPTS):
-            gap = await self.longest_gap(store, f"n{attempt}")
+            gap = await self.longest_gap(TicTacToeRecords(store), f"n{attempt}")
             if gap < LONGEST_GAP:
                 return
         self.fail(f"the reactor stood still for {gap * 1000:.0f} ms")
 
-    async def longest_gap(self, store: SqlStore, prefix: str) -> float:
+    async def longest_gap(self, records: TicTacToeRecords, prefix: str) -> float:
         ticks: list[float] = []
         ticking = LoopingCall(lambda: ticks.append(reactor.seconds()))
         with self.frozen():
             ticking.start(0.005)
             waiting = [
-                store.create_account(
-                    Account(f"{prefix}_{number}", PasswordRecord("x", "", ""), 1000, NOON)
+                records.create_account(
+                    Account(f"{prefix}_{number}", PasswordRecord("x", "", ""), NOON), 1000
                 )
                 for number in range(100)
             ]
-            asked = store.ranking(f"{prefix}_0")
+            asked = records.ranking(f"{prefix}_0")
             await deferLater(reactor, FROZEN, lambda: None)
             ticking.stop()
             self.assertEqual([each for each in waiting if each.called], [])
         await gatherResults([*waiting, asked])
-        self.assertEqual((await store.account(f"{prefix}_99")).elo, 1000)
+        self.assertEqual((await records.opponent(f"{prefix}_99")).elo, 1000)
         return max(b - a for a, b in pairwise(ticks))
 
 

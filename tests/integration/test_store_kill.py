@@ -17,9 +17,9 @@ from pathlib import Path
 from sqlalchemy import create_engine, select
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.games.tictactoe.records import matches, results, users
 from gameservers.store import StoreSettings
 from gameservers.store.backends import find_backend
-from gameservers.store.tables import matches, results, users
 from tests.integration import store_load
 from tests.store import databases
 

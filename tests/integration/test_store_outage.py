@@ -14,10 +14,11 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.trial.unittest import TestCase
 
+from gameservers.games.tictactoe.records import TicTacToeRecords
 from gameservers.store import (
     Account,
     PasswordRecord,
-    SqlStore,
+    Store,
     StoreSettings,
     Unavailable,
     Uncertain,
@@ -73,10 +74,11 @@ class OutageTests:
             database_timeout=TIMEOUT,
             database_backoff=0.1,
         )
-        self.store = SqlStore(settings, reactor)
-        self.store.startService()
-        self.addCleanup(self.store.stopService)
-        await self.store.ready()
+        store = Store(settings, reactor)
+        store.startService()
+        self.addCleanup(store.stopService)
+        await store.ready()
+        self.records = TicTacToeRecords(store)
 
     async def cut(self) -> None:
         """Nobody listens any more, and open connections end."""
@@ -84,8 +86,8 @@ class OutageTests:
             line.transport.abortConnection()
         await self.port.stopListening()
 
-    def create(self, name: str) -> Deferred[Account]:
-        return self.store.create_account(Account(name, PasswordRecord("x", "", ""), 1000, NOON))
+    def create(self, name: str) -> Deferred[None]:
+        return self.records.create_account(Account(name, PasswordRecord("x", "", ""), NOON), 1000)
 
     async def unavailable(self, deferred: Deferred[Any]) -> Unavailable:
         began = reactor.seconds()
@@ -101,14 +103,14 @@ class OutageTests:
         """Calls fail after their time; as soon as the server is back they succeed."""
         await self.create("before")
         await self.cut()
-        change, question = self.create("meanwhile"), self.store.account("before")
+        change, question = self.create("meanwhile"), self.records.account("before")
         problem = await self.unavailable(change)
         self.assertNotIsInstance(problem, Uncertain)
         await self.unavailable(question)
         late = self.create("late")
         self.port = reactor.listenTCP(self.number, self.forward, interface="127.0.0.1")
         await late
-        names = [each.name for each in (await self.store.ranking(None)).top]
+        names = [each.name for each in (await self.records.ranking(None)).top]
         self.assertEqual(names, ["before", "late"])
 
     async def test_short_cut(self) -> None:
@@ -117,23 +119,23 @@ class OutageTests:
         for line in list(self.forward.lines):
             line.transport.abortConnection()
         await self.create("after")
-        self.assertIsNotNone(await self.store.account("before"))
+        self.assertIsNotNone(await self.records.account("before"))
 
     async def test_silent(self) -> None:
         """A server that says nothing: what became of the change is uncertain."""
         await self.create("before")
-        await self.store.account("before")
+        await self.records.account("before")
         lines = list(self.forward.lines)
         for line in lines:
             line.transport.pauseProducing()
-        change, question = self.create("meanwhile"), self.store.account("before")
+        change, question = self.create("meanwhile"), self.records.account("before")
         self.assertIsInstance(await self.unavailable(change), Uncertain)
         await self.unavailable(question)
         for line in lines:
             line.transport.resumeProducing()
         await self.create("after")
         # The server had heard of it after all.
-        self.assertIsNotNone(await self.store.account("meanwhile"))
+        self.assertIsNotNone(await self.records.account("meanwhile"))
 
 
 class PostgresqlTests(OutageTests, TestCase):

@@ -24,7 +24,6 @@ from sqlalchemy import MetaData, create_engine
 
 from gameservers.store import StoreSettings, migrate_database
 from gameservers.store.backends import find_backend
-from gameservers.store.tables import metadata, schema_version
 
 #: How long a server may take to accept a connection, in seconds; if none is there, it is refused
 #: at once.
@@ -94,8 +93,10 @@ def _emptied(make: Callable[[], tuple[str, Callable[[], None]]]) -> Iterator[str
     finally:
         engine = create_engine(find_backend(StoreSettings(database=url)).url)
         with engine.begin() as connection:
-            for table in reversed(metadata.sorted_tables):
-                if table is not schema_version:
+            found = MetaData()
+            found.reflect(connection)
+            for table in reversed(found.sorted_tables):
+                if not table.name.endswith("version"):
                     connection.execute(table.delete())
         engine.dispose()
 

@@ -7,19 +7,18 @@ from __future__ import annotations
 import sys
 import tempfile
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from sqlalchemy import text
 from twisted.internet import reactor
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gameservers.store import BadDatabase, SqlStore, StoreSettings, World, migrate_database
+from gameservers.store import BadDatabase, Store, StoreSettings, migrate_database
 from gameservers.store.backends import create_file, data_directory, find_backend
-from gameservers.store.interface import MAX_STATE
-from gameservers.store.tables import Words
+from gameservers.store.columns import ExactText
 from tests.store import databases
 
 
@@ -135,9 +134,9 @@ class BackendTests(SynchronousTestCase):
         self.assertRaises(ValueError, check, "../etc/passwd")
 
     def test_longest_text(self) -> None:
-        """C{Words} counts characters, not bytes."""
-        words = Words(MAX_STATE)
-        fits: Any = "ü" * MAX_STATE
+        """C{ExactText} counts characters, not bytes."""
+        words = ExactText(20)
+        fits: Any = "ü" * 20
         self.assertEqual(words.process_bind_param(fits, None), fits)
         self.assertRaises(ValueError, words.process_bind_param, fits + "u", None)
 
@@ -149,7 +148,7 @@ class StartTests(TestCase):
         """A file that is no database fails C{ready}, with a sentence in the log."""
         with databases.sqlite() as url:
             Path(url.removeprefix("sqlite:///")).write_text("Dear sir or madam, " * 100)
-            store = SqlStore(StoreSettings(database=url), reactor)
+            store = Store(StoreSettings(database=url), reactor)
             with capturedLogs() as logs:
                 store.startService()
                 try:
@@ -165,18 +164,18 @@ class StartTests(TestCase):
     async def test_no_encoding(self) -> None:
         """A PostgreSQL database that has none gives text all the same."""
         with databases.postgresql_without_encoding() as url:
-            store = SqlStore(StoreSettings(database=url), reactor)
+            store = Store(StoreSettings(database=url), reactor)
             store.startService()
-            await store.save_world(World("hills", "{}", b"", datetime(2026, 11, 21, tzinfo=UTC)))
-            self.assertEqual((await store.world("hills")).name, "hills")
+            self.assertEqual(await store.ask(lambda c: c.scalar(text("SELECT 'hills'"))), "hills")
             await store.stopService()
 
     async def test_file_of_nobody_else(self) -> None:
         """WAL and shared memory beside the file are as private as the file."""
         with databases.sqlite() as url:
-            store = SqlStore(StoreSettings(database=url), reactor)
+            store = Store(StoreSettings(database=url), reactor)
             store.startService()
-            await store.remove_world("none")  # a writer keeps all three files open
+            # A writer keeps all three files open.
+            await store.change(lambda c: c.execute(text("CREATE TABLE hills (height INTEGER)")))
             directory = Path(url.removeprefix("sqlite:///")).parent
             modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
             self.assertEqual(set(modes.values()), {0o600}, modes)

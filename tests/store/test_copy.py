@@ -13,18 +13,13 @@ from sqlalchemy import create_engine, select
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from gameservers.store import (
-    Account,
-    BadDatabase,
-    Match,
-    PasswordRecord,
-    SqlStore,
-    StoreSettings,
-    World,
-)
+from gameservers.games.tictactoe.records import Match, TicTacToeRecords
+from gameservers.games.tilegame.records import TileGameRecords
+from gameservers.games.tilegame.world import Kept
+from gameservers.store import Account, BadDatabase, PasswordRecord, Store, StoreSettings
 from gameservers.store import __main__ as command
 from gameservers.store.backends import find_backend
-from gameservers.store.tables import metadata
+from gameservers.store.schema import installed
 from tests.store import databases
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
@@ -35,7 +30,8 @@ def rows(url: str) -> dict[str, list[Any]]:
     with engine.connect() as connection:
         found = {
             table.name: sorted(map(repr, connection.execute(select(table))))
-            for table in metadata.sorted_tables
+            for schema in installed()
+            for table in schema.metadata.sorted_tables
         }
     engine.dispose()
     return found
@@ -50,19 +46,20 @@ class CopyTests:
         self.patch(command, "CHUNK", 2)
         self.old = self.make(databases.sqlite)
         self.new = self.make(type(self).database)
-        store = SqlStore(StoreSettings(database=self.old), reactor)
+        store = Store(StoreSettings(database=self.old), reactor)
         store.startService()
+        records = TicTacToeRecords(store)
         password = PasswordRecord("scrypt", "ab" * 64, "cd" * 16, "n=2")
         for name in ("ann", "bob", "änn"):
-            await store.create_account(Account(name, password, 1000, NOON))
-        await store.open_session("1", "ann", NOON)
-        await store.open_temporary_session("2", "tim", NOON)
-        await store.befriend("ann", "bob")
+            await records.create_account(Account(name, password, NOON), 1000)
+        await records.open_session("1", "ann", NOON)
+        await records.open_temporary_session("2", "tim", NOON)
+        await records.befriend("ann", "bob")
         for number in range(5):
             match = Match(str(number), "ann", "bob", "{}", None, True, NOON)
-            await store.open_match(match, 1)
-            await store.finish_match(match, "won", "ann", at=NOON, seen=["ann"])
-        await store.save_world(World("dirt", "{}", bytes(range(256)), NOON))
+            await records.open_match(match, 1)
+            await records.finish_match(match, "won", "ann", at=NOON, seen=["ann"])
+        await TileGameRecords(store, reactor).save(Kept("{}", bytes(range(256))))
         await store.stopService()
 
     def make(self, database: databases.Database) -> str:

@@ -16,20 +16,18 @@ from twisted.internet import reactor
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
+from gameservers.games.tictactoe.records import Opponent, Rating, Session, TicTacToeRecords
 from gameservers.store import (
     BadDatabase,
     PasswordRecord,
-    Player,
-    Rating,
-    Session,
-    SqlStore,
+    Store,
     StoreSettings,
     migrate_database,
     migrations,
 )
 from gameservers.store.backends import find_backend
 from gameservers.store.migrations import STEPS, Step, s0001_original
-from gameservers.store.tables import metadata
+from gameservers.store.schema import installed
 from tests.store import databases
 
 #: The original's own statements, in the dialect they were written for.
@@ -91,6 +89,10 @@ FRIENDS = [("ann", "bob"), ("ann", "bob"), ("bob", "ann"), ("ann", "ann")]
 ROWS = {"users": USERS, "matches": MATCHES, "sessions": SESSIONS, "friends": FRIENDS}
 
 
+def touch(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))
+
+
 class Cut(Exception):
     """The process ends here."""
 
@@ -137,12 +139,12 @@ class MigrationTests:
                 for name in ROWS
             }
 
-    async def store(self) -> SqlStore:
-        store = SqlStore(self.settings, reactor)
+    async def records(self) -> TicTacToeRecords:
+        store = Store(self.settings, reactor)
         store.startService()
         self.addCleanup(store.stopService)
         await store.ready()
-        return store
+        return TicTacToeRecords(store)
 
     # A database of our own
 
@@ -151,8 +153,9 @@ class MigrationTests:
         self.assertEqual(migrate_database(self.settings), (0, len(STEPS)))
         migrated = self.shape(inspect(self.engine))
         with self.engine.begin() as connection:
-            metadata.drop_all(connection)
-            metadata.create_all(connection)
+            for schema in installed():
+                schema.metadata.drop_all(connection)
+                schema.metadata.create_all(connection)
         self.assertEqual(migrated, self.shape(inspect(self.engine)))
 
     def shape(self, look: Inspector) -> dict[str, Any]:
@@ -198,10 +201,10 @@ class MigrationTests:
         migrate_database(self.settings)
         with self.engine.begin() as connection:
             connection.execute(text("UPDATE schema_version SET version = 99"))
-        store = SqlStore(self.settings, reactor)
+        store = Store(self.settings, reactor)
         store.startService()
         self.addCleanup(store.stopService)
-        for deferred in (store.ready(), store.account("ann"), store.remove_world("x")):
+        for deferred in (store.ready(), store.ask(touch), store.change(touch)):
             try:
                 await deferred
             except BadDatabase as problem:
@@ -221,7 +224,9 @@ class MigrationTests:
                 found, now = migrate_database(self.settings)
                 self.assertEqual((found, now), (number, len(STEPS)))
                 with self.engine.begin() as connection:
-                    metadata.drop_all(connection)
+                    for schema in installed():
+                        schema.metadata.drop_all(connection)
+                    connection.execute(text("DROP TABLE schema_version"))
 
     def cut(self, step: Step | None, connection: Connection, zone: tzinfo | None) -> None:
         if step is not None:
@@ -255,33 +260,33 @@ class MigrationTests:
         """Everything is there, in the new tables and in the old ones."""
         self.original()
         with capturedLogs() as logs:
-            store = await self.store()
+            records = await self.records()
         told = {each["table"]: (each["taken"], each["found"]) for each in logs if "taken" in each}
         self.assertEqual(
             told, {"users": (3, 3), "matches": (6, 7), "sessions": (2, 3), "friends": (3, 4)}
         )
         self.assertEqual(self.counts("original_"), {n: len(rows) for n, rows in ROWS.items()})
 
-        ann = await store.account("ann")
+        ann = await records.account("ann")
         self.assertEqual(ann.password, PasswordRecord("sha512", HASH, SALT))
-        self.assertEqual(ann.elo, 1010)
+        self.assertEqual((await records.opponent("ann")).elo, 1010)
         # Berlin has daylight saving time in April and none in January.
         self.assertEqual(ann.last_seen, datetime(2019, 4, 5, 10, tzinfo=UTC))
-        bob = await store.account("bob")
+        bob = await records.account("bob")
         self.assertEqual(bob.last_seen, datetime(2019, 1, 5, 22, 30, tzinfo=UTC))
-        self.assertIsNotNone(await store.account("bob\n"))
+        self.assertIsNotNone(await records.account("bob\n"))
         self.assertEqual(
-            await store.session("a" * 32),
+            await records.session("a" * 32),
             Session("a" * 32, "ann", True, datetime(2019, 4, 5, 10, tzinfo=UTC)),
         )
-        self.assertIsNone(await store.session("A" * 32))
-        self.assertEqual(await store.player("tim"), Player("tim", False, None))
-        self.assertIsNotNone(await store.session("c" * 32))
+        self.assertIsNone(await records.session("A" * 32))
+        self.assertEqual(await records.opponent("tim"), Opponent("tim", False, None))
+        self.assertIsNotNone(await records.session("c" * 32))
         both = (Rating("ann", 1010), Rating("bob", 990))
-        self.assertEqual(await store.friends("ann"), both)
-        self.assertEqual(await store.friends("bob"), (Rating("ann", 1010),))
+        self.assertEqual(await records.friends("ann"), both)
+        self.assertEqual(await records.friends("bob"), (Rating("ann", 1010),))
 
-        running, newest, won, drawn, odd, missed = [await store.match(c * 32) for c in "123456"]
+        running, newest, won, drawn, odd, missed = [await records.match(c * 32) for c in "123456"]
         self.assertEqual((running.active, running.ranked, running.ended), ("bob", True, False))
         self.assertEqual(running.state, MATCHES[0][3])
         self.assertEqual(running.last_active, datetime(2019, 4, 4, 8, tzinfo=UTC))
@@ -303,15 +308,15 @@ class MigrationTests:
     async def test_taken_over_is_in_use(self) -> None:
         """What was taken over can be played on, and is not taken over again."""
         self.original()
-        store = await self.store()
-        running = await store.match("1" * 32)
-        await store.finish_match(
+        records = await self.records()
+        running = await records.match("1" * 32)
+        await records.finish_match(
             running, "won", "ann", at=running.last_active, rate=lambda a, b: (a + 1, b - 1)
         )
-        await store.stopService()
+        await records.store.stopService()
         self.assertEqual(migrate_database(self.settings), (len(STEPS), len(STEPS)))
-        again = await self.store()
-        self.assertEqual((await again.account("ann")).elo, 1011)
+        again = await self.records()
+        self.assertEqual((await again.opponent("ann")).elo, 1011)
 
     def test_take_over_cut_off(self) -> None:
         """Cut off between the old tables and the new, it starts again and loses nothing."""

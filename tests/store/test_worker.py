@@ -28,7 +28,7 @@ from gameservers.store import (
     Uncertain,
 )
 from gameservers.store.backends import find_backend
-from gameservers.store.worker import MAX_SPOILT, Alike, Worker
+from gameservers.store.worker import MAX_SPOILT, Batched, Worker
 
 #: So long a test waits for a thread before it fails, in seconds.
 PATIENCE = 30
@@ -253,7 +253,7 @@ class WorkerTests(SynchronousTestCase):
     def alike(self, together: Together, words: str, worker: Worker) -> list[Deferred[str]]:
         """Calls that wait together, one for each letter; then they are carried out."""
         gate = self.held(worker)
-        calls = [worker.submit(Alike(together, word)) for word in words]
+        calls = [worker.submit(Batched(together, word)) for word in words]
         gate.released.set()
         self.result(worker.submit(write("last")))
         return calls
@@ -268,14 +268,14 @@ class WorkerTests(SynchronousTestCase):
 
     def test_alike_alone(self) -> None:
         together = Together()
-        self.assertEqual(self.result(self.worker().submit(Alike(together, "a"))), "A")
+        self.assertEqual(self.result(self.worker().submit(Batched(together, "a"))), "A")
         self.assertEqual(together.rounds, [("a",)])
 
     def test_alike_in_order(self) -> None:
         """What is called between calls of a kind is carried out between them."""
         worker, together = self.worker(), Together()
         gate = self.held(worker)
-        for work in (Alike(together, "a"), write("b"), Alike(together, "c")):
+        for work in (Batched(together, "a"), write("b"), Batched(together, "c")):
             last = worker.submit(work)
         gate.released.set()
         self.result(last)

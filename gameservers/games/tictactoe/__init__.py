@@ -8,6 +8,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from gameservers.games import IGame, Surroundings, Wires, never
+from gameservers.games.tictactoe.records import SCHEMA
 from gameservers.games.tictactoe.service import TicTacToe
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 
@@ -19,6 +20,7 @@ class TicTacToeGame:
     name = "tictactoe"
     title = "Ultimate tic-tac-toe"
     settings = TicTacToeSettings
+    schema = SCHEMA
     recognises_stream = staticmethod(never)  # HTTP is the front door's own
     recognises_datagram = staticmethod(never)
 

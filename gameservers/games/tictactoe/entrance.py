@@ -15,18 +15,11 @@ from twisted.internet.defer import Deferred
 
 from gameservers.games.tictactoe import elo, texts, wire
 from gameservers.games.tictactoe.attempts import Attempts, Line
-from gameservers.games.tictactoe.passwords import Busy, Checked
+from gameservers.games.tictactoe.records import Session, TicTacToeRecords
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.net.guard import place_of
-from gameservers.store import (
-    Account,
-    NameTaken,
-    NotFound,
-    PasswordRecord,
-    Session,
-    Store,
-    StoreError,
-)
+from gameservers.store import Account, NameTaken, NotFound, PasswordRecord, StoreError
+from gameservers.store.passwords import Busy, Checked
 
 #: Log-ins with a password from one place that are under way at once.  The others wait in line, so
 #: that a crowd from one place is served, and a crowd of guesses is stopped at the limit.
@@ -71,7 +64,7 @@ class TooMany(Exception):
 
 
 class PasswordService(Protocol):
-    """L{gameservers.games.tictactoe.passwords.Passwords}, or what a test puts there."""
+    """L{gameservers.store.passwords.Passwords}, or what a test puts there."""
 
     def make(self, password: str) -> Deferred[PasswordRecord]: ...
 
@@ -87,14 +80,14 @@ class Entrance:
 
     def __init__(
         self,
-        store: Store,
+        records: TicTacToeRecords,
         passwords: PasswordService,
         settings: TicTacToeSettings,
         now: Callable[[], datetime],
         place_of: Callable[[str], str] = place_of,
     ) -> None:
         """@param place_of: what a host counts as, C{""} if it may take any number of names."""
-        self._store = store
+        self._records = records
         self._passwords = passwords
         self._now = now
         self._lifetimes = {
@@ -127,10 +120,10 @@ class Entrance:
         """Come back through a session that is there."""
         now = self._now()
         try:
-            session = await self._store.session(wish.session_id)
+            session = await self._records.session(wish.session_id)
             if session is None or session.last_seen < now - self._lifetimes[session.registered]:
                 return NO_SESSION
-            await self._store.touch([session.id], now)
+            await self._records.touch([session.id], now)
         except StoreError:
             return Denied(wire.reconnect_response(False, None, None, False, texts.UNAVAILABLE))
         response = wire.reconnect_response(True, session.id, session.name, session.registered, "")
@@ -175,23 +168,23 @@ class Entrance:
 
     async def _prove(self, name: str, password: str, place: str) -> str:
         """Check the password, or make the account: the text to say; L{Wrong} if it is not his."""
-        account = await self._store.account(name)
+        account = await self._records.account(name)
         if account is None:
             self._begin_name(place)
             record = await self._passwords.make(password)
             try:
-                await self._store.create_account(Account(name, record, elo.START, self._now()))
+                await self._records.create_account(Account(name, record, self._now()), elo.START)
                 return texts.REGISTERED
             except NameTaken:
                 # By a temporary session, or by whoever has just been quicker.
-                account = await self._store.account(name)
+                account = await self._records.account(name)
                 if account is None:
                     raise Wrong(texts.NAME_RESERVED.format(name)) from None
         checked = await self._passwords.check(account.password, password)
         if not checked.right:
             raise Wrong(texts.WRONG_PASSWORD.format(name))
         if checked.replacement is not None:
-            await self._store.change_password(name, checked.replacement)
+            await self._records.change_password(name, checked.replacement)
         return texts.LOGGED_IN
 
     def _begin_name(self, place: str) -> None:
@@ -206,7 +199,7 @@ class Entrance:
     async def _open_session(self, name: str, text: str) -> Admitted | Denied:
         session = Session(secrets.token_hex(16), name, True, self._now())
         try:
-            await self._store.open_session(session.id, name, session.last_seen)
+            await self._records.open_session(session.id, name, session.last_seen)
         except NotFound:  # the account was removed a moment ago
             return _denied(texts.NAME_RESERVED.format(name), registered=True)
         return Admitted(session, wire.login_response(True, session.id, True, text), new=True)
@@ -215,7 +208,7 @@ class Entrance:
         self._begin_name(place)
         session = Session(secrets.token_hex(16), name, False, self._now())
         try:
-            await self._store.open_temporary_session(session.id, name, session.last_seen)
+            await self._records.open_temporary_session(session.id, name, session.last_seen)
         except NameTaken:
             self._new_names.give_back(place)
             return _denied(texts.NAME_EXISTS.format(name), registered=False)

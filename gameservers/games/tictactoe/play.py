@@ -12,29 +12,29 @@ Nothing is locked.  The store refuses a change to a match that was changed since
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from cachetools import LRUCache
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gameservers.games.tictactoe import elo, texts, wire
 from gameservers.games.tictactoe.presence import Connection, Presence, User
-from gameservers.games.tictactoe.rules import Cell, Game, IllegalMove, Mark
-from gameservers.games.tictactoe.settings import TicTacToeSettings
-from gameservers.store import (
+from gameservers.games.tictactoe.records import (
     AlreadyPlaying,
     Finished,
     Match,
-    NotFound,
-    Player,
+    Opponent,
     Stale,
-    Store,
+    TicTacToeRecords,
     TooManyMatches,
 )
+from gameservers.games.tictactoe.rules import Cell, Game, IllegalMove, Mark
+from gameservers.games.tictactoe.settings import TicTacToeSettings
+from gameservers.store import NotFound
 
 #: How often a change to a match is tried that others change at the same time.
 TRIES = 5
@@ -62,19 +62,19 @@ class Play:
 
     def __init__(
         self,
-        store: Store,
+        records: TicTacToeRecords,
         presence: Presence,
         settings: TicTacToeSettings,
         now: Callable[[], datetime],
     ) -> None:
-        self._store = store
+        self._records = records
         self._presence = presence
         self.now = now
         self._limit = settings.max_matches
         self._lifetime = timedelta(seconds=settings.match_lifetime)
         self._timeout_elo = settings.timeout_elo
         self._pairing = DeferredLock()
-        self._tables: OrderedDict[str, Table] = OrderedDict()
+        self._tables: LRUCache[str, Table] = LRUCache(REMEMBERED)
 
     # What a user is shown
 
@@ -93,7 +93,7 @@ class Play:
         """One message per match, also of those whose end he has not seen; now he has."""
         messages = []
         seen = []
-        for read in await self._store.matches_of(user.name):
+        for read in await self._records.matches_of(user.name):
             table = self._remember(read)
             if table is None:
                 continue
@@ -104,7 +104,7 @@ class Play:
             else:
                 self._presence.seat(match)
         if seen:
-            await self._store.mark_seen(user.name, seen)
+            await self._records.mark_seen(user.name, seen)
         return messages
 
     # Opponents
@@ -120,7 +120,7 @@ class Play:
         name = wire.fold_name(typed)
         opponent = None
         if name is not None and name != user.name:
-            opponent = await self._store.player(name)
+            opponent = await self._records.opponent(name)
         if opponent is None:
             if await self._running(user.name) >= self._limit:
                 return _refused(texts.TOO_MANY_MATCHES)
@@ -148,7 +148,7 @@ class Play:
             if self._presence.find(user.name) is not user:
                 break  # he has gone meanwhile
             try:
-                await self._open(other, Player(user.name, user.registered, None))
+                await self._open(other, Opponent(user.name, user.registered, None))
             except TooManyMatches as full:
                 if full.player == user.name:
                     return _refused(texts.TOO_MANY_MATCHES)
@@ -164,7 +164,7 @@ class Play:
         self._presence.wait(user)
         return wire.match_request_response(True, texts.SEARCHING)
 
-    async def _open(self, user: User, opponent: Player) -> None:
+    async def _open(self, user: User, opponent: Opponent) -> None:
         """A new match, in which the first of the two begins; both are told, he first."""
         players = user.name, opponent.name
         game = Game()
@@ -177,7 +177,7 @@ class Play:
             ranked=user.registered and opponent.registered,
             last_active=self.now(),
         )
-        match = await self._store.open_match(match, self._limit)
+        match = await self._records.open_match(match, self._limit)
         self._keep(match, game)
         self._presence.seat(match)
         self._log.info("{player} plays against {opponent}", player=players[0], opponent=players[1])
@@ -188,7 +188,7 @@ class Play:
 
     async def _running(self, name: str) -> int:
         """How many matches a user has that are not over."""
-        return sum(not match.ended for match in await self._store.matches_of(name))
+        return sum(not match.ended for match in await self._records.matches_of(name))
 
     # Matches
 
@@ -224,7 +224,7 @@ class Play:
         moved = self._changed(match, game)
         self._presence.lobby.counters["tictactoe.moves"] += 1
         if not game.over:
-            moved = await self._store.save_move(moved)
+            moved = await self._records.save_move(moved)
             self._keep(moved, game)
             update = [self._match_update((moved, game))]
             self._presence.push(mover, update)
@@ -273,7 +273,7 @@ class Play:
         """The player whose turn it is has let the time run out: he loses if both have moved."""
         table = self._remember(match)
         if table is None:
-            await self._store.remove_match(match)
+            await self._records.remove_match(match)
             return
         game = table[1]
         loser = wire.name_of((match.player_a, match.player_b), game.turn)
@@ -332,7 +332,7 @@ class Play:
         if winner is not None:
             score = elo.A_WINS if winner == match.player_a else elo.B_WINS
         decided = winner is not None or outcome == DRAWN
-        finished = await self._store.finish_match(
+        finished = await self._records.finish_match(
             match,
             outcome,
             winner,
@@ -356,7 +356,7 @@ class Play:
         """A match as it is now, if the user is one of the two and one has not seen its end."""
         table = self._tables.get(match_id)
         if table is None:
-            match = await self._store.match(match_id)
+            match = await self._records.match(match_id)
             table = None if match is None else self._remember(match)
         if table is None or user.name not in table[0].players:
             return None
@@ -384,9 +384,6 @@ class Play:
 
     def _keep(self, match: Match, game: Game) -> None:
         self._tables[match.id] = match, game
-        self._tables.move_to_end(match.id)
-        while len(self._tables) > REMEMBERED:
-            self._tables.popitem(last=False)
 
     # Friends
 
@@ -400,7 +397,7 @@ class Play:
         try:
             if name == user.name:
                 raise NotFound
-            added = await self._store.befriend(user.name, name)
+            added = await self._records.befriend(user.name, name)
         except NotFound:
             return [wire.friend_request_response(False, texts.NO_PLAYER.format(name))]
         if not added:
@@ -415,7 +412,7 @@ class Play:
         name = wire.fold_name(typed)
         if name is None:
             return [wire.unfriend_request_response(False, texts.UNFRIEND_ERROR)]
-        if not await self._store.unfriend(user.name, name):
+        if not await self._records.unfriend(user.name, name):
             return [wire.unfriend_request_response(False, texts.NOT_A_FRIEND.format(name))]
         return [
             wire.unfriend_request_response(True, texts.UNFRIENDED.format(name)),
@@ -431,7 +428,7 @@ class Play:
         )
 
     async def _elo_update(self, name: str, registered: bool) -> str:
-        ranking = await self._store.ranking(name if registered else None, wire.TOP)
+        ranking = await self._records.ranking(name if registered else None, wire.TOP)
         top = [(rating.name, rating.elo) for rating in ranking.top]
         return wire.elo_update(ranking.elo, ranking.rank, top)
 
@@ -446,7 +443,7 @@ class Play:
             user.send(update)
 
     async def _friends_update(self, name: str) -> str:
-        friends = await self._store.friends(name)
+        friends = await self._records.friends(name)
         return wire.friends_update([(friend.name, friend.elo) for friend in friends])
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gameservers.games.tictactoe.records import Match, Session
 from gameservers.lobby import Lobby, Player, RoomKey, RoomRules
-from gameservers.store import Match, Session
 
 GAME = "tictactoe"
 

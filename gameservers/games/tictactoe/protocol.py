@@ -38,11 +38,12 @@ from gameservers.games.tictactoe.entrance import (
 from gameservers.games.tictactoe.frames import Bounded, Shortcut, text_frame
 from gameservers.games.tictactoe.play import Play
 from gameservers.games.tictactoe.presence import Farewell, Presence, Superseded, User
+from gameservers.games.tictactoe.records import TicTacToeRecords
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.lobby import Refused
 from gameservers.net.address import host_of
 from gameservers.net.bypass import send_at_once
-from gameservers.store import Store, StoreError
+from gameservers.store import StoreError
 
 #: How long a client may take to read our farewell and to close his side, in seconds.
 LINGER = 5.0
@@ -63,7 +64,7 @@ class Ground:
 
     settings: TicTacToeSettings
     clock: IReactorTime
-    store: Store
+    records: TicTacToeRecords
     presence: Presence
     entrance: Entrance
     play: Play
@@ -136,7 +137,7 @@ class Client:
         user = self._user
         if user is not None and self._ground.presence.leave(user, self):
             self._log.info("{player} has gone", player=user.name)
-            seen = self._ground.store.touch([user.session_id], self._ground.play.now())
+            seen = self._ground.records.touch([user.session_id], self._ground.play.now())
             seen.addErrback(lambda failure: failure.trap(StoreError) and None)
 
     def pauseProducing(self) -> None:

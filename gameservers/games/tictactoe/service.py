@@ -18,7 +18,6 @@ from twisted.python.failure import Failure
 
 from gameservers.games import Surroundings
 from gameservers.games.tictactoe.entrance import MAX_WAITING, Entrance, PasswordService
-from gameservers.games.tictactoe.passwords import Passwords
 from gameservers.games.tictactoe.play import Play
 from gameservers.games.tictactoe.presence import GAME, Farewell, Presence
 from gameservers.games.tictactoe.protocol import (
@@ -28,9 +27,11 @@ from gameservers.games.tictactoe.protocol import (
     Root,
     TicTacToeSite,
 )
+from gameservers.games.tictactoe.records import TicTacToeRecords
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.games.tictactoe.sweep import Sweep
 from gameservers.store import StoreError
+from gameservers.store.passwords import Passwords
 
 #: The page: path to file and content type.
 PAGE = {
@@ -53,6 +54,7 @@ class TicTacToe(MultiService):
     @ivar site: what listens.
     @ivar now: the moment, aware.
     @ivar play: what users can do.
+    @ivar records: what is kept.
     """
 
     name = GAME
@@ -64,9 +66,10 @@ class TicTacToe(MultiService):
         """@param passwords: L{None} makes those that work in threads."""
         super().__init__()
         settings: TicTacToeSettings = surroundings.settings
-        store, lobby, clock = surroundings.store, surroundings.lobby, surroundings.clock
-        if store is None:
+        lobby, clock = surroundings.lobby, surroundings.clock
+        if surroundings.store is None:
             raise ValueError("tic-tac-toe needs a store")
+        records = self.records = TicTacToeRecords(surroundings.store)
 
         def now() -> datetime:
             return datetime.fromtimestamp(clock.seconds(), UTC)
@@ -82,14 +85,14 @@ class TicTacToe(MultiService):
             passwords = own
         lobby.limit(GAME, settings.max_players)
         presence = Presence(lobby, connections=settings.max_per_player, visible=settings.visible)
-        play = self.play = Play(store, presence, settings, now)
-        entrance = Entrance(store, passwords, settings, now, surroundings.place_of)
+        play = self.play = Play(records, presence, settings, now)
+        entrance = Entrance(records, passwords, settings, now, surroundings.place_of)
         self.now = now
         self._clock = clock
         self._clients = Clients(
-            Ground(settings, clock, store, presence, entrance, play, surroundings.logged_in)
+            Ground(settings, clock, records, presence, entrance, play, surroundings.logged_in)
         )
-        self._sweep = Sweep(store, presence, play, settings, now)
+        self._sweep = Sweep(records, presence, play, settings, now)
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = clock
         self.site = TicTacToeSite(

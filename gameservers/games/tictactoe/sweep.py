@@ -15,8 +15,8 @@ from twisted.logger import Logger
 
 from gameservers.games.tictactoe.play import Play
 from gameservers.games.tictactoe.presence import Presence
+from gameservers.games.tictactoe.records import Removal, Stale, TicTacToeRecords
 from gameservers.games.tictactoe.settings import TicTacToeSettings
-from gameservers.store import Removal, Stale, Store
 
 Item = TypeVar("Item")
 
@@ -28,13 +28,13 @@ class Sweep:
 
     def __init__(
         self,
-        store: Store,
+        records: TicTacToeRecords,
         presence: Presence,
         play: Play,
         settings: TicTacToeSettings,
         now: Callable[[], datetime],
     ) -> None:
-        self._store = store
+        self._records = records
         self._presence = presence
         self._play = play
         self._settings = settings
@@ -43,12 +43,12 @@ class Sweep:
     async def run(self) -> None:
         """One sweep, in the order matches, sessions, temporary sessions, accounts."""
         settings, now = self._settings, self._now()
-        await self._store.touch([user.session_id for user in self._presence], now)
+        await self._records.touch([user.session_id for user in self._presence], now)
 
         moment = now - timedelta(seconds=settings.match_lifetime)
-        async for match in _each(partial(self._store.matches_before, moment)):
+        async for match in _each(partial(self._records.matches_before, moment)):
             if match.ended:
-                await self._store.remove_match(match)
+                await self._records.remove_match(match)
                 continue
             with suppress(Stale):  # somebody has just moved
                 await self._play.time_out(match)
@@ -58,12 +58,12 @@ class Sweep:
             (False, settings.temporary_lifetime),
         ):
             moment = now - timedelta(seconds=lifetime)
-            async for session in _each(partial(self._store.sessions_before, moment, registered)):
-                self._tell(await self._store.remove_session(session.id, moment))
+            async for session in _each(partial(self._records.sessions_before, moment, registered)):
+                self._tell(await self._records.remove_session(session.id, moment))
 
         moment = now - timedelta(seconds=settings.account_lifetime)
-        async for name in _each(partial(self._store.accounts_before, moment)):
-            self._tell(await self._store.remove_account(name, moment))
+        async for name in _each(partial(self._records.accounts_before, moment)):
+            self._tell(await self._records.remove_account(name, moment))
 
     def _tell(self, removal: Removal | None) -> None:
         if removal is None:

@@ -6,7 +6,7 @@ Tile-Game: up to ten players walk on one world of tiles and break some of them.
       world and how it comes from a seed;
     - L{gameservers.games.tilegame.players} and L{gameservers.games.tilegame.room}: who is in
       the world and what he may do;
-    - L{gameservers.games.tilegame.service} and L{gameservers.games.tilegame.keeper}: how the
+    - L{gameservers.games.tilegame.service} and L{gameservers.games.tilegame.records}: how the
       world comes and stays;
     - L{gameservers.games.tilegame.pieces} and L{gameservers.games.tilegame.protocol}: the
       connections;
@@ -27,8 +27,8 @@ from zope.interface import implementer
 
 from gameservers.games import IGame, Surroundings, Verdict, Wires, never
 from gameservers.games.tilegame.generation import SIZES, Terrain, random_seed
-from gameservers.games.tilegame.keeper import StoreKeeper
 from gameservers.games.tilegame.protocol import GAME, Doorkeeper, TileGameFactory
+from gameservers.games.tilegame.records import SCHEMA, TileGameRecords
 from gameservers.games.tilegame.service import InThread, WorldService
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.wire import RECOGNITION_REQ
@@ -46,6 +46,7 @@ class TileGame:
     name = GAME
     title = "Tile-Game"
     settings = TileGameSettings
+    schema = SCHEMA
     recognises_datagram = staticmethod(never)
 
     @staticmethod
@@ -62,7 +63,7 @@ class TileGame:
             raise ValueError("Tile-Game needs a store")
         worlds = WorldService(
             lambda: a_terrain(settings),
-            StoreKeeper(store, GAME, clock),
+            TileGameRecords(store, clock),
             settings,
             clock,
             threads_of(clock),

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gameservers.games.tilegame.generation import Terrain
-from gameservers.games.tilegame.keeper import Keeper
+from gameservers.games.tilegame.records import TileGameRecords
 from gameservers.games.tilegame.room import WorldRoom
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.wire import payload
@@ -43,7 +43,7 @@ class WorldService(Service):
     def __init__(
         self,
         make: Callable[[], Terrain],
-        keeper: Keeper,
+        records: TileGameRecords,
         settings: TileGameSettings,
         clock: IReactorTime,
         in_thread: InThread,
@@ -52,7 +52,7 @@ class WorldService(Service):
         @param make: chooses the terrain, if there is no world yet or a new one is wanted.
         """
         self._make = make
-        self._keeper = keeper
+        self._records = records
         self._settings = settings
         self._in_thread = in_thread
         self._saving = DeferredLock()
@@ -98,7 +98,7 @@ class WorldService(Service):
 
     async def _restored(self) -> World | None:
         """The world as it was kept, if there is one."""
-        kept = await self._keeper.load()
+        kept = await self._records.load()
         if kept is None:
             return None
         world: World = await self._in_thread(World.restore, kept)
@@ -148,7 +148,7 @@ class WorldService(Service):
         revision = world.revision
         copy = World(world.seed, world.theme, world.tiles, world.bits)
         try:
-            await self._keeper.save(await self._in_thread(copy.keep))
+            await self._records.save(await self._in_thread(copy.keep))
         except (StoreError, ValueError) as error:
             self._log.error("The world was not saved: {why}", why=error)
         else:

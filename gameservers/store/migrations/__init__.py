@@ -19,7 +19,7 @@ from datetime import tzinfo
 from sqlalchemy import Connection, Engine, inspect, text
 from twisted.logger import Logger
 
-from gameservers.store.interface import BadDatabase
+from gameservers.store.errors import BadDatabase
 from gameservers.store.migrations import s0001_original, s0002_results, s0003_worlds
 
 Step = Callable[[Connection, tzinfo | None], None]

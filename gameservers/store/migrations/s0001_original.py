@@ -52,7 +52,7 @@ from sqlalchemy import (
 )
 from twisted.logger import Logger
 
-from gameservers.store.interface import BadDatabase
+from gameservers.store.errors import BadDatabase
 from gameservers.store.migrations.columns import MOMENT, OPTIONS, words
 
 #: Columns of the original's tables, each table after those it refers to.

@@ -19,13 +19,14 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 from gameservers.games import Surroundings
-from gameservers.games.tictactoe.passwords import Checked, check, make_record
 from gameservers.games.tictactoe.presence import GAME
+from gameservers.games.tictactoe.records import TicTacToeRecords
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.service import TicTacToe
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.lobby import Lobby
-from gameservers.store import PasswordRecord, SqlStore, StoreSettings
+from gameservers.store import PasswordRecord, Store, StoreSettings
+from gameservers.store.passwords import Checked, check, make_record
 
 #: The cheapest hash: tests make thousands.
 COST = 1
@@ -235,7 +236,7 @@ class Arena:
         self.clock = Clock()
         self.clock.advance(DAWN.timestamp())
         self.lobby = Lobby(self.clock)
-        self.store = SqlStore(StoreSettings(database="memory"), self.clock)  # type: ignore[arg-type]
+        self.store = Store(StoreSettings(database="memory"), self.clock)  # type: ignore[arg-type]
         self.passwords = InlinePasswords()
         self.restart()
 
@@ -261,6 +262,10 @@ class Arena:
 
     def sweep(self) -> None:
         self.game.sweep()
+
+    @property
+    def records(self) -> TicTacToeRecords:
+        return self.game.records
 
     @property
     def here(self) -> list[str]:

@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import update
 from twisted.internet.error import ConnectionLost
 
-from gameservers.store import tables
+from gameservers.games.tictactoe import records
 from tests.games.tictactoe.arena import Arena, Browser
 
 FOLDER = Path(__file__).parents[2] / "transcripts" / "tictactoe"
@@ -101,7 +101,7 @@ class Side:
 def _age(table: Any, column: str, by: timedelta) -> Callable[[Arena], None]:
     def act(arena: Arena) -> None:
         old = arena.game.now() - by
-        arena.store._change(lambda c: c.execute(update(table).values({column: old})))
+        arena.store.change(lambda c: c.execute(update(table).values({column: old})))
         arena.sweep()
 
     return act
@@ -109,8 +109,8 @@ def _age(table: Any, column: str, by: timedelta) -> Callable[[Arena], None]:
 
 def _set_elo(arena: Arena) -> None:
     for name, elo in (("alice", 1060), ("bob", 940)):
-        statement = update(tables.users).where(tables.users.c.name == name).values(elo=elo)
-        arena.store._change(lambda c, statement=statement: c.execute(statement))
+        statement = update(records.users).where(records.users.c.name == name).values(elo=elo)
+        arena.store.change(lambda c, statement=statement: c.execute(statement))
 
 
 def _wait(seconds: float) -> Callable[[Arena], None]:
@@ -119,11 +119,11 @@ def _wait(seconds: float) -> Callable[[Arena], None]:
 
 #: What the operator did just before a line.
 OPERATOR: dict[tuple[str, int], Callable[[Arena], None]] = {
-    ("expiry", 27): _age(tables.matches, "last_active", timedelta(days=7, minutes=1)),
-    ("expiry", 37): _age(tables.sessions, "last_seen", timedelta(minutes=61)),
-    ("expiry", 52): _age(tables.sessions, "last_seen", timedelta(days=21)),
-    ("expiry", 74): _age(tables.users, "last_seen", timedelta(days=46)),
-    ("name_takeover", 12): _age(tables.sessions, "last_seen", timedelta(minutes=61)),
+    ("expiry", 27): _age(records.matches, "last_active", timedelta(days=7, minutes=1)),
+    ("expiry", 37): _age(records.sessions, "last_seen", timedelta(minutes=61)),
+    ("expiry", 52): _age(records.sessions, "last_seen", timedelta(days=21)),
+    ("expiry", 74): _age(records.users, "last_seen", timedelta(days=46)),
+    ("name_takeover", 12): _age(records.sessions, "last_seen", timedelta(minutes=61)),
     ("keepalive", 6): _wait(20),
     ("keepalive", 7): _wait(20),
 }

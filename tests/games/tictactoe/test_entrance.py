@@ -18,11 +18,19 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from gameservers.games.tictactoe import entrance, texts
 from gameservers.games.tictactoe.attempts import Attempts
 from gameservers.games.tictactoe.entrance import AT_ONCE, Entrance
-from gameservers.games.tictactoe.passwords import Busy, Checked, Passwords, check, make_record
+from gameservers.games.tictactoe.records import TicTacToeRecords
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.games.tictactoe.wire import LogIn
-from gameservers.store import SHA512, PasswordRecord, SqlStore, StoreSettings
+from gameservers.store import PasswordRecord, Store, StoreSettings
+from gameservers.store.passwords import (
+    SHA512,
+    Busy,
+    Checked,
+    Passwords,
+    check,
+    make_record,
+)
 from tests.games.tictactoe.arena import DAWN, Arena, start_match
 from tests.games.tictactoe.test_weaknesses import ArenaTestCase
 
@@ -179,7 +187,7 @@ class CrowdTests(SynchronousTestCase):
 
     def entrance(self, **kwargs: Any) -> Entrance:
         return Entrance(
-            SqlStore(StoreSettings(database="memory"), Clock()),  # type: ignore[arg-type]
+            TicTacToeRecords(Store(StoreSettings(database="memory"), Clock())),  # type: ignore[arg-type]
             self,
             TicTacToeSettings(**kwargs),
             lambda: DAWN,
@@ -234,7 +242,7 @@ class CrowdTests(SynchronousTestCase):
 
 class SweepTests(ArenaTestCase):
     def gone(self, name: str) -> bool:
-        return self.successResultOf(self.arena.store.player(name)) is None
+        return self.successResultOf(self.arena.records.opponent(name)) is None
 
     def test_accounts(self) -> None:
         """An account out of use goes, with its matches; the opponent is told."""

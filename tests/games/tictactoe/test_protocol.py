@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from cachetools import LRUCache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
@@ -14,12 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from gameservers.games import IGame, Surroundings, Verdict
-from gameservers.games.tictactoe import game, play, protocol
+from gameservers.games.tictactoe import game, protocol
 from gameservers.games.tictactoe.protocol import LINGER
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.settings import TicTacToeSettings, check_origins
 from gameservers.lobby import Lobby
-from gameservers.store import SqlStore, StoreSettings, Unavailable
+from gameservers.store import Store, StoreSettings, Unavailable
 from tests.games.tictactoe.arena import Arena, start_match
 from tests.games.tictactoe.test_frames import OPCODE_BYTES, OPCODE_MORE, OPCODE_TEXT, frame
 
@@ -145,14 +146,14 @@ class OrderTests(SynchronousTestCase):
 
     def hold(self, call: str) -> Deferred[Any]:
         """The store's next answer to a call comes when the result is called back."""
-        original = getattr(self.arena.store, call)
+        original = getattr(self.arena.records, call)
         held: Deferred[Any] = Deferred()
 
         def wait(*args: Any, **kwargs: Any) -> Deferred[Any]:
-            setattr(self.arena.store, call, original)
+            setattr(self.arena.records, call, original)
             return held.addCallback(lambda _: original(*args, **kwargs))
 
-        setattr(self.arena.store, call, wait)
+        setattr(self.arena.records, call, wait)
         return held
 
     def test_in_order(self) -> None:
@@ -230,21 +231,21 @@ class OrderTests(SynchronousTestCase):
         self.bob.move(self.match_id, Cell(1, 1, 1, 1))
         self.alice.heard()
         self.bob.heard()
-        self.patch(self.arena.store, "ranking", lambda *_: fail(Unavailable("no answer")))
+        self.patch(self.arena.records, "ranking", lambda *_: fail(Unavailable("no answer")))
         self.alice.say("end_match", id=self.match_id)
         [update] = self.bob.heard()
         self.assertTrue(update["data"]["match_state"]["game_over"])
 
     def test_nothing_older_after_the_end(self) -> None:
         """Matches read just before one of them ended are not told as if it went on."""
-        matches_of = self.arena.store.matches_of
+        matches_of = self.arena.records.matches_of
         held: Deferred[Any] = Deferred()
 
         def read_and_wait(name: str) -> Deferred[Any]:
             read = matches_of(name)
             return held.addCallback(lambda _: read)
 
-        self.patch(self.arena.store, "matches_of", read_and_wait)
+        self.patch(self.arena.records, "matches_of", read_and_wait)
         self.assertEqual(self.bob.say("match_states_request"), [])
         self.alice.say("end_match", id=self.match_id)
         held.callback(None)
@@ -254,7 +255,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_matches_in_memory(self) -> None:
         """Only so many matches are kept in memory; the others are read again."""
-        self.patch(play, "REMEMBERED", 1)
+        self.arena.game.play._tables = LRUCache(1)
         carl = self.arena.player("carl")
         second = start_match(carl, self.bob, "bob")
         for match_id, mover in ((self.match_id, self.alice), (second, carl)):
@@ -440,7 +441,7 @@ class GameTests(SynchronousTestCase):
     def test_is_a_game(self) -> None:
         verifyObject(IGame, game)
         clock = Clock()
-        store = SqlStore(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
+        store = Store(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
         wires = game.build(Surroundings(Lobby(clock), clock, TicTacToeSettings(), store))
         self.assertEqual((wires.port, wires.datagram), (5556, None))
         self.assertIsNotNone(wires.service)
@@ -456,7 +457,7 @@ class GameTests(SynchronousTestCase):
         """HTTP is the door's own: requests and WebSockets with text are passed on to us."""
         self.assertIs(game.recognises_stream(b"GET / HTTP/1.1"), Verdict.NO)
         clock = Clock()
-        store = SqlStore(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
+        store = Store(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
         wires = game.build(Surroundings(Lobby(clock), clock, TicTacToeSettings(), store))
         self.assertEqual(wires.http, ("page", "text"))
 

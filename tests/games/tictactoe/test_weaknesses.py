@@ -15,11 +15,12 @@ from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tictactoe import texts
-from gameservers.games.tictactoe.passwords import Busy
 from gameservers.games.tictactoe.presence import GAME
 from gameservers.games.tictactoe.protocol import MAX_SENSELESS
+from gameservers.games.tictactoe.records import users
 from gameservers.games.tictactoe.rules import Cell
-from gameservers.store import SHA512, Account, PasswordRecord, Unavailable, tables
+from gameservers.store import Account, PasswordRecord, Unavailable
+from gameservers.store.passwords import SHA512, Busy
 from tests.games.tictactoe.arena import Arena, Browser, start_match
 from tests.games.tictactoe.replay import moves_of
 
@@ -38,9 +39,9 @@ class ArenaTestCase(SynchronousTestCase):
         self.arena = Arena(**self.settings)
 
     def elo(self, name: str) -> int:
-        account = self.successResultOf(self.arena.store.account(name))
-        assert account is not None
-        return account.elo
+        player = self.successResultOf(self.arena.records.opponent(name))
+        assert player is not None and player.elo is not None
+        return player.elo
 
     def play(self, match_id: str, cells: list[Cell], *players: Browser) -> None:
         """The players move in turn; they hear what they hear."""
@@ -274,7 +275,7 @@ class WeaknessTests(ArenaTestCase):
         """While a question to the store is open, another client's ping is answered."""
         alice, bob = self.arena.players("alice", "bob")
         never: Deferred[Any] = Deferred()
-        self.arena.store.match = lambda match_id: never  # type: ignore[method-assign]
+        self.arena.records.match = lambda match_id: never  # type: ignore[method-assign]
         alice.say("end_match", id="0" * 32)
         bob.ping()
         self.assertEqual(bob.pongs, 1)
@@ -331,11 +332,11 @@ class WeaknessTests(ArenaTestCase):
         salt = "ab" * 16
         old = hashlib.sha512(b"secret" + salt.encode()).hexdigest()
         record = PasswordRecord(SHA512, old, salt)
-        self.arena.store.create_account(Account("old", record, 1000, self.arena.game.now()))
+        self.arena.records.create_account(Account("old", record, self.arena.game.now()), 1000)
         self.assertFalse(self.arena.browser().log_in("old", "wrong")[0]["data"]["success"])
         for _ in range(2):
             self.assertTrue(self.arena.browser().log_in("old")[0]["data"]["success"])
-            account = self.successResultOf(self.arena.store.account("old"))
+            account = self.successResultOf(self.arena.records.account("old"))
             assert account is not None
             self.assertEqual(
                 (account.password.scheme, account.password.parameters), ("scrypt", "1:8:1")
@@ -377,24 +378,24 @@ class WeaknessTests(ArenaTestCase):
     def test_18_elo_and_result_together(self) -> None:
         """The end of a match is one call to the store: both ratings with it, or nothing."""
         alice, bob, match_id = self.two()
-        finish = self.arena.store.finish_match
+        finish = self.arena.records.finish_match
 
         def fails(*args: Any, **kwargs: Any) -> Deferred[Any]:
             failed: Deferred[Any] = Deferred()
             failed.errback(Unavailable("away"))
             return failed
 
-        self.arena.store.finish_match = fails  # type: ignore[method-assign]
+        self.arena.records.finish_match = fails  # type: ignore[method-assign]
         alice.say("end_match", id=match_id)
         self.assertEqual(alice.closed, 1013)
         self.assertEqual((self.elo("alice"), self.elo("bob")), (1000, 1000))
-        self.arena.store.finish_match = finish  # type: ignore[method-assign]
+        self.arena.records.finish_match = finish  # type: ignore[method-assign]
         alice = self.arena.player("alice")
         heard = [message["type"] for message in alice.say("end_match", id=match_id)]
         self.assertEqual(heard, ["elo_update", "match_update"])
         self.assertEqual([m["type"] for m in bob.heard()], ["elo_update", "match_update"])
         self.assertEqual((self.elo("alice"), self.elo("bob")), (990, 1010))
-        [result] = self.successResultOf(self.arena.store.results("bob"))
+        [result] = self.successResultOf(self.arena.records.results("bob"))
         self.assertEqual((result.outcome, result.winner), ("abandoned", "bob"))
         self.assertEqual((result.elo_before, result.elo_after), ((1000, 1000), (990, 1010)))
 
@@ -437,8 +438,8 @@ class WeaknessTests(ArenaTestCase):
         def asked(*args: Any) -> Deferred[Any]:
             raise AssertionError(args)
 
-        self.arena.store.match = asked  # type: ignore[method-assign]
-        self.arena.store.session = asked  # type: ignore[method-assign]
+        self.arena.records.match = asked  # type: ignore[method-assign]
+        self.arena.records.session = asked  # type: ignore[method-assign]
         for odd in (0, 1.5, True, None, [], ["x"], {}, {"a": "x"}, "' OR 1=1 --", "x" * 32):
             self.assertEqual(alice.say("end_match", id=odd), [])
             self.assertEqual(alice.say("move", id=odd, sub_x=0, sub_y=0, x=0, y=0), [])
@@ -451,7 +452,5 @@ class KeptTests(ArenaTestCase):
 
     def test_no_password_is_kept(self) -> None:
         self.arena.player("alice", "very secret")
-        rows = self.successResultOf(
-            self.arena.store._ask(lambda c: c.execute(select(tables.users)).all())
-        )
+        rows = self.successResultOf(self.arena.store.ask(lambda c: c.execute(select(users)).all()))
         self.assertNotIn("very secret", repr(rows))

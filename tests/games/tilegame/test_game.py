@@ -15,10 +15,11 @@ from zope.interface.verify import verifyObject
 
 from gameservers.games import IGame, Surroundings, Verdict
 from gameservers.games.tilegame import a_terrain, game, threads_of
-from gameservers.games.tilegame.protocol import GAME, ROOM
+from gameservers.games.tilegame.protocol import ROOM
+from gameservers.games.tilegame.records import TileGameRecords
 from gameservers.games.tilegame.settings import MAX_SEED, TileGameSettings
 from gameservers.lobby import Lobby
-from gameservers.store import SqlStore, StoreSettings
+from gameservers.store import Store, StoreSettings
 from tests.games.tilegame.reading import TOKEN
 from tests.games.tilegame.support import Transport
 
@@ -41,9 +42,10 @@ class GameTests(SynchronousTestCase):
 
     def build(self, clock, **settings):
         lobby = Lobby(clock)
-        store = SqlStore(StoreSettings(database="memory"), clock)
+        store = Store(StoreSettings(database="memory"), clock)
         settings = TileGameSettings(**settings)
-        return lobby, game.build(Surroundings(lobby, clock, settings, store)), store
+        wires = game.build(Surroundings(lobby, clock, settings, store))
+        return lobby, wires, TileGameRecords(store, clock)
 
     def connect(self, wires) -> Transport:
         transport = Transport("192.0.2.1")
@@ -54,18 +56,18 @@ class GameTests(SynchronousTestCase):
     def test_build(self) -> None:
         """Nothing runs before the service starts; then a world is made, and kept at the end."""
         clock = Clock()
-        lobby, wires, store = self.build(clock, port=35001, max_players=3)
+        lobby, wires, records = self.build(clock, port=35001, max_players=3)
         self.assertEqual((wires.port, wires.datagram), (35001, None))
         self.assertEqual(lobby.room(ROOM).capacity, 3)
         self.assertEqual(clock.getDelayedCalls(), [])
-        self.assertIsNone(self.successResultOf(store.world(GAME)))
+        self.assertIsNone(self.successResultOf(records.load()))
         wires.service.startService()
         transport = self.connect(wires)
         transport.protocol.dataReceived(TOKEN["RECOGNITION_REQ"])
         self.assertEqual(transport.value(), TOKEN["RECOGNITION_RES"])
         self.successResultOf(wires.service.stopService())
         self.assertTrue(transport.reset)
-        kept = self.successResultOf(store.world(GAME))
+        kept = self.successResultOf(records.load())
         self.assertEqual(json.loads(kept.description)["side"], 64)
         self.assertEqual(clock.getDelayedCalls(), [])
 

@@ -4,16 +4,12 @@ The life of the world: made, kept, brought back.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.tilegame.keeper import StoreKeeper
-from gameservers.games.tilegame.world import LARGEST, Kept, Tile, World
-from gameservers.store import BadDatabase, SqlStore, StoreSettings, Unavailable
+from gameservers.games.tilegame.world import Kept, World
+from gameservers.store import BadDatabase, Unavailable
 from tests.games.tilegame.reading import broken
 from tests.games.tilegame.support import Game, Made, MemoryKeeper, Threads
 
@@ -189,40 +185,3 @@ class KeepingTests(SynchronousTestCase):
         self.assertTrue(client.transport.reset)
         self.patch(game.worlds, "_in_thread", in_thread)
         game.play("alice")
-
-
-class StoreKeeperTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(1_000_000)
-        self.store = SqlStore(StoreSettings(database="memory"), self.clock)
-        self.keeper = StoreKeeper(self.store, "tilegame", self.clock)
-
-    def test_kept(self) -> None:
-        """What was saved last is loaded, and the store knows when that was."""
-        self.assertIsNone(self.successResultOf(self.keeper.load()))
-        for kept in (Kept("{}", b"one" * 1000), Kept('{"side": 1}', b"two")):
-            self.successResultOf(self.keeper.save(kept))
-            self.assertEqual(self.successResultOf(self.keeper.load()), kept)
-        world = self.successResultOf(self.store.world("tilegame"))
-        self.assertEqual(world.saved_at, datetime.fromtimestamp(1_000_000, UTC))
-
-    def test_waits_for_the_store(self) -> None:
-        """Nothing is asked of a store before it is ready, and its failure is ours."""
-        ready: Deferred[None] = Deferred()
-        self.patch(self.store, "ready", lambda: ready)
-        loaded = self.keeper.load()
-        self.assertNoResult(loaded)
-        ready.errback(BadDatabase("no such directory"))
-        self.failureResultOf(loaded, BadDatabase)
-
-    def test_largest_world(self) -> None:
-        """The largest and most varied of worlds fits the store as it is by default."""
-        tiles = bytes([Tile.COBBLESTONE, Tile.SAND] * (LARGEST**2 // 2))
-        world = World("x" * 256, "hell_islands", tiles)
-        for at in range(0, LARGEST**2, 2):
-            world.bits[at >> 3] ^= at & 0xFF
-        self.successResultOf(self.keeper.save(world.keep()))
-        self.assertEqual(
-            World.restore(self.successResultOf(self.keeper.load())).tiles, world.tiles
-        )

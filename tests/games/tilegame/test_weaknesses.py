@@ -16,7 +16,7 @@ from gameservers.games.tilegame.protocol import GAME
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.world import LARGEST, Tile, World
 from gameservers.lobby import Lobby
-from gameservers.store import SqlStore, StoreSettings
+from gameservers.store import Store, StoreSettings
 from tests.games.tilegame.reading import broken, packet, position, unpacked
 from tests.games.tilegame.support import Game, Made
 
@@ -255,7 +255,7 @@ class WeaknessTests(SynchronousTestCase):
         for port in (0, 35000, 50000):
             settings = TileGameSettings(port=port)
             clock = Clock()
-            store = SqlStore(StoreSettings(database="memory"), clock)
+            store = Store(StoreSettings(database="memory"), clock)
             wires = TileGame().build(Surroundings(Lobby(clock), clock, settings, store))
             self.assertEqual(wires.port, port)
 

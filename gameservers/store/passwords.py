@@ -2,8 +2,8 @@
 Passwords: kept as scrypt hashes, made and checked off the reactor's thread.
 
 What is kept beside a hash is all that is needed to check it, so the cost can change at any time:
-C{parameters} is C{<log2 N>:<r>:<p>}.  Hashes of the original server (one round of SHA-512) are
-good once more: whoever logs in with one has a new one after that.
+C{parameters} is C{<log2 N>:<r>:<p>}.  Hashes of one round of SHA-512,
+which an older server may have left, are good for one more log-in, which replaces them.
 
 Every log-in costs one scrypt hash of today's cost, whether the name is known, the password right
 or the hash an old one, so the time of an answer tells nothing.  Only a right password under
@@ -25,9 +25,12 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from gameservers.store import SHA512, PasswordRecord
+from gameservers.store.accounts import PasswordRecord
 
 SCRYPT = "scrypt"
+
+#: SHA-512, once, over the password's UTF-8 and then the salt.
+SHA512 = "sha512"
 
 #: scrypt's r and p: 1 KiB blocks, one lane.
 BLOCK = 8

@@ -1,49 +1,44 @@
 """
-The store as a service: each call becomes a function of L{gameservers.store.work} for a worker.
+The store as a service, and what an owner of tables builds its queries on.
 
-Changes go to one writer, questions to one reader with a connection of its own; a database in
+A query is a function of an open connection.  L{Store.ask} has it carried out by the reader,
+L{Store.change} by the one writer, each in a thread with a connection of its own; a database in
 memory answers at once, in the caller's thread.
+
+What holds for every call:
+
+  - It returns a Deferred and never blocks.  It fires on the reactor's thread, and a change has
+    been committed durably before it fires.
+  - A call is one transaction: it is done whole or not at all.  It may be carried out again if the
+    transaction has to be repeated, so a query changes nothing but the database.
+  - Changes are carried out one after the other in the order of the calls.  A question sees every
+    change that has been acknowledged; one that is still under way it may or may not see.
+  - L{gameservers.store.errors} says how it fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from copy import copy
-from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gameservers.store import work
 from gameservers.store.backends import Backend, create_file, find_backend
-from gameservers.store.interface import (
-    Account,
-    BadDatabase,
-    Finished,
-    Match,
-    PasswordRecord,
-    Player,
-    Ranking,
-    Rate,
-    Rating,
-    Removal,
-    Result,
-    Session,
-    Store,
-    StoreError,
-    Unavailable,
-    World,
-)
+from gameservers.store.errors import BadDatabase, StoreError, Unavailable
 from gameservers.store.migrations import migrate
-from gameservers.store.moves import save_moves
 from gameservers.store.settings import StoreSettings
-from gameservers.store.worker import Alike, Inline, IReactor, Work, Worker, is_locked
+from gameservers.store.worker import Batched, Inline, IReactor, Work, Worker, is_locked
 
+A = TypeVar("A")
+P = ParamSpec("P")
+R = TypeVar("R", bound="Records")
 T = TypeVar("T")
 
 _log = Logger()
@@ -62,9 +57,9 @@ class Closed:
         return fail(Unavailable("the store is not open"))
 
 
-class SqlStore(Service, Store):
+class Store(Service):
     """
-    The store on an SQL database.
+    The store on one database.
 
     A database in memory is there from the beginning; any other is opened when the service
     starts, and takes calls from then until it stops.
@@ -125,10 +120,53 @@ class SqlStore(Service, Store):
         return gatherResults([worker.stop() for worker in workers]).addCallback(lambda _: None)
 
     def ready(self) -> Deferred[None]:
+        """
+        Fires when the database is there and its tables are up to date.
+
+        It fails with L{BadDatabase} if that can never be, as does then every call, and with
+        L{Unavailable} if the store is stopped before.
+        """
         deferred: Deferred[None] = Deferred()
         self._waiting.append(deferred)
         self._tell()
         return deferred
+
+    # Calls
+
+    def ask(
+        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs
+    ) -> Deferred[T]:
+        """What a query that only reads gives."""
+        return self._reader.submit(lambda connection: query(connection, *args, **named))
+
+    def change(
+        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs
+    ) -> Deferred[T]:
+        """What a query that may write gives."""
+        return self._writer.submit(lambda connection: query(connection, *args, **named))
+
+    def ask_batched(
+        self, query: Callable[[Connection, Sequence[A]], list[T]], argument: A
+    ) -> Deferred[T]:
+        """
+        As L{ask}, for a query that costs less when several calls of it are carried out together.
+
+        @param query: takes the arguments of any number of calls, and gives their results in the
+            same order.
+        """
+        return self._reader.submit(Batched(query, argument))
+
+    def change_batched(
+        self, query: Callable[[Connection, Sequence[A]], list[T]], argument: A
+    ) -> Deferred[T]:
+        """
+        As L{change}, for a query that costs less when several calls are carried out together.
+
+        @param query: as in L{ask_batched}; it raises if one of the calls cannot be done.
+        """
+        return self._writer.submit(Batched(query, argument))
+
+    # Inside
 
     def _tell(self) -> None:
         if not self._opened and self._problem is None:
@@ -165,126 +203,41 @@ class SqlStore(Service, Store):
                 raise _unusable(self._backend, problem) from problem
             raise
 
-    def _ask(self, work: Callable[..., T], *arguments: Any) -> Deferred[T]:
-        return self._reader.submit(lambda connection: work(connection, *arguments))
 
-    def _change(self, work: Callable[..., T], *arguments: Any) -> Deferred[T]:
-        return self._writer.submit(lambda connection: work(connection, *arguments))
+class Records:
+    """
+    The queries of one owner: methods with one of the decorators below.
 
-    # Accounts
+    A decorated method is the one place of its query.  It is written for an open connection, and
+    called without it, from the reactor's thread.
+    """
 
-    def account(self, name: str) -> Deferred[Account | None]:
-        return self._ask(work.account, name)
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
-    def player(self, name: str) -> Deferred[Player | None]:
-        return self._ask(work.player, name)
 
-    def create_account(self, account: Account) -> Deferred[Account]:
-        return self._change(work.create_account, account)
+def question(
+    query: Callable[Concatenate[R, Connection, P], T],
+) -> Callable[Concatenate[R, P], Deferred[T]]:
+    """A method that reads."""
 
-    def change_password(self, name: str, password: PasswordRecord) -> Deferred[None]:
-        return self._change(work.change_password, name, password)
+    @wraps(query)
+    def ask(self: R, /, *arguments: P.args, **named: P.kwargs) -> Deferred[T]:
+        return self.store.ask(lambda connection: query(self, connection, *arguments, **named))
 
-    def remove_account(
-        self, name: str, unseen_since: datetime | None = None
-    ) -> Deferred[Removal | None]:
-        return self._change(work.remove_account, name, unseen_since)
+    return ask
 
-    # Sessions
 
-    def session(self, session_id: str) -> Deferred[Session | None]:
-        return self._ask(work.session, session_id)
+def change(
+    query: Callable[Concatenate[R, Connection, P], T],
+) -> Callable[Concatenate[R, P], Deferred[T]]:
+    """A method that writes."""
 
-    def open_session(self, session_id: str, name: str, at: datetime) -> Deferred[tuple[str, ...]]:
-        return self._change(work.open_session, session_id, name, at)
+    @wraps(query)
+    def make(self: R, /, *arguments: P.args, **named: P.kwargs) -> Deferred[T]:
+        return self.store.change(lambda connection: query(self, connection, *arguments, **named))
 
-    def open_temporary_session(self, session_id: str, name: str, at: datetime) -> Deferred[None]:
-        return self._change(work.open_temporary_session, session_id, name, at)
-
-    def touch(self, session_ids: Iterable[str], at: datetime) -> Deferred[None]:
-        return self._change(work.touch, tuple(session_ids), at)
-
-    def remove_session(
-        self, session_id: str, unseen_since: datetime | None = None
-    ) -> Deferred[Removal | None]:
-        return self._change(work.remove_session, session_id, unseen_since)
-
-    # Friends
-
-    def friends(self, name: str) -> Deferred[tuple[Rating, ...]]:
-        return self._ask(work.friends_of, name)
-
-    def befriend(self, name: str, friend: str) -> Deferred[bool]:
-        return self._change(work.befriend, name, friend)
-
-    def unfriend(self, name: str, friend: str) -> Deferred[bool]:
-        return self._change(work.unfriend, name, friend)
-
-    # Matches
-
-    def match(self, match_id: str) -> Deferred[Match | None]:
-        return self._ask(work.match, match_id)
-
-    def matches_of(self, name: str) -> Deferred[tuple[Match, ...]]:
-        return self._ask(work.matches_of, name)
-
-    def open_match(self, match: Match, limit: int) -> Deferred[Match]:
-        return self._change(work.open_match, match, limit)
-
-    def save_move(self, match: Match) -> Deferred[Match]:
-        return self._writer.submit(Alike(save_moves, match))
-
-    def finish_match(
-        self,
-        match: Match,
-        outcome: str,
-        winner: str | None,
-        *,
-        at: datetime,
-        rate: Rate | None = None,
-        seen: Iterable[str] = (),
-    ) -> Deferred[Finished]:
-        return self._change(work.finish_match, match, outcome, winner, at, rate, tuple(seen))
-
-    def mark_seen(self, name: str, match_ids: Iterable[str]) -> Deferred[None]:
-        return self._change(work.mark_seen, name, tuple(match_ids))
-
-    def remove_match(self, match: Match) -> Deferred[bool]:
-        return self._change(work.remove_match, match)
-
-    # Ratings and results
-
-    def ranking(self, name: str | None, top: int = 100) -> Deferred[Ranking]:
-        return self._reader.submit(Alike(work.rankings, (name, top)))
-
-    def results(self, name: str, limit: int = 100) -> Deferred[tuple[Result, ...]]:
-        return self._ask(work.results_of, name, limit)
-
-    # For the sweep
-
-    def matches_before(self, moment: datetime, limit: int = 100) -> Deferred[tuple[Match, ...]]:
-        return self._ask(work.matches_before, moment, limit)
-
-    def sessions_before(
-        self, moment: datetime, registered: bool, limit: int = 100
-    ) -> Deferred[tuple[Session, ...]]:
-        return self._ask(work.sessions_before, moment, registered, limit)
-
-    def accounts_before(self, moment: datetime, limit: int = 100) -> Deferred[tuple[str, ...]]:
-        return self._ask(work.accounts_before, moment, limit)
-
-    # Worlds
-
-    def world(self, name: str) -> Deferred[World | None]:
-        return self._ask(work.world, name)
-
-    def save_world(self, world: World) -> Deferred[None]:
-        if len(world.content) > self._settings.database_world:
-            return fail(ValueError(f"a world of {len(world.content)} bytes is too large"))
-        return self._change(work.save_world, world)
-
-    def remove_world(self, name: str) -> Deferred[bool]:
-        return self._change(work.remove_world, name)
+    return make
 
 
 def migrate_database(settings: StoreSettings) -> tuple[int, int]:

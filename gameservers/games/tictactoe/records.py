@@ -1,0 +1,874 @@
+"""
+What tic-tac-toe keeps: accounts with ratings, sessions, friends, matches and results.
+
+Names and ids are compared exactly: case and trailing blanks count.  Moments are aware and in UTC.
+What is longer than its column is a L{ValueError}.  Ids of sessions and matches are the caller's to
+make, and to make unique.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+from twisted.internet.defer import Deferred
+
+from gameservers.store import (
+    Account,
+    Conflict,
+    NameTaken,
+    NotFound,
+    PasswordRecord,
+    Records,
+    Schema,
+    change,
+    question,
+)
+from gameservers.store.columns import (
+    EXACT,
+    TABLE_OPTIONS,
+    ExactText,
+    Moment,
+    chunks,
+    new_metadata,
+)
+
+#: Widths of columns, in characters.
+MAX_NAME = 16
+MAX_ID = 32
+MAX_STATE = 4096
+MAX_OUTCOME = 16
+
+#: The ratings of A and B before a match -> after it.  A pure function: it is called in the
+#: database's thread, inside the transaction, and once more if that has to be repeated.
+Rate = Callable[[int, int], tuple[int, int]]
+
+
+class Stale(Conflict):
+    """The match was changed or ended since it was read: read it again."""
+
+
+class AlreadyPlaying(Conflict):
+    """The two have a match that is not over."""
+
+
+class TooManyMatches(Conflict):
+    """
+    A player has as many matches as they may.
+
+    @ivar player: the name.
+    """
+
+    def __init__(self, player: str) -> None:
+        super().__init__(player)
+        self.player = player
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """
+    A log-in that survives its connections and our restarts.
+
+    @ivar registered: of an account; otherwise the session itself is what reserves the name.
+    """
+
+    id: str = field(repr=False)
+    name: str
+    registered: bool
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Opponent:
+    """Who can be invited: an account, or a temporary session without a rating."""
+
+    name: str
+    registered: bool
+    elo: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """
+    A game between two.
+
+    @ivar state: JSON; see L{gameservers.games.tictactoe.wire}.
+    @ivar active: whose turn it is.
+    @ivar last_active: the last move, or the creation.
+    @ivar ranked: the result will change both ratings.
+    @ivar version: rises by one with each change; protects against acting on an old copy.
+    @ivar ended: it is over, and is kept until both players have seen that.
+    @ivar seen: the players who have seen the end.
+    """
+
+    id: str
+    player_a: str
+    player_b: str
+    state: str = field(repr=False)
+    active: str | None
+    ranked: bool
+    last_active: datetime
+    version: int = 0
+    ended: bool = False
+    seen: frozenset[str] = frozenset()
+
+    @property
+    def players(self) -> tuple[str, str]:
+        return self.player_a, self.player_b
+
+    # Both are made at every move, and L{dataclasses.replace} takes three times as long.
+
+    def changed(self, state: str, active: str | None, last_active: datetime) -> Match:
+        """As it shall be, if no other change comes first."""
+        a, b = self.player_a, self.player_b
+        return Match(self.id, a, b, state, active, self.ranked, last_active, self.version)
+
+    def saved(self) -> Match:
+        """As it is now that it has been saved."""
+        a, b, version = self.player_a, self.player_b, self.version + 1
+        return Match(
+            self.id, a, b, self.state, self.active, self.ranked, self.last_active, version
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """A name and its Elo."""
+
+    name: str
+    elo: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """
+    Where a player stands.  Equal ratings share a rank.
+
+    @ivar elo: L{None} without an account.
+    @ivar rank: 1 + the number of accounts with a higher Elo; L{None} without an account.
+    @ivar top: the best, highest first, then by name.
+    """
+
+    elo: int | None
+    rank: int | None
+    top: tuple[Rating, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """
+    How a match ended; kept for good.
+
+    @ivar outcome: C{won}, C{draw}, C{abandoned} or C{timeout}.
+    @ivar elo_before: ratings of both players, C{(a, b)}; L{None} if they were not changed.
+    @ivar elo_after: the same after the match.
+    """
+
+    match_id: str
+    player_a: str
+    player_b: str
+    winner: str | None
+    outcome: str
+    state: str = field(repr=False)
+    ended_at: datetime
+    elo_before: tuple[int, int] | None = None
+    elo_after: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """
+    A match that has just been ended.
+
+    @ivar match: as it is now; if both have seen the end, it is no longer kept.
+    """
+
+    match: Match
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What went when an account or a session was removed, so that clients can be told."""
+
+    sessions: tuple[Session, ...]
+    matches: tuple[Match, ...]
+
+
+# Tables
+
+_metadata = new_metadata()
+
+users = Table(
+    "users",
+    _metadata,
+    Column("name", ExactText(MAX_NAME), primary_key=True),
+    Column("pw_hash", ExactText(128), nullable=False),
+    Column("pw_salt", ExactText(32), nullable=False),
+    Column("last_seen", Moment, nullable=False, index=True),
+    Column("elo", Integer, nullable=False, index=True),
+    Column("pw_scheme", ExactText(16), nullable=False),
+    Column("pw_parameters", ExactText(64), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+matches = Table(
+    "matches",
+    _metadata,
+    Column("id", ExactText(MAX_ID), primary_key=True),
+    Column("user_a", ExactText(MAX_NAME), nullable=False, index=True),
+    Column("user_b", ExactText(MAX_NAME), nullable=False, index=True),
+    Column("match_state", ExactText(MAX_STATE), nullable=False),
+    Column("active_user", ExactText(MAX_NAME)),
+    Column("last_active", Moment, nullable=False, index=True),
+    Column("ranked", Boolean, nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("0")),
+    Column("ended", Boolean, nullable=False, server_default=false()),
+    Column("seen_a", Boolean, nullable=False, server_default=false()),
+    Column("seen_b", Boolean, nullable=False, server_default=false()),
+    **TABLE_OPTIONS,
+)
+
+sessions = Table(
+    "sessions",
+    _metadata,
+    Column("id", ExactText(MAX_ID), primary_key=True),
+    Column("registered_user", ExactText(MAX_NAME), ForeignKey("users.name"), index=True),
+    Column("temp_user", ExactText(MAX_NAME)),
+    Column("last_seen", Moment, nullable=False, index=True),
+    Index("uq_sessions_temp_user", "temp_user", unique=True),
+    **TABLE_OPTIONS,
+)
+
+friends = Table(
+    "friends",
+    _metadata,
+    Column("user", ExactText(MAX_NAME), ForeignKey("users.name"), primary_key=True),
+    Column("friend", ExactText(MAX_NAME), ForeignKey("users.name"), primary_key=True, index=True),
+    **TABLE_OPTIONS,
+)
+
+results = Table(
+    "results",
+    _metadata,
+    Column("match_id", ExactText(MAX_ID), primary_key=True),
+    Column("user_a", ExactText(MAX_NAME), nullable=False),
+    Column("user_b", ExactText(MAX_NAME), nullable=False),
+    Column("winner", ExactText(MAX_NAME)),
+    Column("outcome", ExactText(MAX_OUTCOME), nullable=False),
+    Column("match_state", ExactText(MAX_STATE), nullable=False),
+    Column("ended_at", Moment, nullable=False),
+    Column("elo_a_before", Integer),
+    Column("elo_b_before", Integer),
+    Column("elo_a_after", Integer),
+    Column("elo_b_after", Integer),
+    Index("ix_results_user_a_ended_at", "user_a", "ended_at"),
+    Index("ix_results_user_b_ended_at", "user_b", "ended_at"),
+    **TABLE_OPTIONS,
+)
+
+SCHEMA = Schema("tictactoe", _metadata)
+
+
+# Rows to values
+
+
+def _account(row: Row[Any]) -> Account:
+    password = PasswordRecord(row.pw_scheme, row.pw_hash, row.pw_salt, row.pw_parameters)
+    return Account(row.name, password, row.last_seen)
+
+
+def _session(row: Row[Any]) -> Session:
+    registered = row.registered_user is not None
+    name = row.registered_user if registered else row.temp_user
+    return Session(row.id, name, registered, row.last_seen)
+
+
+def _match(row: Row[Any]) -> Match:
+    pairs = ((row.user_a, row.seen_a), (row.user_b, row.seen_b))
+    return Match(
+        id=row.id,
+        player_a=row.user_a,
+        player_b=row.user_b,
+        state=row.match_state,
+        active=row.active_user,
+        ranked=row.ranked,
+        last_active=row.last_active,
+        version=row.version,
+        ended=row.ended,
+        seen=frozenset(name for name, seen in pairs if seen),
+    )
+
+
+def _result(row: Row[Any]) -> Result:
+    rated = row.elo_a_before is not None
+    return Result(
+        match_id=row.match_id,
+        player_a=row.user_a,
+        player_b=row.user_b,
+        winner=row.winner,
+        outcome=row.outcome,
+        state=row.match_state,
+        ended_at=row.ended_at,
+        elo_before=(row.elo_a_before, row.elo_b_before) if rated else None,
+        elo_after=(row.elo_a_after, row.elo_b_after) if rated else None,
+    )
+
+
+# Statements that are made often, put together once
+
+
+def _plays(side: str) -> ColumnElement[bool]:
+    name: BindParameter[str] = bindparam(side)
+    return or_(matches.c.user_a == name, matches.c.user_b == name)
+
+
+def _open_count(side: str) -> ColumnElement[int]:
+    count = select(func.count()).where(matches.c.ended.is_(False), _plays(side))
+    return count.scalar_subquery()
+
+
+_ACCOUNT = select(users).where(users.c.name == bindparam("of"))
+_ELO = select(users.c.elo).where(users.c.name == bindparam("of"))
+_RESERVED = select(sessions.c.id).where(sessions.c.temp_user == bindparam("of"))
+_SESSION = select(sessions).where(sessions.c.id == bindparam("of"))
+_FRIENDS = (
+    select(users.c.name, users.c.elo)
+    .join(friends, friends.c.friend == users.c.name)
+    .where(friends.c.user == bindparam("of"))
+    .order_by(users.c.name)
+)
+_MATCH = select(matches).where(matches.c.id == bindparam("of"))
+_MATCHES_OF = (
+    select(matches)
+    .where(
+        or_(
+            and_(matches.c.user_a == bindparam("of"), matches.c.seen_a.is_(False)),
+            and_(matches.c.user_b == bindparam("of"), matches.c.seen_b.is_(False)),
+        )
+    )
+    .order_by(matches.c.last_active, matches.c.id)
+)
+#: What may forbid a match of C{a} against C{b}, asked in one go.
+_OBSTACLES = select(
+    _open_count("a").label("open_a"),
+    or_(
+        exists().where(users.c.name == bindparam("b")),
+        exists().where(sessions.c.temp_user == bindparam("b")),
+    ).label("known_b"),
+    _open_count("b").label("open_b"),
+    exists().where(matches.c.ended.is_(False), _plays("a"), _plays("b")).label("playing"),
+)
+_UNCHANGED = and_(
+    matches.c.id == bindparam("of"),
+    matches.c.version == bindparam("expected"),
+    matches.c.ended.is_(False),
+)
+_END = (
+    update(matches)
+    .where(_UNCHANGED)
+    .values(
+        match_state=bindparam("state"),
+        active_user=bindparam("active"),
+        last_active=bindparam("moved_at"),
+        version=matches.c.version + 1,
+        ended=True,
+        seen_a=bindparam("a_saw"),
+        seen_b=bindparam("b_saw"),
+    )
+)
+_DROP = delete(matches).where(_UNCHANGED)
+_RECORD = insert(results)
+_RATE = update(users).where(users.c.name == bindparam("of")).values(elo=bindparam("after"))
+#: Both ratings, locked against other processes in an order that cannot deadlock.
+_BOTH = (
+    select(users.c.name, users.c.elo)
+    .where(or_(users.c.name == bindparam("a"), users.c.name == bindparam("b")))
+    .order_by(users.c.name)
+    .with_for_update()
+)
+_BETTER = users.alias("better")
+_STANDING = select(
+    users.c.name,
+    users.c.elo,
+    (1 + select(func.count()).where(_BETTER.c.elo > users.c.elo).scalar_subquery()).label("rank"),
+).where(users.c.name.in_(bindparam("names", expanding=True)))
+_TOP = (
+    select(users.c.name, users.c.elo)
+    .order_by(users.c.elo.desc(), users.c.name)
+    .limit(bindparam("top"))
+)
+
+#: MariaDB: text as in our tables; it would be as the database has it, which may be latin1.
+_TEXT = f"CHARACTER SET utf8mb4 COLLATE {EXACT}"
+
+#: Any number of moves, in different matches, as one statement: they travel as one JSON array.  A
+#: statement for each move costs a round trip to a database server; and in SQLite's case the
+#: interpreter's lock is let go and fetched back for each, while the reactor wants it too.
+#: By the name of the dialect.  None of it compares anything but C{id} and C{version}.
+_SAVE_MOVES = {
+    "sqlite": text("""
+        UPDATE matches SET
+            match_state = json_extract(moved.value, '$.state'),
+            active_user = json_extract(moved.value, '$.active'),
+            last_active = json_extract(moved.value, '$.at'), version = matches.version + 1
+        FROM json_each(:moves) AS moved
+        WHERE matches.id = json_extract(moved.value, '$.id')
+            AND matches.version = json_extract(moved.value, '$.version') AND NOT matches.ended
+    """),
+    "postgresql": text("""
+        UPDATE matches SET
+            match_state = moved.state, active_user = moved.active,
+            last_active = moved.at, version = matches.version + 1
+        FROM json_to_recordset(CAST(:moves AS json)) AS moved
+            (id varchar, version integer, state varchar, active varchar, at timestamp)
+        WHERE matches.id = moved.id
+            AND matches.version = moved.version AND NOT matches.ended
+    """),
+    "mariadb": text(f"""
+        UPDATE matches JOIN JSON_TABLE(:moves, '$[*]' COLUMNS (
+            id varchar(64) {_TEXT} PATH '$.id', version integer PATH '$.version',
+            state longtext {_TEXT} PATH '$.state', active varchar(64) {_TEXT} PATH '$.active',
+            at datetime(6) PATH '$.at'
+        )) AS moved
+        ON matches.id = moved.id
+            AND matches.version = moved.version AND NOT matches.ended
+        SET match_state = moved.state, active_user = moved.active,
+            last_active = moved.at, matches.version = matches.version + 1
+    """),
+}
+_STATE: Any = matches.c.match_state.type
+_ACTIVE: Any = matches.c.active_user.type
+_AT: Any = matches.c.last_active.type
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+# Queries that are carried out for several calls at once, or inside others
+
+
+def _save_moves(connection: Connection, moved: Sequence[Match]) -> list[Match]:
+    rows = [
+        {
+            "id": match.id,
+            "version": match.version,
+            "state": _STATE.checked(match.state),
+            "active": _ACTIVE.checked(match.active),
+            "at": _AT.checked(match.last_active).isoformat(" ", "microseconds"),
+        }
+        for match in moved
+    ]
+    done = connection.execute(_SAVE_MOVES[connection.dialect.name], {"moves": _encode(rows)})
+    if done.rowcount != len(moved):
+        raise Stale(", ".join(match.id for match in moved))
+    return [match.saved() for match in moved]
+
+
+def _rankings(connection: Connection, asked: Sequence[tuple[str | None, int]]) -> list[Ranking]:
+    """By name and how many of the best: all look at one list of the best."""
+    names = {name for name, _ in asked if name is not None}
+    found = {
+        row.name: (row.elo, row.rank)
+        for chunk in chunks(names)
+        for row in connection.execute(_STANDING, {"names": chunk}).all()
+    }
+    most = max(top for _, top in asked)
+    # At once: one by one costs much more.
+    best = [Rating(*row) for row in connection.execute(_TOP, {"top": most}).all()]
+    return [
+        Ranking(*found.get(name or "", (None, None)), tuple(best[:top])) for name, top in asked
+    ]
+
+
+def _opponent(connection: Connection, name: str) -> Opponent | None:
+    elo = connection.scalar(_ELO, {"of": name})
+    if elo is not None:
+        return Opponent(name, True, elo)
+    if connection.scalar(_RESERVED, {"of": name}) is not None:
+        return Opponent(name, False, None)
+    return None
+
+
+def _remove_sessions(connection: Connection, chosen: ColumnElement[bool]) -> tuple[Session, ...]:
+    gone = tuple(map(_session, connection.execute(select(sessions).where(chosen))))
+    if gone:
+        connection.execute(delete(sessions).where(chosen))
+    return gone
+
+
+def _remove_matches_of(connection: Connection, name: str) -> tuple[Match, ...]:
+    theirs = or_(matches.c.user_a == name, matches.c.user_b == name)
+    gone = tuple(map(_match, connection.execute(select(matches).where(theirs))))
+    if gone:
+        connection.execute(delete(matches).where(theirs))
+    return gone
+
+
+def _password_columns(password: PasswordRecord) -> dict[str, str]:
+    return {
+        "pw_hash": password.hash,
+        "pw_salt": password.salt,
+        "pw_scheme": password.scheme,
+        "pw_parameters": password.parameters,
+    }
+
+
+class TicTacToeRecords(Records):
+    """All queries of the game."""
+
+    # Accounts
+
+    @question
+    def account(self, connection: Connection, name: str) -> Account | None:
+        """The account of this name."""
+        row = connection.execute(_ACCOUNT, {"of": name}).one_or_none()
+        return None if row is None else _account(row)
+
+    @question
+    def opponent(self, connection: Connection, name: str) -> Opponent | None:
+        """Who has this name, be it an account or a temporary session."""
+        return _opponent(connection, name)
+
+    @change
+    def create_account(self, connection: Connection, account: Account, elo: int) -> None:
+        """A new account; L{NameTaken} if an account or a temporary session has the name."""
+        if _opponent(connection, account.name) is not None:
+            raise NameTaken(account.name)
+        row = {"name": account.name, "elo": elo, "last_seen": account.last_seen}
+        try:
+            connection.execute(insert(users), row | _password_columns(account.password))
+        except IntegrityError as problem:  # by another process
+            raise NameTaken(account.name) from problem
+
+    @change
+    def change_password(self, connection: Connection, name: str, password: PasswordRecord) -> None:
+        """Replace the record; L{NotFound} without such an account."""
+        columns = _password_columns(password)
+        done = connection.execute(update(users).where(users.c.name == name).values(columns))
+        if not done.rowcount:
+            raise NotFound(name)
+
+    @change
+    def remove_account(
+        self, connection: Connection, name: str, unseen_since: datetime | None = None
+    ) -> Removal | None:
+        """
+        Remove an account, its sessions, matches and friendships (in both directions).
+
+        @param unseen_since: only if the account was last seen before this moment.
+        @return: L{None} if there was nothing to remove.
+        """
+        locked = select(users.c.last_seen).where(users.c.name == name).with_for_update()
+        last_seen = connection.scalar(locked)
+        if last_seen is None or (unseen_since is not None and last_seen >= unseen_since):
+            return None
+        gone_sessions = _remove_sessions(connection, sessions.c.registered_user == name)
+        gone_matches = _remove_matches_of(connection, name)
+        connection.execute(
+            delete(friends).where(or_(friends.c.user == name, friends.c.friend == name))
+        )
+        connection.execute(delete(users).where(users.c.name == name))
+        return Removal(gone_sessions, gone_matches)
+
+    # Sessions
+
+    @question
+    def session(self, connection: Connection, session_id: str) -> Session | None:
+        """The session of this id."""
+        row = connection.execute(_SESSION, {"of": session_id}).one_or_none()
+        return None if row is None else _session(row)
+
+    @change
+    def open_session(
+        self, connection: Connection, session_id: str, name: str, at: datetime
+    ) -> tuple[str, ...]:
+        """
+        A new session of an account, which is thereby seen.  L{NotFound} without the account.
+
+        @return: ids of the account's older sessions; they are void now.
+        """
+        seen = connection.execute(update(users).where(users.c.name == name).values(last_seen=at))
+        if not seen.rowcount:
+            raise NotFound(name)
+        void = _remove_sessions(connection, sessions.c.registered_user == name)
+        row = {"id": session_id, "registered_user": name, "last_seen": at}
+        connection.execute(insert(sessions), row)
+        return tuple(older.id for older in void)
+
+    @change
+    def open_temporary_session(
+        self, connection: Connection, session_id: str, name: str, at: datetime
+    ) -> None:
+        """Reserve a name without an account; L{NameTaken} as in L{create_account}."""
+        if _opponent(connection, name) is not None:
+            raise NameTaken(name)
+        row = {"id": session_id, "temp_user": name, "last_seen": at}
+        try:
+            connection.execute(insert(sessions), row)
+        except IntegrityError as problem:  # by another process
+            raise NameTaken(name) from problem
+
+    @change
+    def touch(self, connection: Connection, session_ids: Sequence[str], at: datetime) -> None:
+        """These sessions and their accounts were seen.  Unknown ids are passed over."""
+        for ids in chunks(session_ids):
+            these = sessions.c.id.in_(ids)
+            names = select(sessions.c.registered_user).where(
+                these, sessions.c.registered_user.is_not(None)
+            )
+            connection.execute(update(sessions).where(these).values(last_seen=at))
+            connection.execute(update(users).where(users.c.name.in_(names)).values(last_seen=at))
+
+    @change
+    def remove_session(
+        self, connection: Connection, session_id: str, unseen_since: datetime | None = None
+    ) -> Removal | None:
+        """
+        Remove a session; a temporary one goes with all its matches.
+
+        @param unseen_since: only if the session was last seen before this moment.
+        @return: L{None} if there was nothing to remove.
+        """
+        chosen = sessions.c.id == session_id
+        if unseen_since is not None:
+            chosen = and_(chosen, sessions.c.last_seen < unseen_since)
+        gone = _remove_sessions(connection, chosen)
+        if not gone:
+            return None
+        (it,) = gone
+        return Removal(gone, () if it.registered else _remove_matches_of(connection, it.name))
+
+    # Friends
+
+    @question
+    def friends(self, connection: Connection, name: str) -> tuple[Rating, ...]:
+        """The accounts that this one calls friends, by name."""
+        rows = connection.execute(_FRIENDS, {"of": name})
+        return tuple(Rating(row.name, row.elo) for row in rows)
+
+    @change
+    def befriend(self, connection: Connection, name: str, friend: str) -> bool:
+        """L{False} if it was so already; L{NotFound} unless both have accounts."""
+        for each in (name, friend):
+            if connection.scalar(_ELO, {"of": each}) is None:
+                raise NotFound(each)
+        already = select(friends.c.user).where(friends.c.user == name, friends.c.friend == friend)
+        if connection.scalar(already) is not None:
+            return False
+        connection.execute(insert(friends), {"user": name, "friend": friend})
+        return True
+
+    @change
+    def unfriend(self, connection: Connection, name: str, friend: str) -> bool:
+        """L{False} if it was so already."""
+        it = and_(friends.c.user == name, friends.c.friend == friend)
+        return connection.execute(delete(friends).where(it)).rowcount > 0
+
+    # Matches
+
+    @question
+    def match(self, connection: Connection, match_id: str) -> Match | None:
+        """The match of this id."""
+        row = connection.execute(_MATCH, {"of": match_id}).one_or_none()
+        return None if row is None else _match(row)
+
+    @question
+    def matches_of(self, connection: Connection, name: str) -> tuple[Match, ...]:
+        """
+        A player's matches, the oldest activity first: those that are not over, and those whose
+        end the player has not seen.
+        """
+        return tuple(map(_match, connection.execute(_MATCHES_OF, {"of": name})))
+
+    @change
+    def open_match(self, connection: Connection, match: Match, limit: int) -> Match:
+        """
+        A new match.
+
+        What forbids it, in this order: A has L{TooManyMatches}; B is L{NotFound}, having neither
+        an account nor a session; B has L{TooManyMatches}; they are L{AlreadyPlaying}.
+
+        @param limit: matches that are not over that each player may have, this one counted.
+        """
+        a, b = match.players
+        obstacles = connection.execute(_OBSTACLES, {"a": a, "b": b}).one()
+        if obstacles.open_a >= limit:
+            raise TooManyMatches(a)
+        if not obstacles.known_b:
+            raise NotFound(b)
+        if obstacles.open_b >= limit:
+            raise TooManyMatches(b)
+        if obstacles.playing:
+            raise AlreadyPlaying(f"{a} and {b}")
+        row = {
+            "id": match.id,
+            "user_a": a,
+            "user_b": b,
+            "match_state": match.state,
+            "active_user": match.active,
+            "last_active": match.last_active,
+            "ranked": match.ranked,
+            "version": 0,
+        }
+        connection.execute(insert(matches), row)
+        return replace(match, version=0, ended=False, seen=frozenset())
+
+    def save_move(self, match: Match) -> Deferred[Match]:
+        """
+        Replace C{state}, C{active} and C{last_active} of a match, which is not over.
+
+        L{Stale} if the match has changed or ended since it was read, or is gone.
+
+        @param match: as it shall be, with the version that was read.
+        @return: the same with its new version.
+        """
+        return self.store.change_batched(_save_moves, match)
+
+    @change
+    def finish_match(
+        self,
+        connection: Connection,
+        match: Match,
+        outcome: str,
+        winner: str | None,
+        *,
+        at: datetime,
+        rate: Rate | None = None,
+        seen: Sequence[str] = (),
+    ) -> Finished:
+        """
+        End a match: its last state, its L{Result} and both ratings change together.
+
+        L{Stale} as in L{save_move}.
+
+        @param match: as in L{save_move}.
+        @param rate: L{None} leaves the ratings alone.  It is not asked unless the match is
+            ranked and both accounts are still there.
+        @param seen: players who see the end now.  When both have, the match is no longer kept.
+        """
+        a, b = match.players
+        row: dict[str, Any] = {"of": match.id, "expected": match.version}
+        if {a, b} <= set(seen):
+            done = connection.execute(_DROP, row)
+        else:
+            row |= {"state": match.state, "active": match.active, "moved_at": match.last_active}
+            done = connection.execute(_END, row | {"a_saw": a in seen, "b_saw": b in seen})
+        if not done.rowcount:
+            raise Stale(match.id)
+        before = after = None
+        if rate is not None and match.ranked:
+            found = {row.name: row.elo for row in connection.execute(_BOTH, {"a": a, "b": b})}
+            if a in found and b in found:
+                before = found[a], found[b]
+                after = rate(*before)
+                new = zip(match.players, after, strict=True)
+                connection.execute(_RATE, [{"of": name, "after": elo} for name, elo in new])
+        result = Result(match.id, a, b, winner, outcome, match.state, at, before, after)
+        elo_before, elo_after = before or (None, None), after or (None, None)
+        connection.execute(
+            _RECORD,
+            {
+                "match_id": match.id,
+                "user_a": a,
+                "user_b": b,
+                "winner": winner,
+                "outcome": outcome,
+                "match_state": match.state,
+                "ended_at": at,
+                "elo_a_before": elo_before[0],
+                "elo_b_before": elo_before[1],
+                "elo_a_after": elo_after[0],
+                "elo_b_after": elo_after[1],
+            },
+        )
+        saw = frozenset(match.players).intersection(seen)
+        return Finished(replace(match, version=match.version + 1, ended=True, seen=saw), result)
+
+    @change
+    def mark_seen(self, connection: Connection, name: str, match_ids: Sequence[str]) -> None:
+        """A player has seen the end of these; what both have seen is no longer kept."""
+        for ids in chunks(match_ids):
+            these = and_(matches.c.id.in_(ids), matches.c.ended.is_(True))
+            for player_column, seen_column in (("user_a", "seen_a"), ("user_b", "seen_b")):
+                theirs = and_(these, matches.c[player_column] == name)
+                connection.execute(update(matches).where(theirs).values({seen_column: True}))
+            by_both = and_(these, matches.c.seen_a.is_(True), matches.c.seen_b.is_(True))
+            connection.execute(delete(matches).where(by_both))
+
+    @change
+    def remove_match(self, connection: Connection, match: Match) -> bool:
+        """Remove it without a result; L{False} if it has changed since it was read, or is gone."""
+        it = and_(matches.c.id == match.id, matches.c.version == match.version)
+        return connection.execute(delete(matches).where(it)).rowcount > 0
+
+    # Ratings and results
+
+    def ranking(self, name: str | None, top: int = 100) -> Deferred[Ranking]:
+        """Where this account stands, and the C{top} best of all."""
+        return self.store.ask_batched(_rankings, (name, top))
+
+    @question
+    def results(self, connection: Connection, name: str, limit: int = 100) -> tuple[Result, ...]:
+        """A player's ended matches, newest first."""
+        theirs = or_(results.c.user_a == name, results.c.user_b == name)
+        newest = select(results).where(theirs)
+        newest = newest.order_by(results.c.ended_at.desc(), results.c.match_id).limit(limit)
+        return tuple(map(_result, connection.execute(newest)))
+
+    # For the sweep: what was last active before a moment, oldest first
+
+    @question
+    def matches_before(
+        self, connection: Connection, moment: datetime, limit: int = 100
+    ) -> tuple[Match, ...]:
+        """Matches, ended ones too."""
+        old = select(matches).where(matches.c.last_active < moment)
+        old = old.order_by(matches.c.last_active, matches.c.id).limit(limit)
+        return tuple(map(_match, connection.execute(old)))
+
+    @question
+    def sessions_before(
+        self, connection: Connection, moment: datetime, registered: bool, limit: int = 100
+    ) -> tuple[Session, ...]:
+        """Sessions of accounts, or temporary ones."""
+        owner = sessions.c.registered_user
+        kind = owner.is_not(None) if registered else owner.is_(None)
+        old = select(sessions).where(sessions.c.last_seen < moment, kind)
+        old = old.order_by(sessions.c.last_seen, sessions.c.id).limit(limit)
+        return tuple(map(_session, connection.execute(old)))
+
+    @question
+    def accounts_before(
+        self, connection: Connection, moment: datetime, limit: int = 100
+    ) -> tuple[str, ...]:
+        """Names of accounts."""
+        old = select(users.c.name).where(users.c.last_seen < moment)
+        return tuple(
+            connection.scalars(old.order_by(users.c.last_seen, users.c.name).limit(limit))
+        )

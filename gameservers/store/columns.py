@@ -1,0 +1,101 @@
+"""
+The types of columns that behave alike on every database, for the tables of all owners.
+
+Text is compared exactly, trailing blanks included, and sorted by code points.  Moments are UTC
+without a zone in the database and aware in Python.
+
+Revisions use these types as well, so what they are in a database must not change any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, MetaData, String, TypeDecorator
+from sqlalchemy.dialects import mysql
+
+#: The one collation of MariaDB that tells C{a} from C{A} and from C{a } with a blank.
+EXACT = "utf8mb4_nopad_bin"
+
+#: Keyword arguments of every table.  MariaDB: transactions, and room for every character.
+TABLE_OPTIONS: dict[str, Any] = {
+    "mariadb_engine": "InnoDB",
+    "mariadb_default_charset": "utf8mb4",
+    "mariadb_collate": EXACT,
+}
+
+#: Ids in one statement; databases limit the number of parameters.
+CHUNK = 500
+
+
+def new_metadata() -> MetaData:
+    """For the tables of one owner; constraints and indexes get the same names everywhere."""
+    return MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+
+
+def chunks(ids: Iterable[str]) -> Iterable[list[str]]:
+    """Lists of at most L{CHUNK} of them."""
+    everything = list(ids)
+    for start in range(0, len(everything), CHUNK):
+        yield everything[start : start + CHUNK]
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware L{datetime} here, UTC to the microsecond without a zone there."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        if dialect.name in ("mariadb", "mysql"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime())
+
+    def checked(self, value: datetime) -> datetime:
+        """As it is kept; L{ValueError} if it cannot be."""
+        if value.tzinfo is None:
+            raise ValueError("a moment needs its time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else self.checked(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class ExactText(TypeDecorator[str]):
+    """
+    Text no longer than its column, on databases that do not look, too.
+
+    It is sorted by code points everywhere; PostgreSQL has to be told so.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self._length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        collation = "C" if dialect.name == "postgresql" else None
+        return dialect.type_descriptor(String(self._length, collation=collation))
+
+    def checked(self, value: str | None) -> str | None:
+        """The same; L{ValueError} if the column cannot hold it."""
+        if value is not None and (len(value) > self._length or "\0" in value):
+            raise ValueError(f"not a text of at most {self._length} characters")
+        return value
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return self.checked(value)

@@ -1,0 +1,92 @@
+"""
+Where the world is kept, on every database.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from gameservers.games.tilegame.records import MAX_CONTENT, TileGameRecords, worlds
+from gameservers.games.tilegame.world import LARGEST, Kept, Tile, World
+from gameservers.store import BadDatabase, Store, StoreSettings
+from tests.store import databases
+
+
+class RecordsTests:
+    """The mixin: C{database} makes one and gives its URL."""
+
+    database: databases.Database
+
+    async def setUp(self) -> None:
+        made = type(self).database()
+        url = made.__enter__()
+        self.addCleanup(made.__exit__, None, None, None)
+        self.clock = Clock()
+        self.store = Store(StoreSettings(database=url), reactor)
+        self.store.startService()
+        self.addCleanup(self.store.stopService)
+        self.records = TileGameRecords(self.store, self.clock)
+        await self.store.ready()
+
+    async def test_saved(self) -> None:
+        """What was saved last is loaded, byte for byte, and it is known when that was."""
+        self.assertIsNone(await self.records.load())
+        for seconds, content in ((1_800_000_000, bytes(range(256)) * 400), (1_800_000_060, b"")):
+            self.clock.rightNow = seconds
+            kept = Kept('{"seed": "x"}', content)
+            await self.records.save(kept)
+            self.assertEqual(await self.records.load(), kept)
+            (row,) = await self.store.ask(lambda c: c.execute(select(worlds)).all())
+            self.assertEqual(row.saved_at, datetime.fromtimestamp(seconds, UTC))
+
+    async def test_size(self) -> None:
+        """What is larger than every world is refused, and what was kept stays."""
+        largest = Kept("{}", b"'" * MAX_CONTENT)
+        await self.records.save(largest)
+        try:
+            await self.records.save(Kept("{}", bytes(MAX_CONTENT + 1)))
+        except ValueError:
+            pass
+        else:
+            self.fail("it was saved")
+        self.assertEqual(await self.records.load(), largest)
+
+    async def test_waits_for_the_store(self) -> None:
+        """Nothing is asked of a store before it is ready, and its failure is ours."""
+        ready: Deferred[None] = Deferred()
+        self.patch(self.store, "ready", lambda: ready)
+        loaded = self.records.load()
+        self.assertNoResult(loaded)
+        ready.errback(BadDatabase("no table could be made"))
+        self.failureResultOf(loaded, BadDatabase)
+
+    async def test_largest_world(self) -> None:
+        """The largest and most varied of worlds fits."""
+        tiles = bytes([Tile.COBBLESTONE, Tile.SAND] * (LARGEST**2 // 2))
+        world = World("x" * 256, "hell_islands", tiles)
+        for at in range(0, LARGEST**2, 2):
+            world.bits[at >> 3] ^= at & 0xFF
+        await self.records.save(world.keep())
+        self.assertEqual(World.restore(await self.records.load()).tiles, world.tiles)
+
+
+class MemoryTests(RecordsTests, TestCase):
+    database = databases.memory
+
+
+class SqliteTests(RecordsTests, TestCase):
+    database = databases.sqlite
+
+
+class PostgresqlTests(RecordsTests, TestCase):
+    database = databases.postgresql
+
+
+class MariadbTests(RecordsTests, TestCase):
+    database = databases.mariadb
