@@ -37,11 +37,13 @@ def serve(port: int, database: str) -> None:
     from gameservers.games import Surroundings
     from gameservers.games.tictactoe import game
     from gameservers.lobby import Lobby
+    from gameservers.metrics import Metrics
     from gameservers.store import Store, StoreSettings
 
     store: Any = Store(StoreSettings(database=database), reactor)  # type: ignore[arg-type]
     many = dict.fromkeys(("new_names_per_address", "login_attempts_per_address"), 1_000_000)
-    wires = game.build(Surroundings(Lobby(reactor), reactor, game.settings(**many), store))  # type: ignore[arg-type]
+    lobby = Lobby(reactor, Metrics())  # type: ignore[arg-type]
+    wires = game.build(Surroundings(lobby, reactor, game.settings(**many), store))  # type: ignore[arg-type]
     assert wires.service is not None and wires.stream is not None
     loop: Any = reactor
     store.startService()

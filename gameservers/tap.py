@@ -67,13 +67,13 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     if options.parent is not None:
         server.observer = observer(options.parent, house.logging, house.log_format)
 
-    lobby = Lobby(reactor)
+    metrics = Metrics()
+    lobby = Lobby(reactor, metrics)
     lobby.setServiceParent(server)
     store = Store(config.store, reactor)
     server.stand_on(store)
-    guard = Guard(reactor, config.door, lobby.counters)
+    guard = Guard(reactor, config.door, metrics)
 
-    metrics = Metrics()
     games: list[tuple[Any, Any]] = []
     game: Any
     for game in options.games:
@@ -85,7 +85,9 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
             )
         else:
             service = game.build(
-                Surroundings(lobby, reactor, settings, store, guard.logged_in, guard.place_of)
+                Surroundings(
+                    lobby, reactor, settings, store, guard.logged_in, guard.place_of, metrics
+                )
             )
         games.append((game, service))
         child = service.service if isinstance(service, Wires) else service

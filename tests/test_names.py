@@ -18,7 +18,7 @@ SAME = """
     port interface logging log-format tls-cert tls-key tls-only max-connections max-per-address
     first-byte-timeout login-timeout trusted database database-timeout database-queue
     database-batch database-backoff database-original-zone tictactoe-port
-    tictactoe-origins tictactoe-visible tictactoe-login-timeout tictactoe-account-lifetime
+    tictactoe-origins tictactoe-login-timeout tictactoe-account-lifetime
     tictactoe-session-lifetime tictactoe-temporary-lifetime tictactoe-match-lifetime
     tictactoe-timeout-elo tictactoe-password-cost tictactoe-password-threads tilegame-port
     tilegame-tps tilegame-max-players tilegame-seed tilegame-theme tilegame-size
@@ -77,7 +77,7 @@ RENAMED = dict(
 
 #: Names of what cannot be set any more.
 GONE = """
-    max-first-bytes database-world
+    max-first-bytes database-world tictactoe-visible
     tictactoe-backlog tictactoe-bad-messages tictactoe-sweep tictactoe-pause
     tictactoe-longest-pause tictactoe-forget tictactoe-attempt-keys tictactoe-password-queue
     tilegame-farewell tilegame-max-odd-packets tilegame-read-ahead twister-stale

@@ -23,7 +23,7 @@ from gameservers.config import common
 from gameservers.config.vocabulary import Listening
 from gameservers.games import IGame, Surroundings, Wires, never
 from gameservers.lobby import Refused, RoomKey, RoomRules, ToRoom
-from gameservers.lobby.events import ChatSaid, MemberJoined, MemberLeft
+from gameservers.lobby.events import Announced, ChatSaid, Expelled, MemberJoined, MemberLeft
 from gameservers.net.address import host_of
 from gameservers.net.outbox import Outbox, Turn
 from gameservers.wire import begins
@@ -59,7 +59,10 @@ class DiceProtocol(LineReceiver):
                     self.tell(f"! {refused.why.value}")
             case "ROLL", sides if self.player is not None:
                 number = random.randint(1, int(sides))
-                self.factory.lobby.say(self.player, f"rolls {number}", ToRoom())
+                try:
+                    self.factory.lobby.say(self.player, f"rolls {number}", ToRoom())
+                except Refused as refused:
+                    self.tell(f"! {refused.why.value}")
             case _:
                 self.transport.abortConnection()
 
@@ -103,8 +106,16 @@ class DiceFactory(ServerFactory):
                 line = f"{member.name} is gone"
             case ChatSaid(_, name, text):
                 line = f"{name} {text}"
+            case Announced(text):
+                line = f"* {text}"
+            case Expelled(why):
+                line = f"! {why}"
+            case _:
+                return
         for player in players:
             self.clients[player].tell(line)
+            if isinstance(event, Expelled):
+                self.clients[player].outbox.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,7 @@ class Surroundings:
     store: Store | None = None
     logged_in: Callable[[Any], None] = nobody_asks
     place_of: Callable[[str], str] = place_of
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ToChannel:
-    """Everybody who listens to this channel of the speaker's game."""
+    """All who listen to this channel of the speaker's game."""
 
     channel: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToRoom:
-    """The members of the room the speaker is in, himself included."""
+    """The members of the room the speaker is in, the speaker included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Channels:
                 del self._listeners[game, channel]
 
     def forget(self, game: str, channels: Iterable[str], player: int) -> None:
-        """A player is gone: take him out of all the channels he listened to."""
+        """A player is gone, and listens to none of these channels any more."""
         for channel in channels:
             self.unlisten(game, channel, player)
 

@@ -4,10 +4,9 @@ What the lobby tells: events to players in envelopes, and the public stream.
 Two kinds of listeners exist:
 
   - players, who are told what concerns them (their room, chat addressed to them) in an
-    L{Envelope}; a wire format's factory renders these events in its own words;
-  - subscribers of L{gameservers.lobby.Lobby.subscribe} (a room list, an operator's page, a
-    metrics counter), who see the whole house: who came, which room changed, that somebody
-    spoke, but never what was said.
+    L{Envelope}; each wire format puts these events into its own words;
+  - subscribers of L{gameservers.lobby.Lobby.subscribe} (a room list, an operator's page), who
+    see all games: who came, which room changed, that somebody spoke, but never what was said.
 
 Events are values: they carry all that is needed to render them and hold no reference into the
 lobby, so that a room may one day live in another process.
@@ -16,8 +15,13 @@ lobby, so that a room may one day live in another process.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+#: No traits, or no properties.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class RoomKey(NamedTuple):
@@ -35,7 +39,7 @@ class RoomKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A player as the other members of a room see him."""
+    """A player as the members of a room see each other."""
 
     id: int
     name: str
@@ -63,7 +67,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class RoomOpened:
-    """To the player who opened it: the room stands, and he is its host if it has one."""
+    """To the player who opened it, who is its host if it has one: the room stands."""
 
     room: RoomKey
     members: tuple[Member, ...]
@@ -82,7 +86,7 @@ class MemberJoined:
 @dataclass(frozen=True, slots=True)
 class MemberLeft:
     """
-    To those who remain, then to the one who left (unless his connection is lost).
+    To those who remain, then to the one who left (unless the connection is lost).
 
     C{members} are those who remain, C{host} the host from now on (0: none).
     """
@@ -143,15 +147,34 @@ class RoomStarted:
 @dataclass(frozen=True, slots=True)
 class ChatSaid:
     """
-    C{name} said C{text}.  C{channel} is where (C{None}: to a room or a person).
+    C{name} said C{text}.  C{channel} is where (C{None}: to a room or a single player).
 
     The text is as the sender typed it: each wire makes it harmless in its own words.
+    C{traits} are the sender's.
     """
 
     sender: int
     name: str
     text: str
     channel: str | None
+    traits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+
+
+# --- told by the operators of the server -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Expelled:
+    """To one player, whose game ends the connection now: an operator wants it gone."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """To all players (of a game): the server has something to say."""
+
+    text: str
 
 
 # --- the public stream: what subscribers see -------------------------------------------------
@@ -196,7 +219,7 @@ class RoomChanged:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """Somebody said something to C{listeners} players.  What he said is nobody's business."""
+    """A player said something to C{listeners} players.  What was said is not public."""
 
     player: int
     game: str

@@ -1,9 +1,9 @@
 """
-Waiting for any opponent.
+The matchmaking queue: players who wait for any opponent.
 
-A queue holds player ids in order of coming, each at most once.  Who may be paired with whom is
-the game's affair, which may have to ask a database first; so it looks through the queue itself
-and takes whom it has paired.
+A queue holds player ids in order of coming, each at most once.  The game decides who can be
+paired with whom, and may have to ask a database first; so the game looks through the queue and
+takes out the players it has paired.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 
 class Queue:
-    """Players of one game who wait, the longest first."""
+    """The players of one game who wait for an opponent, the longest first."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, None] = {}
@@ -28,7 +28,7 @@ class Queue:
         return iter(tuple(self._waiting))
 
     def add(self, player_id: int) -> None:
-        """A player waits, behind the others; one who waits already keeps his place."""
+        """A player waits, behind the others; one who waits already keeps the place."""
         self._waiting.setdefault(player_id)
 
     def discard(self, player_id: int) -> None:

@@ -12,12 +12,14 @@ and is ended when it is empty.
 
 from __future__ import annotations
 
+import copy
 import enum
 import hmac
 from dataclasses import dataclass, replace
-from typing import Any
+from types import MappingProxyType
 
 from gameservers.lobby.events import (
+    NOTHING,
     Departure,
     Envelope,
     HostChanged,
@@ -31,6 +33,7 @@ from gameservers.lobby.events import (
     RoomOpened,
     RoomStarted,
 )
+from gameservers.lobby.views import Room
 
 
 class Why(enum.Enum):
@@ -47,6 +50,8 @@ class Why(enum.Enum):
     IN_A_ROOM = "already in a room"
     NOT_IN_A_ROOM = "not in a room"
     NOT_HOST = "only the host may do that"
+    PERMANENT = "the room is permanent"
+    MUTED = "you may not speak"
 
 
 class Refused(Exception):
@@ -71,27 +76,23 @@ class RoomRules:
 
     C{starts_when_ready} is the number of members from which a room starts by itself once all
     are ready (0: never).  A C{hosted} room has a host while it is open; one that is not hosted
-    belongs to nobody.  A C{permanent} room stays when it is empty.  A player is in one
-    C{exclusive} room at a time, and besides in any number of those that are not.
+    belongs to nobody.  A C{permanent} room stays when it is empty, and nobody closes it.
     """
 
     succession: Succession = Succession.OLDEST
     hosted: bool = True
     permanent: bool = False
-    exclusive: bool = True
     leaving_resets_readiness: bool = False
     starts_when_ready: int = 0
     ends_when_started: bool = False
 
 
-class Room:
+class RoomRecord:
     """
-    One room.
+    One room, as only the lobby holds it; all others are shown its L{view}.
 
-    @ivar capacity: players, at least 1.
     @ivar members: player id to L{Member}, in joining order.
-    @ivar host: id of the host; 0 while there is none.
-    @ivar properties: what the members know of the room, as name and value.
+    @ivar ended: whether it is no room any more.
     """
 
     def __init__(
@@ -110,18 +111,33 @@ class Room:
         self.visible = visible
         self.members: dict[int, Member] = {}
         self.host = 0
-        self.properties: dict[str, Any] = {}
+        self.properties = NOTHING
         self.started = False
         self.ended = False
+        self.current: Room | None = None
 
-    @property
-    def protected(self) -> bool:
-        """Whether a password is needed to come in."""
-        return bool(self.password)
+    def view(self) -> Room:
+        """The room as it is now; built once after each change."""
+        view = self.current
+        if view is None:
+            view = self.current = Room(
+                self.key,
+                self.capacity,
+                tuple(self.members.values()),
+                self.host,
+                bool(self.password),
+                self.visible,
+                self.started,
+                self.properties,
+            )
+        return view
 
-    @property
-    def full(self) -> bool:
-        return len(self.members) >= self.capacity
+    def without(self, player: int) -> RoomRecord:
+        """A copy of the room as it would be if this member left."""
+        other = copy.copy(self)
+        other.members = dict(self.members)
+        other.leave(player, Departure.LEFT)
+        return other
 
     def opens_to(self, password: str) -> bool:
         """Whether no password is needed to come in, or this is it."""
@@ -131,25 +147,29 @@ class Room:
         )
 
     def admit(self, password: str = "") -> None:
-        """@raise Refused: what the room would have against a further member."""
+        """
+        Check that a further member who says this password may join.
+
+        @raise Refused: C{ROOM_STARTED}, C{ROOM_FULL} or C{WRONG_PASSWORD}.
+        """
         if self.started:
             raise Refused(Why.ROOM_STARTED)
-        if self.full:
+        if len(self.members) >= self.capacity:
             raise Refused(Why.ROOM_FULL)
         if not self.opens_to(password):
             raise Refused(Why.WRONG_PASSWORD)
 
     def open(self, player: int, name: str) -> list[Envelope]:
         """The first member, who becomes the host if the room is hosted."""
-        member = self.members[player] = Member(player, name)
+        self._set(Member(player, name))
         if self.rules.hosted:
             self.host = player
-        return [Envelope((player,), RoomOpened(self.key, (member,)))]
+        return self._to_all(RoomOpened(self.key, self._snapshot()))
 
     def join(self, player: int, name: str, password: str = "") -> list[Envelope]:
-        """A further member, who knows the password if there is one and finds a place."""
+        """A further member comes in, who knows the password if there is one; or L{Refused}."""
         self.admit(password)
-        self.members[player] = Member(player, name)
+        self._set(Member(player, name))
         if self.rules.hosted and not self.host:
             self.host = player
         return self._to_all(MemberJoined(self.key, player, self.host, self._snapshot()))
@@ -162,10 +182,11 @@ class Room:
             return self._close(but=player if why is Departure.LOST else 0)
         del self.members[player]
         if why is Departure.LEFT and self.rules.leaving_resets_readiness:
-            for each in self._snapshot():
+            for each in tuple(self.members.values()):
                 self.members[each.id] = replace(each, ready=False)
         if was_host:
             self.host = next(iter(self.members), 0)
+        self.current = None
         told = list(self.members)
         if why is not Departure.LOST:
             told.append(player)
@@ -179,41 +200,50 @@ class Room:
 
     def rename(self, player: int, name: str) -> None:
         """A member has another name from now on; nobody is told."""
-        self.members[player] = replace(self.members[player], name=name)
+        self._set(replace(self.members[player], name=name))
 
     def kick(self, by: int, player: int) -> list[Envelope]:
-        """The host removes another member."""
+        """The host removes another member; or L{Refused}: C{NOT_HOST} or C{NO_SUCH_PLAYER}."""
         self._demand_host(by)
         if player == by or player not in self.members:
             raise Refused(Why.NO_SUCH_PLAYER)
         return self.leave(player, Departure.KICKED)
 
     def set_ready(self, player: int, ready: bool) -> list[Envelope]:
-        self.members[player] = replace(self.members[player], ready=ready)
+        """A member is ready, or no longer; the room may start over it."""
+        self._set(replace(self.members[player], ready=ready))
         changed = ReadinessChanged(self.key, player, self._snapshot())
         return self._to_all(changed) + self._start_if_ready()
 
-    def set_password(self, by: int, password: str) -> list[Envelope]:
+    def set_password(self, by: int, password: str) -> None:
         """The host changes the password (C{""}: none needed any more); nobody is told."""
         self._demand_host(by)
         self.password = password
-        return []
+        self.current = None
 
     def set_property(self, by: int, name: str, value: object) -> list[Envelope]:
+        """The host says something of the room that all members are to know."""
         self._demand_host(by)
-        self.properties[name] = value
+        self.properties = MappingProxyType({**self.properties, name: value})
+        self.current = None
         return self._to_all(PropertyChanged(self.key, name, value))
 
     def start(self, by: int) -> list[Envelope]:
-        """The host starts, whoever is ready."""
+        """The host starts, no matter who is ready; or L{Refused}."""
         self._demand_host(by)
         if self.started:
             raise Refused(Why.ROOM_STARTED)
         return self._start()
 
     def close(self) -> list[Envelope]:
-        """The house ends the room."""
+        """The server ends the room; or L{Refused}: C{PERMANENT}."""
+        if self.rules.permanent:
+            raise Refused(Why.PERMANENT)
         return self._close(but=0)
+
+    def _set(self, member: Member) -> None:
+        self.members[member.id] = member
+        self.current = None
 
     def _demand_host(self, player: int) -> None:
         if player != self.host:
@@ -230,6 +260,7 @@ class Room:
     def _start(self) -> list[Envelope]:
         self.started = True
         envelopes = self._to_all(RoomStarted(self.key, self.host, self._snapshot()))
+        self.current = None
         if self.rules.ends_when_started:
             self.members.clear()
             self.ended = True
@@ -241,10 +272,11 @@ class Room:
         self.members.clear()
         self.host = 0
         self.ended = True
+        self.current = None
         return [Envelope(told, RoomClosed(self.key, members))] if told else []
 
     def _snapshot(self) -> tuple[Member, ...]:
-        return tuple(self.members.values())
+        return self.view().members
 
     def _to_all(self, event: object) -> list[Envelope]:
         return [Envelope(tuple(self.members), event)] if self.members else []

@@ -1,12 +1,15 @@
 """
-The lobby as one service object that the factories of all wire formats share.
+The lobby as one service object that all games share.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
@@ -14,10 +17,13 @@ from twisted.logger import Logger
 
 from gameservers.lobby.chat import Channels, ToChannel, ToPlayer, ToRoom
 from gameservers.lobby.events import (
+    NOTHING,
+    Announced,
     Change,
     ChatSaid,
     Departure,
     Envelope,
+    Expelled,
     Member,
     PlayerEntered,
     PlayerExited,
@@ -28,30 +34,25 @@ from gameservers.lobby.events import (
     Spoken,
 )
 from gameservers.lobby.queue import Queue
-from gameservers.lobby.rooms import Refused, Room, RoomRules, Why
+from gameservers.lobby.rooms import Refused, RoomRecord, RoomRules, Why
+from gameservers.lobby.views import Listing, Player, Room
+from gameservers.metrics import Metrics
 
 #: How a wire format is told: the ids of its players who are concerned, and the event.  It is
 #: called once per event, however many players are concerned, so that a wire can encode once.
 Deliver = Callable[[Sequence[int], object], None]
-
-#: Distinct names and addresses that are remembered, for counting alone; more are not counted.
-MAX_DISTINCT = 100_000
 
 #: Groups of players whose wire is kept in mind.
 REMEMBERED = 1_000
 
 
 @dataclass(eq=False, slots=True)
-class Player:
+class PlayerRecord:
     """
-    Somebody who is here: one session of one wire format.
+    One player, as only the lobby holds it; all others are shown its L{view}.
 
-    @ivar id: positive, rising, never used twice while the process lives.
-    @ivar address: the peer's host, as text, without its port.
-    @ivar since: when he came, in seconds of the lobby's clock.
-    @ivar room: the exclusive room he is in.
-    @ivar tables: the other rooms he is in.
-    @ivar channels: names of the chat channels he listens to.
+    @ivar unique: whether the name is its game's only one.
+    @ivar channels: names of the chat channels the player listens to.
     """
 
     id: int
@@ -59,22 +60,32 @@ class Player:
     game: str
     address: str
     since: float
-    unique: bool = True
-    room: Room | None = None
-    tables: dict[RoomKey, Room] = field(default_factory=dict)
+    unique: bool
+    traits: Mapping[str, Any]
+    muted: bool = False
+    room: RoomRecord | None = None
     channels: set[str] = field(default_factory=set)
+    current: Player | None = None
 
-    def sits_in(self, room: Room) -> None:
-        if room.rules.exclusive:
-            self.room = room
-        else:
-            self.tables[room.key] = room
+    def view(self) -> Player:
+        """The player as of now; built once after each change."""
+        view = self.current
+        if view is None:
+            view = self.current = Player(
+                self.id,
+                self.name,
+                self.game,
+                self.address,
+                self.since,
+                None if self.room is None else self.room.key,
+                self.traits,
+                self.muted,
+            )
+        return view
 
-    def left(self, room: Room) -> None:
-        if room.rules.exclusive:
-            self.room = None
-        else:
-            self.tables.pop(room.key, None)
+    def be_in(self, room: RoomRecord | None) -> None:
+        self.room = room
+        self.current = None
 
 
 class Lobby(Service):
@@ -82,32 +93,35 @@ class Lobby(Service):
     Who is here, which rooms there are, and who may do what.
 
     A method that is a player's wish either does it and tells everybody concerned, or raises
-    L{Refused} and changes nothing.  Whoever is told is told through his wire's C{deliver}.
+    L{Refused} and changes nothing.  Players are told through the C{deliver} of their wire.
     An unknown player id is a bug of the caller (L{KeyError}).
 
-    @ivar counters: what has happened so far; keys are C{"<game>.<what>"}.
+    Whatever raises, be it a rule, a C{deliver} or a subscriber: what is left to tell is told.
+
+    @ivar metrics: where players, rooms and chat are counted.
     """
 
     name = "lobby"
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, metrics: Metrics) -> None:
         self._clock = clock
+        self.metrics = metrics
         self._next_id = 1
-        self._players: dict[int, Player] = {}
-        self._names: dict[tuple[str, str], Player] = {}
+        self._players: dict[int, PlayerRecord] = {}
+        self._names: dict[tuple[str, str], PlayerRecord] = {}
         self._wires: dict[int, Deliver] = {}
         self._one_wire: dict[tuple[int, ...], Deliver] = {}
-        self._rooms: dict[RoomKey, Room] = {}
+        self._rooms: dict[RoomKey, RoomRecord] = {}
         self._channels = Channels()
         self._queues: dict[str, Queue] = {}
         self._capacities: dict[str, int] = {}
         self._present: Counter[str] = Counter()
         self._subscribers: list[Callable[[object], None]] = []
-        self._distinct: dict[str, set[str]] = {}
-        self._outgoing: deque[Envelope | object] = deque()
+        self._outgoing: deque[object] = deque()
         self._telling = False
-        self.counters: Counter[str] = Counter()
+        metrics.players.read = lambda: self._present
+        metrics.rooms.read = lambda: Counter(key.game for key in self._rooms)
 
     # --- who is here --------------------------------------------------------------------------
 
@@ -116,7 +130,14 @@ class Lobby(Service):
         self._capacities[game] = capacity
 
     def enter(
-        self, name: str, game: str, deliver: Deliver, *, address: str = "", unique: bool = True
+        self,
+        name: str,
+        game: str,
+        deliver: Deliver,
+        *,
+        address: str = "",
+        unique: bool = True,
+        traits: Mapping[str, Any] = NOTHING,
     ) -> Player:
         """
         A player comes in.  Names are compared exactly; a C{unique} one is its game's only one.
@@ -127,21 +148,25 @@ class Lobby(Service):
             raise Refused(Why.NAME_TAKEN)
         if self._present[game] >= self._capacities.get(game, self._present[game] + 1):
             raise Refused(Why.LOBBY_FULL)
-        player = Player(self._next_id, name, game, address, self._clock.seconds(), unique)
+        player_id = self._next_id
+        if traits is not NOTHING:
+            traits = MappingProxyType(dict(traits))
+        now = self._clock.seconds()
+        player = PlayerRecord(player_id, name, game, address, now, unique, traits)
         self._next_id += 1
-        self._players[player.id] = player
-        self._wires[player.id] = deliver
+        self._players[player_id] = player
+        self._wires[player_id] = deliver
         if unique:
             self._names[game, name] = player
         self._present[game] += 1
-        self.counters[f"{game}.players"] += 1
-        self.count_distinct(f"{game}.names", name)
-        self._publish(PlayerEntered(player.id, name, game))
-        return player
+        self.metrics.players_entered[game] += 1
+        view = player.view()
+        self._tell((), PlayerEntered(player_id, name, game))
+        return view
 
     def exit(self, player_id: int) -> None:
-        """A player is gone; his rooms hear that his connection is lost."""
-        # Gone before anybody is told, who may at once wish for something that concerns him.
+        """A player is gone; the room hears that the connection is lost."""
+        # Gone before anybody is told, for who is told may wish for something at once.
         player = self._players.pop(player_id)
         del self._wires[player_id]
         self._one_wire.clear()
@@ -151,13 +176,12 @@ class Lobby(Service):
         self._channels.forget(player.game, player.channels, player_id)
         for queue in self._queues.values():
             queue.discard(player_id)
-        # All of this is told before anything that comes of it.
-        telling, self._telling = self._telling, True
-        for room in [*player.tables.values(), player.room]:
-            if room is not None:
-                self._depart(player, room, Departure.LOST)
-        self._telling = telling
-        self._tell((), PlayerExited(player_id, player.name, player.game))
+        with self._held():
+            try:
+                if player.room is not None:
+                    self._depart(player, player.room, Departure.LOST)
+            finally:
+                self._tell((), PlayerExited(player_id, player.name, player.game))
 
     def rename(self, player_id: int, name: str) -> None:
         """
@@ -172,36 +196,64 @@ class Lobby(Service):
             del self._names[player.game, player.name]
             self._names[player.game, name] = player
         player.name = name
+        player.current = None
         if player.room is not None:
             player.room.rename(player_id, name)
 
+    def set_trait(self, player_id: int, name: str, value: object) -> None:
+        """A player's game says something about it that others may read; nobody is told."""
+        player = self._players[player_id]
+        player.traits = MappingProxyType({**player.traits, name: value})
+        player.current = None
+
     def player(self, player_id: int) -> Player:
-        return self._players[player_id]
+        """The player as of now."""
+        return self._players[player_id].view()
 
     def find(self, game: str, name: str) -> Player | None:
         """The player of this name, where the game's names are unique."""
-        return self._names.get((game, name))
+        player = self._names.get((game, name))
+        return None if player is None else player.view()
 
     def players(self, game: str | None = None) -> Iterator[Player]:
         """Everybody (of one game), in order of coming."""
-        return (each for each in self._players.values() if game in (None, each.game))
+        return (each.view() for each in self._players.values() if game in (None, each.game))
 
     def present(self, game: str) -> int:
         """How many players of a game are here."""
         return self._present[game]
 
+    def listing(self, game: str | None = None) -> Listing:
+        """All players and all rooms (of one game)."""
+        return Listing(tuple(self.players(game)), tuple(self.rooms(game)))
+
     # --- rooms --------------------------------------------------------------------------------
 
-    def rooms(self, game: str | None = None, scope: str | None = None) -> Iterator[Room]:
-        """The rooms (of a game, of a scope) in order of opening, hidden ones included."""
+    def rooms(
+        self, game: str | None = None, scope: str | None = None, *, password: str | None = None
+    ) -> Iterator[Room]:
+        """
+        The rooms (of a game, of a scope) in order of opening, hidden ones included.
+
+        @param password: with one, only the rooms that it opens, or that need none.
+        """
         return (
-            room
+            room.view()
             for room in self._rooms.values()
-            if game in (None, room.key.game) and scope in (None, room.key.scope)
+            if game in (None, room.key.game)
+            and scope in (None, room.key.scope)
+            and (password is None or room.opens_to(password))
         )
 
     def room(self, key: RoomKey) -> Room | None:
-        return self._rooms.get(key)
+        """The room as of now, if there is one."""
+        room = self._rooms.get(key)
+        return None if room is None else room.view()
+
+    def room_of(self, player_id: int) -> Room | None:
+        """The room that a player is in."""
+        room = self._players[player_id].room
+        return None if room is None else room.view()
 
     def open_room(
         self,
@@ -219,103 +271,141 @@ class Lobby(Service):
         @raise Refused: C{IN_A_ROOM} or C{ROOM_EXISTS}.
         """
         player = self._players[player_id]
-        if rules.exclusive and player.room is not None:
+        if player.room is not None:
             raise Refused(Why.IN_A_ROOM)
-        room = self._new_room(key, rules, capacity, password, visible)
-        player.sits_in(room)
-        self._tell(room.open(player_id, player.name), RoomChanged(key, Change.OPENED, player_id))
-        return room
+        return self._open(player, self._new_room(key, rules, capacity, password, visible))
 
     def provide_room(
         self, key: RoomKey, rules: RoomRules, *, capacity: int, visible: bool = True
     ) -> Room:
         """
-        The house itself opens a permanent room that belongs to no player.
+        A game itself opens a permanent room that belongs to no player.
 
         @raise Refused: C{ROOM_EXISTS}.
         """
         room = self._new_room(key, rules, capacity, "", visible)
-        self._publish(RoomChanged(key, Change.OPENED))
-        return room
+        self._tell((), RoomChanged(key, Change.OPENED))
+        return room.view()
 
     def join(self, player_id: int, key: RoomKey, password: str = "") -> Room:
-        """@raise Refused: C{IN_A_ROOM}, C{NO_SUCH_ROOM} or what the room has against it."""
+        """
+        A player comes into a room.
+
+        @raise Refused: C{IN_A_ROOM}, C{NO_SUCH_ROOM}, C{ROOM_STARTED}, C{ROOM_FULL} or
+            C{WRONG_PASSWORD}.
+        """
         player = self._players[player_id]
-        room = self._rooms.get(key)
-        # Whoever is in a room is told that first, whatever room he wants.
-        if key in player.tables or (
-            player.room is not None and (room is None or room.rules.exclusive)
-        ):
+        # A player in a room is told that first, no matter which room is wanted.
+        if player.room is not None:
             raise Refused(Why.IN_A_ROOM)
+        room = self._rooms.get(key)
         if room is None:
             raise Refused(Why.NO_SUCH_ROOM)
-        envelopes = room.join(player_id, player.name, password)
-        player.sits_in(room)
-        self._tell(envelopes, RoomChanged(key, Change.JOINED, player_id))
-        return room
+        return self._join(player, room, password)
+
+    def move(
+        self,
+        player_id: int,
+        key: RoomKey,
+        rules: RoomRules,
+        *,
+        capacity: int,
+        password: str = "",
+        visible: bool = True,
+    ) -> Room:
+        """
+        A player leaves the present room, if any, and joins another, or opens it, in one step.
+
+        Who moves to the room it is in leaves it and joins anew, as its last member.
+
+        @raise Refused: C{ROOM_STARTED}, C{ROOM_FULL} or C{WRONG_PASSWORD}; then the player stays
+            in the present room.
+        """
+        player = self._players[player_id]
+        old, room = player.room, self._rooms.get(key)
+        if room is not None:
+            then = room if room is not old else room.without(player_id)
+            if not then.ended:
+                then.admit(password)
+        with self._held():
+            if old is not None:
+                self._depart(player, old, Departure.LEFT)
+            room = self._rooms.get(key)
+            if room is not None:
+                return self._join(player, room, password)
+            return self._open(player, self._new_room(key, rules, capacity, password, visible))
 
     def leave_room(self, player_id: int) -> None:
         """
-        A player leaves the exclusive room he is in.
+        A player leaves its room.
 
         @raise Refused: C{NOT_IN_A_ROOM}.
         """
         room = self._room_of(player_id)
         self._depart(self._players[player_id], room, Departure.LEFT)
 
-    def close_room(self, key: RoomKey) -> None:
-        """
-        The house ends a room.
-
-        @raise Refused: C{NO_SUCH_ROOM}.
-        """
-        room = self._rooms.get(key)
-        if room is None:
-            raise Refused(Why.NO_SUCH_ROOM)
-        self._settle(room, room.close())
-
     def kick(self, player_id: int, target: int) -> None:
-        """@raise Refused: C{NOT_IN_A_ROOM}, C{NOT_HOST} or C{NO_SUCH_PLAYER}."""
+        """
+        The host of a room removes another member from it.
+
+        @raise Refused: C{NOT_IN_A_ROOM}, C{NOT_HOST} or C{NO_SUCH_PLAYER}.
+        """
         room = self._room_of(player_id)
         envelopes = room.kick(player_id, target)
-        self._players[target].left(room)
+        self._players[target].be_in(None)
         self._settle(room, envelopes, RoomChanged(room.key, Change.LEFT, target))
 
     def set_ready(self, player_id: int, ready: bool) -> None:
-        """@raise Refused: C{NOT_IN_A_ROOM}."""
+        """
+        A player is ready, or no longer.
+
+        @raise Refused: C{NOT_IN_A_ROOM}.
+        """
         room = self._room_of(player_id)
         self._settle(room, room.set_ready(player_id, ready))
 
     def start(self, player_id: int) -> None:
-        """@raise Refused: C{NOT_IN_A_ROOM}, C{NOT_HOST} or C{ROOM_STARTED}."""
+        """
+        The host starts the game of its room.
+
+        @raise Refused: C{NOT_IN_A_ROOM}, C{NOT_HOST} or C{ROOM_STARTED}.
+        """
         room = self._room_of(player_id)
         self._settle(room, room.start(player_id))
 
     def set_password(self, player_id: int, password: str) -> None:
-        """@raise Refused: C{NOT_IN_A_ROOM} or C{NOT_HOST}."""
-        room = self._room_of(player_id)
-        self._tell(room.set_password(player_id, password))
+        """
+        The host changes the password of its room; nobody is told.
+
+        @raise Refused: C{NOT_IN_A_ROOM} or C{NOT_HOST}.
+        """
+        self._room_of(player_id).set_password(player_id, password)
 
     def set_property(self, player_id: int, name: str, value: object) -> None:
-        """@raise Refused: C{NOT_IN_A_ROOM} or C{NOT_HOST}."""
-        room = self._room_of(player_id)
-        self._tell(room.set_property(player_id, name, value))
+        """
+        The host sets a property of its room.
+
+        @param value: one that nobody changes.
+        @raise Refused: C{NOT_IN_A_ROOM} or C{NOT_HOST}.
+        """
+        self._tell(self._room_of(player_id).set_property(player_id, name, value))
 
     # --- matchmaking --------------------------------------------------------------------------
 
     def queue(self, game: str) -> Queue:
-        """Who waits for any opponent in this game; whoever exits waits no longer."""
+        """The matchmaking queue of a game; a player who exits waits no longer."""
         return self._queues.setdefault(game, Queue())
 
     # --- chat ---------------------------------------------------------------------------------
 
     def listen(self, player_id: int, channel: str) -> None:
-        """A player hears from now on what is said in a channel of his game."""
+        """A player hears from now on what is said in a channel of its game."""
         player = self._players[player_id]
         player.channels.add(channel)
         self._channels.listen(player.game, channel, player_id)
 
     def unlisten(self, player_id: int, channel: str) -> None:
+        """A player no longer hears what is said in a channel, if it did."""
         player = self._players[player_id]
         player.channels.discard(channel)
         self._channels.unlisten(player.game, channel, player_id)
@@ -324,37 +414,61 @@ class Lobby(Service):
         """
         A player speaks.
 
-        @raise Refused: C{NOT_IN_A_ROOM}; or C{NO_SUCH_PLAYER}, and then nobody has heard it.
+        @raise Refused: C{MUTED}, C{NOT_IN_A_ROOM} or C{NO_SUCH_PLAYER}; then nobody has heard it.
         """
         player = self._players[player_id]
+        if player.muted:
+            raise Refused(Why.MUTED)
+        game = player.game
         within = to.within if isinstance(to, ToPlayer) else to
-        audience = self._audience(player_id, within)
+        if isinstance(within, ToRoom):
+            audience = tuple(self._room_of(player_id).members)
+        else:
+            audience = self._channels.listeners(game, within.channel)
         if isinstance(to, ToPlayer):
-            target = self._names.get((player.game, to.name))
+            target = self._names.get((game, to.name))
             if target is None or target.id not in audience:
                 raise Refused(Why.NO_SUCH_PLAYER)
             audience = (player_id,) if target is player else (target.id, player_id)
         channel = to.channel if isinstance(to, ToChannel) else None
-        said = ChatSaid(player_id, player.name, text, channel)
-        self.counters[f"{player.game}.lines"] += 1
-        self._tell([Envelope(audience, said)], Spoken(player_id, player.game, len(audience)))
+        said = ChatSaid(player_id, player.name, text, channel, player.traits)
+        self.metrics.chat_lines[game] += 1
+        self._tell((Envelope(audience, said),), Spoken(player_id, game, len(audience)))
 
-    def _audience(self, player_id: int, to: ToChannel | ToRoom) -> tuple[int, ...]:
-        if isinstance(to, ToRoom):
-            return tuple(self._room_of(player_id).members)
-        return self._channels.listeners(self._players[player_id].game, to.channel)
+    # --- what operators can do ----------------------------------------------------------------
 
-    # --- counting and telling -----------------------------------------------------------------
+    def expel(self, player_id: int, why: str) -> None:
+        """
+        Have a player's connection ended by its game, which words the reason.
 
-    def count_distinct(self, what: str, value: str) -> None:
-        """Remember that C{value} was seen, for L{distinct}; bounded by L{MAX_DISTINCT}."""
-        seen = self._distinct.setdefault(what, set())
-        if len(seen) < MAX_DISTINCT:
-            seen.add(value)
+        The player is here until the game says that the connection has ended (L{exit}).
+        """
+        self._players[player_id]
+        self._tell((Envelope((player_id,), Expelled(why)),))
 
-    def distinct(self, what: str) -> int:
-        """How many different values were counted under this name."""
-        return len(self._distinct.get(what, ()))
+    def close_room(self, key: RoomKey) -> None:
+        """
+        End a room; its members are told.
+
+        @raise Refused: C{NO_SUCH_ROOM} or C{PERMANENT}.
+        """
+        room = self._rooms.get(key)
+        if room is None:
+            raise Refused(Why.NO_SUCH_ROOM)
+        self._settle(room, room.close())
+
+    def announce(self, text: str, game: str | None = None) -> None:
+        """Tell all players (of a game) something in the name of the server."""
+        ids = tuple(each.id for each in self._players.values() if game in (None, each.game))
+        self._tell((Envelope(ids, Announced(text)),))
+
+    def mute(self, player_id: int, muted: bool = True) -> None:
+        """Let a player no longer speak, or let it speak again; nobody is told."""
+        player = self._players[player_id]
+        player.muted = muted
+        player.current = None
+
+    # --- telling ------------------------------------------------------------------------------
 
     def subscribe(self, subscriber: Callable[[object], None]) -> Callable[[], None]:
         """
@@ -367,32 +481,47 @@ class Lobby(Service):
 
     def _new_room(
         self, key: RoomKey, rules: RoomRules, capacity: int, password: str, visible: bool
-    ) -> Room:
+    ) -> RoomRecord:
         if key in self._rooms:
             raise Refused(Why.ROOM_EXISTS)
-        room = self._rooms[key] = Room(key, rules, capacity, password, visible=visible)
-        self.counters[f"{key.game}.rooms"] += 1
+        room = RoomRecord(key, rules, capacity, password, visible=visible)
+        self._rooms[key] = room
+        self.metrics.rooms_opened[key.game] += 1
         return room
 
-    def _room_of(self, player_id: int) -> Room:
+    def _room_of(self, player_id: int) -> RoomRecord:
         room = self._players[player_id].room
         if room is None:
             raise Refused(Why.NOT_IN_A_ROOM)
         return room
 
-    def _depart(self, player: Player, room: Room, why: Departure) -> None:
+    def _open(self, player: PlayerRecord, room: RoomRecord) -> Room:
+        envelopes = room.open(player.id, player.name)
+        player.be_in(room)
+        view = room.view()
+        self._tell(envelopes, RoomChanged(room.key, Change.OPENED, player.id))
+        return view
+
+    def _join(self, player: PlayerRecord, room: RoomRecord, password: str) -> Room:
+        envelopes = room.join(player.id, player.name, password)
+        player.be_in(room)
+        view = room.view()
+        self._tell(envelopes, RoomChanged(room.key, Change.JOINED, player.id))
+        return view
+
+    def _depart(self, player: PlayerRecord, room: RoomRecord, why: Departure) -> None:
         envelopes = room.leave(player.id, why)
-        player.left(room)
+        player.be_in(None)
         self._settle(room, envelopes, RoomChanged(room.key, Change.LEFT, player.id))
 
-    def _settle(self, room: Room, envelopes: list[Envelope], *public: object) -> None:
+    def _settle(self, room: RoomRecord, envelopes: list[Envelope], *public: object) -> None:
         """Tell what came of a wish over which the room may have started or ended."""
         told = list(public)
         for envelope in envelopes:
             match envelope.event:
                 case RoomStarted(key, host, members):
                     told.append(RoomChanged(key, Change.STARTED, host))
-                    self.counters[f"{key.game}.started"] += 1
+                    self.metrics.rooms_started[key.game] += 1
                     self._dismiss(room, members)
                 case RoomClosed(_, members):
                     self._dismiss(room, members)
@@ -401,23 +530,29 @@ class Lobby(Service):
             told.append(RoomChanged(room.key, Change.ENDED))
         self._tell(envelopes, *told)
 
-    def _dismiss(self, room: Room, members: Iterable[Member]) -> None:
+    def _dismiss(self, room: RoomRecord, members: Iterable[Member]) -> None:
         if room.ended:
             for member in members:
                 player = self._players.get(member.id)
                 if player is not None:  # the one whose connection is lost is gone already
-                    player.left(room)
+                    player.be_in(None)
 
-    def _publish(self, event: object) -> None:
-        if self._subscribers:
-            self._tell((), event)
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Tell what comes of several steps once all of them are taken."""
+        telling, self._telling = self._telling, True
+        try:
+            yield
+        finally:
+            self._telling = telling
+            self._tell(())
 
     def _tell(self, envelopes: Iterable[Envelope], *public: object) -> None:
         """
         Tell players and subscribers, in order.
 
-        Whoever is told may at once wish for something himself; what comes of that is told
-        after what is being told now, so that everybody hears everything in one order.
+        Who is told may wish for something at once; what comes of that is told after what is
+        being told now, so that everybody hears everything in one order.
         """
         outgoing = self._outgoing
         outgoing.extend(envelopes)
@@ -432,7 +567,7 @@ class Lobby(Service):
                 if isinstance(item, Envelope):
                     self._hand_over(item)
                 else:
-                    self._announce(item)
+                    self._publish(item)
         finally:
             self._telling = False
 
@@ -463,7 +598,7 @@ class Lobby(Service):
         except Exception:
             self._log.failure("A wire format failed to deliver an event")
 
-    def _announce(self, event: object) -> None:
+    def _publish(self, event: object) -> None:
         for subscriber in tuple(self._subscribers):
             try:
                 subscriber(event)

@@ -37,6 +37,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from gameservers.config.vocabulary import Retired, networks, option
+from gameservers.metrics import Metrics
 from gameservers.net.address import host_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -145,14 +146,12 @@ class Guard:
 
     _log = Logger()
 
-    def __init__(
-        self, clock: IReactorTime, settings: DoorSettings, counters: Counter[str]
-    ) -> None:
+    def __init__(self, clock: IReactorTime, settings: DoorSettings, metrics: Metrics) -> None:
         self.settings = settings
         self.strangers = 0
         self._ids = count(1)
         self._clock = clock
-        self._counters = counters
+        self._metrics = metrics
         self._tickets: dict[Any, Ticket] = {}  # by the transport that holds the socket
         self._from: Counter[str] = Counter()  # connections, by place
         self._trusted = tuple(ipaddress.ip_network(text) for text in settings.trusted)
@@ -207,7 +206,7 @@ class Guard:
         self._cut(why, ticket.transport)
 
     def _cut(self, why: str, transport: Any) -> None:
-        self._counters[f"door.cut.{why}"] += 1
+        self._metrics.cuts["door", why] += 1
         self._log.debug(
             "A connection from {address} is cut off at the door: {why}",
             address=host_of(transport),

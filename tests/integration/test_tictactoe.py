@@ -43,12 +43,13 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from gameservers.games import Surroundings
 from gameservers.games.tictactoe import game
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 from gameservers.net.tls import Certificates, reload_on_hangup
 from gameservers.store import Store, StoreSettings
 
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
 store = Store(StoreSettings(database="memory"), reactor)
-wires = game.build(Surroundings(Lobby(reactor), reactor, game.settings(), store))
+wires = game.build(Surroundings(Lobby(reactor, Metrics()), reactor, game.settings(), store))
 wires.service.startService()
 certificates = Certificates(folder / "cert.pem", folder / "key.pem")
 reload_on_hangup(certificates, reactor)

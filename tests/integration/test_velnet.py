@@ -27,6 +27,7 @@ from gameservers.games import Surroundings
 from gameservers.games.velnet import VelNet
 from gameservers.games.velnet.settings import VelNetSettings
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 from tests.games.velnet.clients import BinaryClient, Client, TextClient
 from tests.games.velnet.world import KEEP_ALIVE, data, join, log_in, u32
 from tests.integration.processes import PATIENCE, ProcessTestCase, free_port
@@ -145,7 +146,7 @@ class SecureTests(TestCase):
     @inlineCallbacks
     def test_wss(self) -> Generator[Deferred[Any], Any, None]:
         settings = VelNetSettings()
-        lobby = Lobby(reactor)
+        lobby = Lobby(reactor, Metrics())
         wires = VelNet().build(Surroundings(lobby, reactor, settings))
         port = reactor.listenSSL(0, wires.stream, certificate().options(), interface=LOCAL)
         context = ssl.create_default_context()

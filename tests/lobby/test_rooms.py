@@ -18,6 +18,7 @@ from gameservers.lobby.events import (
     RoomOpened,
     RoomStarted,
 )
+from gameservers.lobby.rooms import RoomRecord
 
 KEY = RoomKey("chess", "", "den")
 ANN, BOB, CID = Member(1, "ann"), Member(2, "bob"), Member(3, "cid")
@@ -31,9 +32,9 @@ SESSION = RoomRules(
 )
 
 
-def room_of(*members: Member, rules: RoomRules = RoomRules(), capacity: int = 4) -> Room:  # noqa: B008
+def room_of(*members: Member, rules: RoomRules = RoomRules(), capacity: int = 4) -> RoomRecord:  # noqa: B008
     """A room which these have joined; the first of them has opened it."""
-    room = Room(KEY, rules, capacity)
+    room = RoomRecord(KEY, rules, capacity)
     for member in members:
         if room.members:
             room.join(member.id, member.name)
@@ -41,7 +42,7 @@ def room_of(*members: Member, rules: RoomRules = RoomRules(), capacity: int = 4)
             room.open(member.id, member.name)
     for member in members:
         if member.ready:
-            room.members[member.id] = member
+            room._set(member)
     return room
 
 
@@ -50,12 +51,11 @@ def ready(member: Member) -> Member:
 
 
 class RoomTestCase(SynchronousTestCase):
-    def assertRefused(self, room: Room, why: Why, wish: object, *args: object) -> None:
+    def assertRefused(self, room: RoomRecord, why: Why, wish: object, *args: object) -> None:
         """The room refuses for this reason, and stays as it was."""
 
         def picture() -> dict[str, object]:
-            copies = {"members": list(room.members.items()), "properties": {**room.properties}}
-            return vars(room) | copies
+            return vars(room) | {"current": room.view(), "members": list(room.members.items())}
 
         before = picture()
         refused = self.assertRaises(Refused, wish, *args)
@@ -69,13 +69,13 @@ class JoiningTests(RoomTestCase):
 
     def test_open(self) -> None:
         """Who opens a room is its host and hears that it stands."""
-        room = Room(KEY, RoomRules(), 2)
+        room = RoomRecord(KEY, RoomRules(), 2)
         self.assertEqual(room.open(1, "ann"), [Envelope((1,), RoomOpened(KEY, (ANN,)))])
         self.assertEqual((room.host, room.started, room.ended), (1, False, False))
 
     def test_open_unhosted(self) -> None:
-        """A room that belongs to nobody does not belong to him who opened it."""
-        room = Room(KEY, RoomRules(hosted=False), 2)
+        """A room that belongs to nobody does not belong to the one who opened it."""
+        room = RoomRecord(KEY, RoomRules(hosted=False), 2)
         room.open(1, "ann")
         self.assertEqual(room.host, 0)
         (joined,) = room.join(2, "bob")
@@ -84,7 +84,7 @@ class JoiningTests(RoomTestCase):
         self.assertEqual(left.event, MemberLeft(KEY, ANN, Departure.LEFT, 0, (BOB,)))
 
     def test_join(self) -> None:
-        """All hear of a new member, he too, and know all the others by it."""
+        """All hear of a new member, this one too, and know all the others by it."""
         room = room_of(ANN, BOB)
         joined = MemberJoined(KEY, 3, 1, (ANN, BOB, CID))
         self.assertEqual(room.join(3, "cid"), [Envelope((1, 2, 3), joined)])
@@ -92,10 +92,10 @@ class JoiningTests(RoomTestCase):
     def test_capacity(self) -> None:
         """Nobody comes in beyond the capacity, and a place that is left is free."""
         room = room_of(ANN, BOB, capacity=2)
-        self.assertTrue(room.full)
+        self.assertTrue(room.view().full)
         self.assertRefused(room, Why.ROOM_FULL, room.join, 3, "cid")
         room.leave(2, Departure.LEFT)
-        self.assertFalse(room.full)
+        self.assertFalse(room.view().full)
         room.join(3, "cid")
         self.assertEqual(list(room.members), [1, 3])
 
@@ -103,9 +103,9 @@ class JoiningTests(RoomTestCase):
         """A protected room lets in who knows the password exactly, whatever its alphabet."""
         for password in ("sesame", "пароль", "\udcff", " "):
             room = room_of(ANN)
-            self.assertFalse(room.protected)
+            self.assertFalse(room.view().protected)
             room.set_password(1, password)
-            self.assertTrue(room.protected)
+            self.assertTrue(room.view().protected)
             for wrong in ("", password + " ", password[:-1], password.swapcase() + "x"):
                 self.assertRefused(room, Why.WRONG_PASSWORD, room.join, 2, "bob", wrong)
             room.join(2, "bob", password)
@@ -132,14 +132,14 @@ class JoiningTests(RoomTestCase):
         self.assertIn(2, room.members)
 
     def test_started(self) -> None:
-        """Nobody comes in once the game has started, though he knows the password."""
+        """Nobody comes in once the game has started, not even with the password."""
         room = room_of(ANN)
         room.start(1)
         self.assertRefused(room, Why.ROOM_STARTED, room.join, 2, "bob")
 
     def test_permanent(self) -> None:
         """The first to come into an empty room that has a host is the host."""
-        room = Room(KEY, RoomRules(permanent=True), 2)
+        room = RoomRecord(KEY, RoomRules(permanent=True), 2)
         (joined,) = room.join(1, "ann")
         self.assertEqual(joined.event, MemberJoined(KEY, 1, 1, (ANN,)))
         room.leave(1, Departure.LEFT)
@@ -152,7 +152,7 @@ class LeavingTests(RoomTestCase):
     """Going."""
 
     def test_told(self) -> None:
-        """Those who stay hear of it, and he who goes unless he is lost."""
+        """Those who stay hear of it, and the one who goes unless lost."""
         for why, to in (
             (Departure.LEFT, (1, 3, 2)),
             (Departure.KICKED, (1, 3, 2)),
@@ -186,7 +186,7 @@ class LeavingTests(RoomTestCase):
         self.assertTrue(room.ended)
 
     def test_close(self) -> None:
-        """By rule the room ends with its host; all hear of it, he too unless he is lost."""
+        """By rule the room ends with its host; all hear of it, the host too unless lost."""
         for why, to in ((Departure.LEFT, (1, 2)), (Departure.LOST, (2,))):
             room = room_of(ANN, BOB, rules=SESSION)
             closed = RoomClosed(KEY, (ANN, BOB))
@@ -196,14 +196,16 @@ class LeavingTests(RoomTestCase):
         self.assertEqual(room.leave(1, Departure.LOST), [])
         self.assertTrue(room.ended)
 
-    def test_closed_by_the_house(self) -> None:
-        """The house ends a room, and all hear of it."""
+    def test_closed_by_an_operator(self) -> None:
+        """An operator ends a room, and all hear of it, but no permanent one."""
         room = room_of(ANN, BOB)
         self.assertEqual(room.close(), [Envelope((1, 2), RoomClosed(KEY, (ANN, BOB)))])
         self.assertTrue(room.ended)
+        room = room_of(ANN, rules=RoomRules(permanent=True))
+        self.assertRefused(room, Why.PERMANENT, room.close)
 
     def test_kick(self) -> None:
-        """The host removes another member, nobody else does, and he not himself."""
+        """The host removes another member, nobody else does, and not the host itself."""
         room = room_of(ANN, BOB, CID)
         self.assertRefused(room, Why.NOT_HOST, room.kick, 2, 3)
         self.assertRefused(room, Why.NO_SUCH_PLAYER, room.kick, 1, 1)
@@ -232,7 +234,7 @@ class ReadinessTests(RoomTestCase):
         self.assertEqual(len(room.set_ready(2, True)), 1)
 
     def test_not_enough(self) -> None:
-        """Too few do not start a game, be they all ready; and by default nobody does."""
+        """Too few do not start a game, even if all are ready; and by default nobody does."""
         room = room_of(ANN, rules=SESSION)
         room.set_ready(1, True)
         self.assertFalse(room.started)
@@ -242,7 +244,7 @@ class ReadinessTests(RoomTestCase):
         self.assertFalse(room.started)
 
     def test_newcomer(self) -> None:
-        """A newcomer is not ready, so the game waits for him."""
+        """A newcomer is not ready, so the game waits for it."""
         room = room_of(ready(ANN), rules=SESSION)
         room.join(2, "bob")
         room.join(3, "cid")
@@ -265,7 +267,7 @@ class ReadinessTests(RoomTestCase):
             self.assertEqual(room.leave(3, why)[1:], [Envelope((1, 2), started)])
 
     def test_leaving_resets(self) -> None:
-        """By rule nobody is ready any more when somebody leaves of his own will."""
+        """By rule nobody is ready any more when somebody leaves by choice."""
         room = room_of(ready(ANN), ready(BOB), CID, rules=SESSION)
         (left,) = room.leave(3, Departure.LEFT)
         self.assertEqual(left.event, MemberLeft(KEY, CID, Departure.LEFT, 1, (ANN, BOB)))
@@ -291,7 +293,7 @@ class ReadinessTests(RoomTestCase):
         self.assertEqual(events[-1], RoomStarted(KEY, 2, (ready(BOB), ready(CID))))
 
     def test_start(self) -> None:
-        """The host starts whoever is ready, and only once; the others do not."""
+        """The host starts, no matter who is ready, and only once; the others do not."""
         room = room_of(ANN, ready(BOB))
         self.assertRefused(room, Why.NOT_HOST, room.start, 2)
         started = RoomStarted(KEY, 1, (ANN, ready(BOB)))
@@ -313,7 +315,7 @@ class PropertiesTests(RoomTestCase):
     def test_password(self) -> None:
         """Nobody is told a password; only the host sets it."""
         room = room_of(ANN, BOB)
-        self.assertEqual(room.set_password(1, "sesame"), [])
+        room.set_password(1, "sesame")
         self.assertRefused(room, Why.NOT_HOST, room.set_password, 2, "mine")
 
     def test_unhosted(self) -> None:
@@ -326,3 +328,53 @@ class PropertiesTests(RoomTestCase):
             (room.set_property, "map", "den"),
         ):
             self.assertRefused(room, Why.NOT_HOST, wish, 1, *args)
+
+
+class ViewTests(RoomTestCase):
+    """How a room is shown."""
+
+    def test_view(self) -> None:
+        room = room_of(ANN, BOB, capacity=3)
+        room.set_property(1, "map", "arena")
+        room.set_password(1, "sesame")
+        self.assertEqual(
+            room.view(), Room(KEY, 3, (ANN, BOB), 1, True, True, False, {"map": "arena"})
+        )
+        self.assertNotIn("sesame", repr(room.view()))
+
+    def test_member(self) -> None:
+        view = room_of(ANN, BOB).view()
+        self.assertEqual(view.member(2), BOB)
+        self.assertRaises(KeyError, view.member, 3)
+
+    def test_built_once(self) -> None:
+        """The view is kept until something changes; the old one stays as it was."""
+        room = room_of(ANN, BOB, CID)
+        seen = [room.view()]
+        for change in (
+            lambda: room.leave(3, Departure.LEFT),
+            lambda: room.join(3, "cid"),
+            lambda: room.rename(3, "dot"),
+            lambda: room.set_ready(2, True),
+            lambda: room.set_password(1, "sesame"),
+            lambda: room.set_property(1, "map", "arena"),
+            lambda: room.start(1),
+            lambda: room.leave(1, Departure.LOST),
+            lambda: room.close(),
+        ):
+            self.assertIs(room.view(), seen[-1])
+            change()
+            self.assertNotEqual(room.view(), seen[-1])
+            seen.append(room.view())
+        self.assertEqual(seen[0], room_of(ANN, BOB, CID).view())
+
+    def test_without(self) -> None:
+        """The room as it would be without a member; it stays as it is."""
+        room = room_of(ANN, BOB)
+        before = room.view()
+        self.assertEqual(room.without(1).view(), room_of(BOB).view())
+        self.assertEqual((room.view(), room.ended), (before, False))
+        self.assertTrue(room_of(ANN).without(1).ended)
+        room = room_of(ANN, BOB, rules=SESSION)
+        self.assertTrue(room.without(1).ended)
+        self.assertEqual(list(room.members), [1, 2])

@@ -9,6 +9,7 @@ no regard to the model: see L{Client} and the invariants of L{LobbyMachine}.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,7 +31,6 @@ from gameservers.lobby import (
     Lobby,
     Member,
     Refused,
-    Room,
     RoomKey,
     RoomRules,
     Succession,
@@ -40,8 +40,10 @@ from gameservers.lobby import (
     Why,
 )
 from gameservers.lobby.events import (
+    Announced,
     Change,
     ChatSaid,
+    Expelled,
     HostChanged,
     MemberJoined,
     MemberLeft,
@@ -55,6 +57,7 @@ from gameservers.lobby.events import (
     RoomStarted,
     Spoken,
 )
+from gameservers.metrics import Metrics
 
 #: The rules of each game's rooms.
 RULES = {
@@ -69,7 +72,7 @@ RULES = {
     "yard": RoomRules(hosted=False),
 }
 
-#: The rooms the house provides, which belong to nobody and stay.
+#: A room that a game provides, which belongs to nobody and stays.
 LOUNGE = RoomKey("den", "", "lounge")
 PERMANENT = RoomRules(hosted=False, permanent=True)
 
@@ -87,6 +90,7 @@ class Guest:
     unique: bool
     at: RoomKey | None = None
     ready: bool = False
+    muted: bool = False
     hears: set[str] = field(default_factory=set)
 
 
@@ -180,6 +184,32 @@ class Model:
         self.tell(place.inside, MemberJoined(key, guest.id, place.host, faces))
         self.public.append(RoomChanged(key, Change.JOINED, guest.id))
 
+    def move(self, guest: Guest, key: RoomKey, capacity: int, password: str) -> None:
+        place = self.places.get(key)
+        if place is not None:
+            # What becomes of the room in which the guest is already, without the guest.
+            rest = [each for each in place.inside if each != guest.id]
+            closes = place.host == guest.id and place.rules.succession is Succession.CLOSE
+            stays = place.rules.permanent or (rest and not closes)
+            if stays or guest.at != key:
+                willing = [each for each in rest if self.guests[each].ready]
+                needed = (
+                    0 if place.rules.leaving_resets_readiness else place.rules.starts_when_ready
+                )
+                starts = guest.at == key and 0 < needed <= len(rest) == len(willing)
+                if place.started or starts:
+                    raise Refused(Why.ROOM_STARTED)
+                if len(rest) == place.capacity:
+                    raise Refused(Why.ROOM_FULL)
+                if place.password not in ("", password):
+                    raise Refused(Why.WRONG_PASSWORD)
+        if guest.at is not None:
+            self.part(guest, Departure.LEFT)
+        if key in self.places:
+            self.join(guest, key, password)
+        else:
+            self.open(guest, key, capacity, password)
+
     def leave(self, guest: Guest) -> None:
         self.where(guest)
         self.part(guest, Departure.LEFT)
@@ -250,6 +280,22 @@ class Model:
             self.guests[each].at = None
         self.public.append(RoomChanged(key, Change.ENDED))
 
+    def expel(self, guest: Guest, why: str) -> None:
+        self.tell([guest.id], Expelled(why))
+
+    def announce(self, text: str, game: str | None) -> None:
+        here = [each.id for each in self.guests.values() if game in (None, each.game)]
+        self.tell(here, Announced(text))
+
+    def close(self, key: RoomKey) -> None:
+        if key not in self.places:
+            raise Refused(Why.NO_SUCH_ROOM)
+        place = self.places[key]
+        if place.rules.permanent:
+            raise Refused(Why.PERMANENT)
+        self.tell(place.inside, RoomClosed(key, self.faces(place.inside)))
+        self.end(key)
+
     def set_password(self, guest: Guest, password: str) -> None:
         self.hosted(guest)[1].password = password
 
@@ -268,6 +314,8 @@ class Model:
             listeners.remove(guest.id)
 
     def say(self, guest: Guest, text: str, to: ToChannel | ToRoom | ToPlayer) -> None:
+        if guest.muted:
+            raise Refused(Why.MUTED)
         reach = to.within if isinstance(to, ToPlayer) else to
         if isinstance(reach, ToRoom):
             audience = list(self.where(guest)[1].inside)
@@ -291,9 +339,9 @@ class Model:
 
 class Client:
     """
-    What one player knows from what he is told alone, and what he may never be told.
+    What one player knows only from what it is told, and what it may never be told.
 
-    @ivar room: the room he believes to be in.
+    @ivar room: the room it believes to be in.
     """
 
     def __init__(self, player: int) -> None:
@@ -323,10 +371,10 @@ class Client:
                     self.room, self.started = room, False
                 assert room == self.room
                 self.members, self.host = members, host
-            case ChatSaid():
+            case ChatSaid() | Announced() | Expelled():
                 pass
             case _:
-                assert event.room == self.room, "told of a room he is not in"  # type: ignore
+                assert event.room == self.room, "told of a room it is not in"  # type: ignore
                 self.follow(event)
 
     def follow(self, event: object) -> None:
@@ -388,22 +436,13 @@ class Public:
 
 
 def picture(lobby: Lobby) -> object:
-    """Everything that can be seen of a lobby, as values."""
+    """Everything that can be seen of a lobby, and its passwords."""
     return (
-        [room_as_values(each) for each in lobby.rooms()],
-        [
-            (each.id, each.name, each.room and each.room.key, set(each.channels))
-            for each in lobby.players()
-        ],
-        dict(lobby.counters),
+        lobby.listing(),
+        {key: room.password for key, room in lobby._rooms.items()},
+        dict(lobby._channels._listeners),
+        [dict(counted) for _, _, _, counted in lobby.metrics._counters],
     )
-
-
-def room_as_values(room: Room) -> dict[str, object]:
-    state = dict(vars(room))
-    state["members"] = list(state["members"].values())
-    state["properties"] = dict(state["properties"])
-    return state
 
 
 players = st.integers(0, 20)
@@ -418,7 +457,7 @@ class LobbyMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lobby = Lobby(Clock())
+        self.lobby = Lobby(Clock(), Metrics())
         self.model = Model()
         self.clients: dict[int, Client] = {}
         self.wire_of: dict[int, int] = {}
@@ -452,7 +491,7 @@ class LobbyMachine(RuleBasedStateMachine):
             self.told.append((set(), event))
         for each in ids:
             assert self.wire_of[each] == wire
-            assert each in self.clients, "told after he was gone"
+            assert each in self.clients, "told after it was gone"
             self.clients[each].hear(len(self.events), event)
         assert self.told[-1][0].isdisjoint(ids)
         self.told[-1][0].update(ids)
@@ -559,7 +598,7 @@ class LobbyMachine(RuleBasedStateMachine):
     @precondition(somebody)
     @rule(player=players)
     def come_together(self, player: int) -> None:
-        """Whoever is free joins a room of his game, so that rooms fill up."""
+        """All who are free join a room of their game, so that rooms fill up."""
         guest = self.pick(player)
         for each in [each for each in self.model.guests.values() if each.game == guest.game]:
             # Looked up anew: a reaction may have ended the room.
@@ -589,6 +628,62 @@ class LobbyMachine(RuleBasedStateMachine):
             lambda: self.lobby.kick(guest.id, other.id),
             lambda: self.model.kick(guest, other.id),
         )
+
+    @precondition(somebody)
+    @rule(
+        player=players,
+        name=st.sampled_from(["one", "one", "two", "lounge"]),
+        capacity=st.integers(1, 4),
+        password=passwords,
+    )
+    def move(self, player: int, name: str, capacity: int, password: str) -> None:
+        guest = self.pick(player)
+        key = RoomKey(guest.game, "", name)
+        rules = RULES[guest.game]
+        self.check(
+            lambda: self.lobby.move(guest.id, key, rules, capacity=capacity, password=password),
+            lambda: self.model.move(guest, key, capacity, password),
+        )
+
+    @precondition(somebody)
+    @rule(player=players)
+    def expel(self, player: int) -> None:
+        """The wire of the one who is expelled ends the connection at once."""
+        guest = self.pick(player)
+
+        def leave() -> None:
+            if guest.id in self.clients:
+                del self.clients[guest.id]
+                self.lobby.exit(guest.id)
+
+        def ideal() -> None:
+            if guest.id in self.model.guests:
+                self.model.exit(guest)
+
+        self.reaction = leave, ideal
+        self.check(
+            lambda: self.lobby.expel(guest.id, "secret"),
+            lambda: self.model.expel(guest, "secret"),
+        )
+
+    @rule(game=st.none() | games)
+    def announce(self, game: str | None) -> None:
+        self.check(
+            lambda: self.lobby.announce("secret", game),
+            lambda: self.model.announce("secret", game),
+        )
+
+    @rule(game=games, name=st.sampled_from(["one", "two", "lounge"]))
+    def close_room(self, game: str, name: str) -> None:
+        key = RoomKey(game, "", name)
+        self.check(lambda: self.lobby.close_room(key), lambda: self.model.close(key))
+
+    @precondition(somebody)
+    @rule(player=players, muted=st.booleans())
+    def mute(self, player: int, muted: bool) -> None:
+        guest = self.pick(player)
+        self.lobby.mute(guest.id, muted)
+        guest.muted = muted
 
     @precondition(somebody)
     @rule(player=players, ready=st.sampled_from([True, True, False]))
@@ -651,7 +746,7 @@ class LobbyMachine(RuleBasedStateMachine):
     @precondition(somebody)
     @rule(
         player=players,
-        what=st.sampled_from(["say", "leave", "ready", "start", "kick", "join"]),
+        what=st.sampled_from(["say", "leave", "ready", "start", "kick", "join", "move"]),
         second=players,
     )
     def react(self, player: int, what: str, second: int) -> None:
@@ -669,6 +764,10 @@ class LobbyMachine(RuleBasedStateMachine):
             "start": (lambda: lobby.start(me), lambda: model.start(guest)),
             "kick": (lambda: lobby.kick(me, other.id), lambda: model.kick(guest, other.id)),
             "join": (lambda: lobby.join(me, key), lambda: model.join(guest, key, "")),
+            "move": (
+                lambda: lobby.move(me, key, RULES[key.game], capacity=2),
+                lambda: model.move(guest, key, 2, ""),
+            ),
         }
         real, ideal = wishes[what]
 
@@ -683,44 +782,57 @@ class LobbyMachine(RuleBasedStateMachine):
     def rooms_keep_their_rules(self) -> None:
         for room in self.lobby.rooms():
             assert len(room.members) <= room.capacity
-            assert room.members or room.rules.permanent, "an empty room stands"
-            assert not room.ended
-            if room.rules.hosted:
-                assert room.host in room.members
+            rules = self.model.places[room.key].rules
+            assert room.members or rules.permanent, "an empty room stands"
+            if rules.hosted:
+                assert room.host in [each.id for each in room.members]
             else:
                 assert room.host == 0
 
     @invariant()
     def players_and_rooms_agree(self) -> None:
-        inside = [(each, room.key) for room in self.lobby.rooms() for each in room.members]
+        inside = [(each.id, room.key) for room in self.lobby.rooms() for each in room.members]
         assert dict(inside) == {
-            player.id: player.room.key for player in self.lobby.players() if player.room
+            player.id: player.room for player in self.lobby.players() if player.room
         }
         assert len(dict(inside)) == len(inside), "a player is in two rooms"
         for room in self.lobby.rooms():
-            assert self.lobby.room(room.key) is room
+            assert self.lobby.room(room.key) == room
+            for member in room.members:
+                assert self.lobby.room_of(member.id) == room
+                assert self.lobby.player(member.id).name == member.name
+
+    @invariant()
+    def views_are_of_now(self) -> None:
+        """What is shown from a cache is what would be built from the records."""
+        for record in [*self.lobby._players.values(), *self.lobby._rooms.values()]:
+            fresh = copy.copy(record)
+            fresh.current = None
+            assert record.view() == fresh.view()
 
     @invariant()
     def clients_know_their_rooms(self) -> None:
         assert set(self.clients) == {player.id for player in self.lobby.players()}
         for player in self.lobby.players():
             client = self.clients[player.id]
-            assert client.room == (player.room and player.room.key)
-            if player.room:
-                assert client.members == tuple(player.room.members.values())
-                assert (client.host, client.started) == (player.room.host, player.room.started)
+            assert client.room == player.room
+            if room := self.lobby.room_of(player.id):
+                assert client.members == room.members
+                assert (client.host, client.started) == (room.host, room.started)
 
     @invariant()
     def the_public_knows_the_house(self) -> None:
         assert self.public.players == {each.id: each.name for each in self.lobby.players()}
-        assert self.public.rooms == {each.key: set(each.members) for each in self.lobby.rooms()}
+        assert self.public.rooms == {
+            room.key: {each.id for each in room.members} for room in self.lobby.rooms()
+        }
         assert self.public.started == {each.key for each in self.lobby.rooms() if each.started}
 
     @invariant()
     def the_model_agrees(self) -> None:
         places = {
-            room.key: (list(room.members), room.host, room.started, room.password)
-            for room in self.lobby.rooms()
+            key: (list(room.members), room.host, room.started, room.password)
+            for key, room in self.lobby._rooms.items()
         }
         assert places == {
             key: (place.inside, place.host, place.started, place.password)
@@ -729,8 +841,11 @@ class LobbyMachine(RuleBasedStateMachine):
         assert [room.properties for room in self.lobby.rooms()] == [
             place.properties for place in self.model.places.values()
         ]
-        assert {each.id: each.channels for each in self.lobby.players()} == {
-            each.id: each.hears for each in self.model.guests.values()
+        assert {key: list(ids) for key, ids in self.lobby._channels._listeners.items()} == {
+            key: ids for key, ids in self.model.listening.items() if ids
+        }
+        assert {each.id: each.muted for each in self.lobby.players()} == {
+            each.id: each.muted for each in self.model.guests.values()
         }
         for game in RULES:
             here = [each for each in self.model.guests.values() if each.game == game]

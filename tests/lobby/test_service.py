@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from unittest import mock
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.lobby import (
     Departure,
+    Listing,
     Lobby,
+    Player,
     Refused,
+    Room,
     RoomKey,
     RoomRules,
     Succession,
     ToChannel,
     ToRoom,
     Why,
-    service,
 )
 from gameservers.lobby.events import (
+    Announced,
     Change,
     ChatSaid,
+    Expelled,
     HostChanged,
     MemberJoined,
     MemberLeft,
@@ -30,9 +33,12 @@ from gameservers.lobby.events import (
     PlayerExited,
     RoomChanged,
     RoomClosed,
+    RoomOpened,
     RoomStarted,
     Spoken,
 )
+from gameservers.lobby.rooms import RoomRecord
+from gameservers.metrics import Metrics
 from tests.lobby.wires import Wire
 
 DEN = RoomKey("chess", "", "den")
@@ -45,15 +51,32 @@ class LobbyTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.lobby = Lobby(self.clock)
+        self.metrics = Metrics()
+        self.lobby = Lobby(self.clock, self.metrics)
         self.wire = Wire()
         self.ann, self.bob, self.cid = self.wire.enter(self.lobby, "ann", "bob", "cid")
-        self.room = self.lobby.open_room(self.ann.id, DEN, self.rules, capacity=4)
+        self.lobby.open_room(self.ann.id, DEN, self.rules, capacity=4)
         self.lobby.join(self.bob.id, DEN)
         self.lobby.join(self.cid.id, DEN)
         self.wire.take()
         self.public: list[object] = []
         self.unsubscribe = self.lobby.subscribe(self.public.append)
+
+    @property
+    def room(self) -> Room | None:
+        return self.lobby.room(DEN)
+
+    def now(self, player: Player) -> Player:
+        """The player as of now."""
+        return self.lobby.player(player.id)
+
+    def where(self, *players: Player) -> list[RoomKey | None]:
+        return [self.now(each).room for each in players]
+
+    def ids(self, key: RoomKey = DEN) -> list[int]:
+        """Who is in a room."""
+        room = self.lobby.room(key)
+        return [each.id for each in room.members] if room else []
 
     def assertRefused(self, why: Why, wish: object, *args: object, **kwargs: object) -> None:
         """The wish is refused for this reason, and nobody hears of it."""
@@ -70,12 +93,13 @@ class PresenceTests(LobbyTestCase):
         """A player is found by id and by name, and knows since when he is here."""
         self.clock.advance(5)
         dot = self.lobby.enter("dot", "go", self.wire.deliver, address="192.0.2.1")
-        self.assertIs(self.lobby.player(dot.id), dot)
-        self.assertIs(self.lobby.find("go", "dot"), dot)
+        self.assertEqual(self.lobby.player(dot.id), dot)
+        self.assertEqual(self.lobby.find("go", "dot"), dot)
         self.assertIsNone(self.lobby.find("chess", "dot"))
         self.assertEqual((dot.name, dot.game, dot.address), ("dot", "go", "192.0.2.1"))
         self.assertEqual(dot.since, 5)
-        self.assertEqual(list(self.lobby.players()), [self.ann, self.bob, self.cid, dot])
+        three = [self.now(each) for each in (self.ann, self.bob, self.cid)]
+        self.assertEqual(list(self.lobby.players()), [*three, dot])
         self.assertEqual(list(self.lobby.players("go")), [dot])
         self.assertEqual((self.lobby.present("go"), self.lobby.present("chess")), (1, 3))
 
@@ -86,7 +110,7 @@ class PresenceTests(LobbyTestCase):
         self.wire.enter(self.lobby, "Ann")
         self.lobby.exit(self.ann.id)
         (again,) = self.wire.enter(self.lobby, "ann")
-        self.assertIs(self.lobby.find("chess", "ann"), again)
+        self.assertEqual(self.lobby.find("chess", "ann"), again)
 
     def test_shared_names(self) -> None:
         """Names that need not be unique are not found by, and free nobody's name."""
@@ -95,7 +119,7 @@ class PresenceTests(LobbyTestCase):
         (unique,) = self.wire.enter(self.lobby, "x", game="go")
         self.lobby.exit(one.id)
         self.lobby.exit(two.id)
-        self.assertIs(self.lobby.find("go", "x"), unique)
+        self.assertEqual(self.lobby.find("go", "x"), unique)
 
     def test_limit(self) -> None:
         """A game has places for so many players at once; other games have theirs."""
@@ -113,10 +137,9 @@ class PresenceTests(LobbyTestCase):
     def test_refused_leaves_no_trace(self) -> None:
         """Who is not let in uses up no id and is not counted."""
         self.lobby.limit("chess", 3)
-        before = dict(self.lobby.counters)
+        before = dict(self.metrics.players_entered)
         self.assertRefused(Why.LOBBY_FULL, self.lobby.enter, "eve", "chess", self.wire.deliver)
-        self.assertEqual(dict(self.lobby.counters), before)
-        self.assertEqual(self.lobby.distinct("chess.names"), 3)
+        self.assertEqual(dict(self.metrics.players_entered), before)
         (dot,) = self.wire.enter(self.lobby, "dot", game="go")
         self.assertEqual(dot.id, self.cid.id + 1)
 
@@ -129,16 +152,16 @@ class PresenceTests(LobbyTestCase):
         self.assertRaises(KeyError, self.lobby.exit, self.cid.id)
 
     def test_rename(self) -> None:
-        """A player takes another name, in his room too, but not one that is taken."""
+        """A player takes another name, in the room too, but not one that is taken."""
         self.assertRefused(Why.NAME_TAKEN, self.lobby.rename, self.bob.id, "ann")
         self.lobby.rename(self.bob.id, "rob")
         self.lobby.rename(self.ann.id, "ann")
-        self.assertIs(self.lobby.find("chess", "rob"), self.bob)
+        self.assertEqual(self.lobby.find("chess", "rob").id, self.bob.id)
         self.assertIsNone(self.lobby.find("chess", "bob"))
-        self.assertEqual(self.room.members[self.bob.id].name, "rob")
+        self.assertEqual(self.room.member(self.bob.id).name, "rob")
         twins = [self.lobby.enter("t", "go", self.wire.deliver, unique=False) for _ in range(2)]
         self.lobby.rename(twins[0].id, "u")
-        self.assertEqual([twin.name for twin in twins], ["u", "t"])
+        self.assertEqual([self.now(twin).name for twin in twins], ["u", "t"])
 
     def test_gone(self) -> None:
         """Who is gone is in no room and no channel, and hears nothing."""
@@ -148,7 +171,7 @@ class PresenceTests(LobbyTestCase):
         self.assertEqual(self.public[-1], Spoken(self.ann.id, "chess", 0))
         self.lobby.say(self.ann.id, "bye", ToRoom())
         self.assertEqual(self.wire.heard(self.cid), [])
-        self.assertEqual(list(self.room.members), [self.ann.id, self.bob.id])
+        self.assertEqual(self.ids(), [self.ann.id, self.bob.id])
 
 
 class RoomsTests(LobbyTestCase):
@@ -204,10 +227,10 @@ class RoomsTests(LobbyTestCase):
         self.lobby.set_password(self.ann.id, "sesame")
         self.assertEqual((self.wire.told, self.public), ([], []))
         self.assertRefused(Why.WRONG_PASSWORD, self.lobby.join, dot.id, DEN)
-        self.assertIs(self.lobby.join(dot.id, DEN, "sesame"), self.room)
+        self.assertEqual(self.lobby.join(dot.id, DEN, "sesame"), self.room)
 
     def test_provided(self) -> None:
-        """A room of the house belongs to nobody and stays when it is empty."""
+        """A room that a game provides belongs to nobody and stays when it is empty."""
         key = RoomKey("chess", "", "lounge")
         rules = RoomRules(hosted=False, permanent=True)
         lounge = self.lobby.provide_room(key, rules, capacity=2)
@@ -216,7 +239,8 @@ class RoomsTests(LobbyTestCase):
         self.assertEqual(lounge.host, 0)
         self.assertRaises(Refused, self.lobby.start, dot.id)
         self.lobby.exit(dot.id)
-        self.assertIs(self.lobby.room(key), lounge)
+        self.assertEqual(self.lobby.room(key), lounge)
+        self.assertRaises(Refused, self.lobby.close_room, key)
         self.assertEqual(
             [each for each in self.public if isinstance(each, RoomChanged)],
             [
@@ -235,12 +259,12 @@ class RoomsTests(LobbyTestCase):
         ((ids, event),) = self.wire.take()
         self.assertEqual(ids, (self.ann.id, self.cid.id, self.bob.id))
         self.assertIs(event.why, Departure.KICKED)
-        self.assertIsNone(self.bob.room)
+        self.assertEqual(self.where(self.bob), [None])
         self.assertEqual(self.public, [RoomChanged(DEN, Change.LEFT, self.bob.id)])
         self.lobby.say(self.ann.id, "at last", ToRoom())
         self.assertEqual(self.wire.heard(self.bob), [])
         self.lobby.join(self.bob.id, DEN)
-        self.assertEqual(list(self.room.members), [self.ann.id, self.cid.id, self.bob.id])
+        self.assertEqual(self.ids(), [self.ann.id, self.cid.id, self.bob.id])
 
     def test_empty(self) -> None:
         """The room is gone with its last member, and its name is free."""
@@ -248,7 +272,8 @@ class RoomsTests(LobbyTestCase):
             self.lobby.exit(each.id)
         self.assertEqual(list(self.lobby.rooms()), [])
         (dot,) = self.wire.enter(self.lobby, "dot")
-        self.assertIsNot(self.lobby.open_room(dot.id, DEN, RoomRules(), capacity=1), self.room)
+        opened = self.lobby.open_room(dot.id, DEN, RoomRules(), capacity=1)
+        self.assertEqual((opened.capacity, self.ids()), (1, [dot.id]))
 
 
 class SessionTests(LobbyTestCase):
@@ -267,7 +292,7 @@ class SessionTests(LobbyTestCase):
         ((ids, event),) = self.wire.told
         self.assertEqual(ids, (self.bob.id, self.cid.id))
         self.assertIsInstance(event, RoomClosed)
-        self.assertEqual((self.bob.room, self.cid.room), (None, None))
+        self.assertEqual(self.where(self.bob, self.cid), [None, None])
         self.assertEqual(
             self.public,
             [
@@ -280,7 +305,7 @@ class SessionTests(LobbyTestCase):
     def test_start(self) -> None:
         """All are ready: the game starts, the room is gone and everybody is free."""
         for each in (self.ann, self.bob, self.cid):
-            self.assertIsNotNone(each.room)
+            self.assertEqual(self.where(each), [DEN])
             self.lobby.set_ready(each.id, True)
         ids, event = self.wire.told[-1]
         self.assertEqual(ids, (self.ann.id, self.bob.id, self.cid.id))
@@ -290,7 +315,7 @@ class SessionTests(LobbyTestCase):
             self.public,
             [RoomChanged(DEN, Change.STARTED, self.ann.id), RoomChanged(DEN, Change.ENDED)],
         )
-        self.assertEqual(self.lobby.counters["chess.started"], 1)
+        self.assertEqual(self.metrics.rooms_started, {"chess": 1})
 
     def test_start_without_the_last(self) -> None:
         """The loss of the one who was not ready starts the game of the others."""
@@ -306,7 +331,178 @@ class SessionTests(LobbyTestCase):
             [each.change for each in self.public[:3]],
             [Change.LEFT, Change.STARTED, Change.ENDED],
         )
-        self.assertEqual((self.ann.room, self.bob.room), (None, None))
+        self.assertEqual(self.where(self.ann, self.bob), [None, None])
+
+
+class MoveTests(LobbyTestCase):
+    """Leaving one room and joining or opening another, in one step."""
+
+    ATTIC = RoomKey("chess", "", "attic")
+
+    def move(self, player: Player, key: RoomKey, password: str = "", capacity: int = 2) -> Room:
+        return self.lobby.move(player.id, key, self.rules, capacity=capacity, password=password)
+
+    def test_open(self) -> None:
+        """A room that is not there is opened; the old one hears first."""
+        room = self.move(self.bob, self.ATTIC, "sesame")
+        self.assertEqual((room.host, room.protected, room.capacity), (self.bob.id, True, 2))
+        self.assertEqual(self.where(self.ann, self.bob), [DEN, self.ATTIC])
+        self.assertEqual(
+            [type(each) for each in self.wire.heard(self.bob)], [MemberLeft, RoomOpened]
+        )
+        self.assertEqual([type(each) for each in self.wire.heard(self.ann)], [MemberLeft])
+        self.assertEqual(
+            self.public,
+            [
+                RoomChanged(DEN, Change.LEFT, self.bob.id),
+                RoomChanged(self.ATTIC, Change.OPENED, self.bob.id),
+            ],
+        )
+
+    def test_join(self) -> None:
+        """A room that is there is joined; nobody is told before both is done."""
+        (dot,) = self.wire.enter(self.lobby, "dot")
+        self.move(dot, self.ATTIC)
+        self.wire.take()
+        self.wire.reaction = lambda: self.assertEqual(self.where(self.ann), [self.ATTIC])
+        room = self.move(self.ann, self.ATTIC)
+        self.assertEqual([each.id for each in room.members], [dot.id, self.ann.id])
+        self.assertEqual(
+            [type(event) for _, event in self.wire.told], [MemberLeft, HostChanged, MemberJoined]
+        )
+        self.assertEqual(self.ids(), [self.bob.id, self.cid.id])
+
+    def test_refused(self) -> None:
+        """Who cannot join stays, and nobody is told."""
+        dot, eve = self.wire.enter(self.lobby, "dot", "eve")
+        self.move(dot, self.ATTIC, "sesame")
+        before = self.lobby.listing()
+        self.wire.take()
+        self.public.clear()
+        self.assertRefused(Why.WRONG_PASSWORD, self.move, self.ann, self.ATTIC, "guess")
+        self.assertEqual(self.lobby.listing(), before)
+        self.move(eve, self.ATTIC, "sesame")
+        self.wire.take()
+        self.public.clear()
+        self.assertRefused(Why.ROOM_FULL, self.move, self.ann, self.ATTIC, "sesame")
+        self.lobby.start(dot.id)
+        self.wire.take()
+        self.public.clear()
+        self.assertRefused(Why.ROOM_STARTED, self.move, self.ann, self.ATTIC, "sesame")
+        self.assertEqual(self.where(self.ann), [DEN])
+
+    def test_again(self) -> None:
+        """Who moves to the room it is in leaves it and joins as the last, if it may."""
+        self.lobby.set_password(self.ann.id, "sesame")
+        self.assertRefused(Why.WRONG_PASSWORD, self.move, self.ann, DEN, "guess")
+        self.move(self.ann, DEN, "sesame")
+        self.assertEqual(self.ids(), [self.bob.id, self.cid.id, self.ann.id])
+        self.assertEqual(self.room.host, self.bob.id)
+
+    def test_again_alone(self) -> None:
+        """Who is alone opens the room anew, whatever password the old one had."""
+        self.move(self.ann, self.ATTIC, "old")
+        self.move(self.ann, self.ATTIC, "new", capacity=3)
+        self.assertEqual(list(self.lobby.rooms(password="old")), [self.room])
+        self.assertEqual(self.lobby.room(self.ATTIC).capacity, 3)
+
+
+class OperatorTests(LobbyTestCase):
+    """What operators can do to players and rooms of any game."""
+
+    def test_expel(self) -> None:
+        """The player's wire is told, nobody else; the player is here until it has gone."""
+        self.lobby.expel(self.bob.id, "enough")
+        self.assertEqual(self.wire.take(), [((self.bob.id,), Expelled("enough"))])
+        self.assertEqual((self.public, self.where(self.bob)), ([], [DEN]))
+        self.wire.reaction = lambda: self.lobby.exit(self.bob.id)
+        self.lobby.expel(self.bob.id, "enough")
+        self.assertEqual(self.ids(), [self.ann.id, self.cid.id])
+        self.assertRaises(KeyError, self.lobby.expel, self.bob.id, "enough")
+
+    def test_announce(self) -> None:
+        """Everybody of a game, or of all games, is told."""
+        other = Wire()
+        (dot,) = other.enter(self.lobby, "dot", game="go")
+        self.public.clear()
+        three = (self.ann.id, self.bob.id, self.cid.id)
+        self.lobby.announce("soon", "chess")
+        self.assertEqual((self.wire.take(), other.take()), ([(three, Announced("soon"))], []))
+        self.lobby.announce("now")
+        self.assertEqual(self.wire.take(), [(three, Announced("now"))])
+        self.assertEqual(other.take(), [((dot.id,), Announced("now"))])
+        self.lobby.announce("nobody", "checkers")
+        self.assertEqual((self.wire.take(), other.take(), self.public), ([], [], []))
+
+    def test_close_room(self) -> None:
+        """All members are told and free; a room that is not there is refused."""
+        self.lobby.close_room(DEN)
+        [(ids, event)] = self.wire.take()
+        self.assertEqual(ids, (self.ann.id, self.bob.id, self.cid.id))
+        self.assertIsInstance(event, RoomClosed)
+        self.assertEqual(self.where(self.ann, self.bob, self.cid), [None, None, None])
+        self.assertEqual(self.public, [RoomChanged(DEN, Change.ENDED)])
+        self.public.clear()
+        self.assertRefused(Why.NO_SUCH_ROOM, self.lobby.close_room, DEN)
+
+    def test_listing(self) -> None:
+        """All players and all rooms, hidden ones too, as values that stay as they are."""
+        (dot,) = self.wire.enter(self.lobby, "dot", game="go")
+        yard = self.lobby.open_room(
+            dot.id, RoomKey("go", "", "yard"), RoomRules(), capacity=1, visible=False
+        )
+        dot = self.now(dot)
+        everything, den = self.lobby.listing(), self.room
+        three = tuple(self.now(each) for each in (self.ann, self.bob, self.cid))
+        self.assertEqual(everything, Listing((*three, dot), (den, yard)))
+        self.assertEqual(self.lobby.listing("go"), Listing((dot,), (yard,)))
+        self.lobby.exit(self.ann.id)
+        self.lobby.rename(dot.id, "pip")
+        self.assertEqual(everything, Listing((*three, dot), (den, yard)))
+
+
+class ViewTests(LobbyTestCase):
+    """How players are shown."""
+
+    def test_traits(self) -> None:
+        """What a game says of its players, for others to read."""
+        said = {"program": "1.4"}
+        dot = self.lobby.enter("dot", "go", self.wire.deliver, traits=said)
+        said["program"] = "changed"
+        self.assertEqual((dot.traits, self.ann.traits), ({"program": "1.4"}, {}))
+        self.lobby.set_trait(dot.id, "channel", "english")
+        self.assertEqual(dot.traits, {"program": "1.4"})
+        self.assertEqual(self.now(dot).traits, {"program": "1.4", "channel": "english"})
+        self.assertEqual((self.wire.told, self.public[1:]), ([], []))
+
+    def test_built_once(self) -> None:
+        """A view is kept until something changes; the old one stays as it was."""
+        seen = [self.now(self.bob)]
+        for change in (
+            lambda: self.lobby.leave_room(self.bob.id),
+            lambda: self.lobby.join(self.bob.id, DEN),
+            lambda: self.lobby.rename(self.bob.id, "rob"),
+            lambda: self.lobby.mute(self.bob.id),
+            lambda: self.lobby.set_trait(self.bob.id, "program", "1.4"),
+            lambda: self.lobby.close_room(DEN),
+        ):
+            self.assertIs(self.now(self.bob), seen[-1])
+            change()
+            self.assertNotEqual(self.now(self.bob), seen[-1])
+            seen.append(self.now(self.bob))
+        self.assertEqual(seen[0], seen[2])
+
+    def test_rooms_a_password_opens(self) -> None:
+        """Rooms can be listed as somebody with a password may see them."""
+        dot, eve = self.wire.enter(self.lobby, "dot", "eve")
+        one, two = (RoomKey("chess", "", name) for name in ("one", "two"))
+        for player, key in ((dot, one), (eve, two)):
+            self.lobby.open_room(
+                player.id, key, self.rules, capacity=2, password=f"of {player.name}"
+            )
+        for password, wanted in (("", [DEN]), ("of dot", [DEN, one]), ("of eve", [DEN, two])):
+            rooms = self.lobby.rooms("chess", "", password=password)
+            self.assertEqual([room.key for room in rooms], wanted)
 
 
 class OrderTests(LobbyTestCase):
@@ -317,7 +513,7 @@ class OrderTests(LobbyTestCase):
         self.wire.reaction = lambda: (
             self.lobby.say(self.cid.id, "already?", ToRoom()),
             self.lobby.leave_room(self.bob.id),
-            self.assertIsNone(self.bob.room),
+            self.assertEqual(self.where(self.bob), [None]),
             self.assertEqual(len(self.wire.told), 1),
         )
         self.lobby.leave_room(self.ann.id)
@@ -366,11 +562,11 @@ class OrderTests(LobbyTestCase):
         )
 
     def test_gone_before_it_is_told(self) -> None:
-        """Whoever is told that a player is lost can have his name and place at once."""
+        """Who is told that a player is lost can have the name and the place at once."""
         self.lobby.limit("chess", 3)
         self.wire.reaction = lambda: self.wire.enter(self.lobby, "cid")
         self.lobby.exit(self.cid.id)
-        self.assertIsNot(self.lobby.find("chess", "cid"), self.cid)
+        self.assertGreater(self.lobby.find("chess", "cid").id, self.cid.id)
         self.assertEqual(self.lobby.present("chess"), 3)
         self.assertEqual(
             [type(each) for each in self.public], [RoomChanged, PlayerExited, PlayerEntered]
@@ -407,6 +603,84 @@ class OrderTests(LobbyTestCase):
         self.assertEqual(len(self.wire.heard(self.bob)), 1)
         self.assertEqual(self.public, [Spoken(self.ann.id, "chess", 3)])
 
+    def test_exit_is_told_whole(self) -> None:
+        """What somebody does on hearing of a loss is told after all of the loss."""
+        self.wire.reaction = lambda: self.lobby.close_room(DEN)
+        self.lobby.exit(self.ann.id)
+        self.assertEqual(
+            self.public,
+            [
+                RoomChanged(DEN, Change.LEFT, self.ann.id),
+                PlayerExited(self.ann.id, "ann", "chess"),
+                RoomChanged(DEN, Change.ENDED),
+            ],
+        )
+
+
+class FailureTests(LobbyTestCase):
+    """An exception silences nobody but, perhaps, the one it concerns."""
+
+    def fail(self, *args: object, **kwargs: object) -> None:
+        raise ValueError("a bug")
+
+    def assertWorks(self) -> None:
+        """The lobby tells what happens in it."""
+        self.wire.take()
+        self.public.clear()
+        self.lobby.say(self.bob.id, "hello", ToRoom())
+        self.assertEqual(len(self.wire.heard(self.cid)), 1)
+        self.assertEqual(len(self.public), 1)
+
+    def test_rules(self) -> None:
+        """A rule that raises ends in the caller; what was done before is told."""
+        attic = RoomKey("chess", "", "attic")
+        (dot,) = self.wire.enter(self.lobby, "dot")
+        self.lobby.open_room(dot.id, attic, RoomRules(), capacity=4)
+        for rule, wish, *args in (
+            ("leave", self.lobby.leave_room, self.bob.id),
+            ("kick", self.lobby.kick, self.ann.id, self.bob.id),
+            ("set_ready", self.lobby.set_ready, self.bob.id, True),
+            ("start", self.lobby.start, self.ann.id),
+            ("close", self.lobby.close_room, DEN),
+            ("set_property", self.lobby.set_property, self.ann.id, "map", 1),
+        ):
+            patch = self.patch(RoomRecord, rule, self.fail)
+            self.assertRaises(ValueError, wish, *args)
+            patch.restore()
+            self.assertWorks()
+        patch = self.patch(RoomRecord, "leave", self.fail)
+        self.public.clear()
+        self.assertRaises(ValueError, self.lobby.exit, dot.id)
+        self.assertEqual(self.public, [PlayerExited(dot.id, "dot", "chess")])
+        patch.restore()
+        self.assertWorks()
+
+    def test_rule_in_the_middle_of_a_move(self) -> None:
+        """Those who were left are told."""
+        patch = self.patch(RoomRecord, "open", self.fail)
+        attic = RoomKey("chess", "", "attic")
+        self.assertRaises(ValueError, self.lobby.move, self.ann.id, attic, RoomRules(), capacity=2)
+        self.assertEqual(
+            [type(each) for each in self.wire.heard(self.bob)], [MemberLeft, HostChanged]
+        )
+        patch.restore()
+        self.assertWorks()
+
+    def test_wish_of_one_who_is_told(self) -> None:
+        """A rule that raises while somebody is told stops neither others nor later events."""
+        other = Wire()
+        (dot,) = other.enter(self.lobby, "dot")
+        self.lobby.join(dot.id, DEN)
+        other.take()
+        patch = self.patch(RoomRecord, "leave", self.fail)
+        self.wire.reaction = lambda: self.lobby.exit(self.ann.id)
+        self.lobby.say(self.cid.id, "one", ToRoom())
+        patch.restore()
+        self.lobby.say(self.cid.id, "two", ToRoom())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual([each.text for each in other.heard(dot)], ["one", "two"])
+        self.assertIn(PlayerExited(self.ann.id, "ann", "chess"), self.public)
+
 
 class PublicTests(LobbyTestCase):
     """The public stream, and what is counted."""
@@ -420,7 +694,7 @@ class PublicTests(LobbyTestCase):
         self.assertEqual((self.public, len(others)), ([], 1))
 
     def test_nothing_said(self) -> None:
-        """That somebody spoke is public, to how many, but not what he said."""
+        """That somebody spoke is public, to how many, but not what was said."""
         self.lobby.say(self.ann.id, "between us", ToRoom())
         self.assertEqual(self.public, [Spoken(self.ann.id, "chess", 3)])
         self.assertNotIn("between us", repr(self.public))
@@ -446,18 +720,19 @@ class PublicTests(LobbyTestCase):
         """What has happened so far, per game."""
         self.lobby.say(self.ann.id, "hello", ToRoom())
         self.lobby.start(self.ann.id)
-        self.assertEqual(
-            dict(self.lobby.counters),
-            {"chess.players": 3, "chess.rooms": 1, "chess.lines": 1, "chess.started": 1},
-        )
+        metrics = self.metrics
+        self.assertEqual(metrics.players_entered, {"chess": 3})
+        self.assertEqual(metrics.rooms_opened, {"chess": 1})
+        self.assertEqual(metrics.chat_lines, {"chess": 1})
+        self.assertEqual(metrics.rooms_started, {"chess": 1})
 
-    def test_distinct(self) -> None:
-        """Different values are counted once each, and no more than are remembered."""
-        self.assertEqual(self.lobby.distinct("addresses"), 0)
-        with mock.patch.object(service, "MAX_DISTINCT", 3):
-            for value in ("a", "b", "a", "c", "d", "e", "a"):
-                self.lobby.count_distinct("addresses", value)
-        self.assertEqual(self.lobby.distinct("addresses"), 3)
+    def test_gauges(self) -> None:
+        """How many players and rooms there are now, per game."""
+        self.wire.enter(self.lobby, "dot", game="go")
         self.lobby.exit(self.cid.id)
-        self.wire.enter(self.lobby, "cid", "dot")
-        self.assertEqual(self.lobby.distinct("chess.names"), 4)
+
+        def value(name: str, game: str) -> float | None:
+            return self.metrics.registry.get_sample_value(f"gameservers_{name}", {"game": game})
+
+        self.assertEqual([value("players", "chess"), value("players", "go")], [2, 1])
+        self.assertEqual([value("rooms", "chess"), value("rooms", "go")], [1, None])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -72,8 +71,8 @@ class DoorTestCase(SynchronousTestCase):
         self.open()
 
     def open(self, behind: dict[str, Any] | None = None, **limits: Any) -> None:
-        self.counters: Counter[str] = Counter()
-        self.guard = Guard(Clock(), DoorSettings(**limits), self.counters)
+        self.metrics = Metrics()
+        self.guard = Guard(Clock(), DoorSettings(**limits), self.metrics)
         self.door = Door(self.guard, Routes(self.games, **(behind or {})))
 
     def say(self, data: bytes, size: int = 1 << 30) -> Connection:
@@ -83,7 +82,7 @@ class DoorTestCase(SynchronousTestCase):
 
     def assertCut(self, connection: Connection, why: str) -> None:
         self.assertTrue(connection.cut)
-        self.assertEqual(self.counters, {f"door.cut.{why}": 1})
+        self.assertEqual(self.metrics.cuts, {("door", why): 1})
         self.assertEqual(len(self.guard), 0)
 
 

@@ -13,6 +13,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.config.vocabulary import networks
+from gameservers.metrics import Metrics
 from gameservers.net.door import Door, Routes
 from gameservers.net.guard import DoorSettings, Guard, place_of
 from gameservers.wire import anything
@@ -23,8 +24,8 @@ class GuardTestCase(SynchronousTestCase):
     def open(self, **limits: object) -> None:
         """Open a door with these limits, behind which there is one game."""
         self.clock = Clock()
-        self.counters: Counter[str] = Counter()
-        self.guard = Guard(self.clock, DoorSettings(**limits), self.counters)
+        self.metrics = Metrics()
+        self.guard = Guard(self.clock, DoorSettings(**limits), self.metrics)
         self.game = Listeners()
         self.door = Door(self.guard, Routes([(anything, self.game)]))
 
@@ -40,7 +41,7 @@ class GuardTestCase(SynchronousTestCase):
 
     def assertCut(self, connection: Connection, why: str, times: int = 1) -> None:
         self.assertTrue(connection.cut)
-        self.assertEqual(self.counters, {f"door.cut.{why}": times})
+        self.assertEqual(self.metrics.cuts, {("door", why): times})
 
 
 class LimitTests(GuardTestCase):

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gameservers.games.tictactoe import elo, texts, wire
-from gameservers.games.tictactoe.presence import Connection, Presence, User
+from gameservers.games.tictactoe.presence import GAME, Connection, Presence, User
 from gameservers.games.tictactoe.records import (
     AlreadyPlaying,
     Finished,
@@ -34,6 +34,7 @@ from gameservers.games.tictactoe.records import (
 )
 from gameservers.games.tictactoe.rules import Cell, Game, IllegalMove, Mark
 from gameservers.games.tictactoe.settings import TicTacToeSettings
+from gameservers.metrics import Metrics
 from gameservers.store import NotFound
 
 #: How often a change to a match is tried that others change at the same time.
@@ -66,8 +67,10 @@ class Play:
         presence: Presence,
         settings: TicTacToeSettings,
         now: Callable[[], datetime],
+        metrics: Metrics,
     ) -> None:
         self._records = records
+        self._metrics = metrics
         self._presence = presence
         self.now = now
         self._limit = settings.max_matches
@@ -101,8 +104,6 @@ class Play:
             messages.append(self._match_update(table))
             if match.ended:
                 seen.append(match.id)
-            else:
-                self._presence.seat(match)
         if seen:
             await self._records.mark_seen(user.name, seen)
         return messages
@@ -179,9 +180,8 @@ class Play:
         )
         match = await self._records.open_match(match, self._limit)
         self._keep(match, game)
-        self._presence.seat(match)
         self._log.info("{player} plays against {opponent}", player=players[0], opponent=players[1])
-        self._presence.lobby.counters["tictactoe.matches"] += 1
+        self._metrics.matches_opened[GAME] += 1
         update = self._match_update((match, game))
         for name in players:
             self._presence.push(name, [update])
@@ -222,7 +222,7 @@ class Play:
     async def _make(self, match: Match, game: Game) -> None:
         mover, other = match.players if game.turn is Mark.B else match.players[::-1]
         moved = self._changed(match, game)
-        self._presence.lobby.counters["tictactoe.moves"] += 1
+        self._metrics.moves_made[GAME] += 1
         if not game.over:
             moved = await self._records.save_move(moved)
             self._keep(moved, game)
@@ -304,7 +304,6 @@ class Play:
             self._tables.pop(match.id, None)
             if table is None or match.ended:
                 continue
-            self._presence.clear_table(match)
             closed = table[1].close()
             update = [self._match_update((self._changed(match, closed), closed))]
             for name in match.players:
@@ -342,7 +341,6 @@ class Play:
         )
         # Also if the store keeps it no longer: it may have been read a moment ago.
         self._keep(finished.match, game)
-        self._presence.clear_table(match)
         return finished
 
     def _changed(self, match: Match, game: Game) -> Match:

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gameservers.games.tictactoe.records import Match, Session
-from gameservers.lobby import Lobby, Player, RoomKey, RoomRules
+from gameservers.games.tictactoe.records import Session
+from gameservers.lobby import Lobby, Player
+from gameservers.lobby.events import Expelled
 
 GAME = "tictactoe"
-
-#: A match is a table of two that belongs to neither.
-TABLE = RoomRules(hosted=False, exclusive=False)
 
 
 class Farewell(enum.IntEnum):
@@ -69,13 +67,12 @@ class Presence:
     """
     All users who are here, by name.
 
-    @ivar lobby: where each of them is one player and each of their matches a room.
+    @ivar lobby: where each of them is one player.
     """
 
-    def __init__(self, lobby: Lobby, *, connections: int, visible: bool) -> None:
+    def __init__(self, lobby: Lobby, *, connections: int) -> None:
         self.lobby = lobby
         self._limit = connections
-        self._visible = visible
         self._users: dict[str, User] = {}
         self._by_player: dict[int, User] = {}
 
@@ -98,7 +95,7 @@ class Presence:
         """
         user = self._users.get(session.name)
         if user is None:
-            player = self.lobby.enter(session.name, GAME, _hear_nothing, address=address)
+            player = self.lobby.enter(session.name, GAME, self._deliver, address=address)
             user = User(session.name, session.registered, session.id, player)
             self._users[session.name] = user
             self._by_player[player.id] = user
@@ -136,11 +133,7 @@ class Presence:
         """The session is no more: close what came through it."""
         user = self._users.get(session.name)
         if user is not None and user.session_id == session.id:
-            self._remove(user)
-            connections = tuple(user.connections)
-            user.connections.clear()
-            for connection in connections:
-                connection.close(Farewell.DONE)
+            self._dismiss(user, Farewell.DONE)
 
     def push(self, name: str, messages: Sequence[str]) -> None:
         """Say something to a user if he is here."""
@@ -149,29 +142,26 @@ class Presence:
             for message in messages:
                 user.send(message)
 
+    def _deliver(self, players: Sequence[int], event: object) -> None:
+        """The lobby tells players something; the game has no words for announcements."""
+        if isinstance(event, Expelled):
+            for each in players:
+                self._dismiss(self._by_player[each], Farewell.POLICY)
+
+    def _dismiss(self, user: User, why: Farewell) -> None:
+        """Close all connections of a user."""
+        self._remove(user)
+        connections = tuple(user.connections)
+        user.connections.clear()
+        for connection in connections:
+            connection.close(why)
+
     def _remove(self, user: User) -> None:
         del self._users[user.name]
         del self._by_player[user.player.id]
         self.lobby.exit(user.player.id)
 
-    # Tables and the queue
-
-    def seat(self, match: Match) -> None:
-        """Whoever of the two is here sits at the table of their match."""
-        key = table_of(match)
-        for name in match.players:
-            user = self._users.get(name)
-            if user is None or key in user.player.tables:
-                continue
-            if self.lobby.room(key) is None:
-                self.lobby.open_room(user.player.id, key, TABLE, capacity=2, visible=self._visible)
-            else:
-                self.lobby.join(user.player.id, key)
-
-    def clear_table(self, match: Match) -> None:
-        """The match is over."""
-        if self.lobby.room(table_of(match)) is not None:
-            self.lobby.close_room(table_of(match))
+    # The matchmaking queue
 
     def waiting(self) -> Iterator[User]:
         """Those who wait for any opponent, the longest first."""
@@ -189,12 +179,3 @@ class Presence:
 
     def wait_no_longer(self, user: User) -> None:
         self.lobby.queue(GAME).discard(user.player.id)
-
-
-def table_of(match: Match) -> RoomKey:
-    """Two play one match at a time, so their names tell it from the others."""
-    return RoomKey(GAME, "", " - ".join(match.players))
-
-
-def _hear_nothing(players: Sequence[int], event: object) -> None:
-    """What the lobby tells of tables, a player of this game knows from his matches."""

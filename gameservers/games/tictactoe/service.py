@@ -84,8 +84,8 @@ class TicTacToe(MultiService):
             own.setServiceParent(self)
             passwords = own
         lobby.limit(GAME, settings.max_players)
-        presence = Presence(lobby, connections=settings.max_per_player, visible=settings.visible)
-        play = self.play = Play(records, presence, settings, now)
+        presence = Presence(lobby, connections=settings.max_per_player)
+        play = self.play = Play(records, presence, settings, now, surroundings.metrics)
         entrance = Entrance(records, passwords, settings, now, surroundings.place_of)
         self.now = now
         self._clock = clock

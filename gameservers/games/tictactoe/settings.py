@@ -50,7 +50,6 @@ class TicTacToeSettings:
         minimum=1,
         aliases=("tictactoe-matches",),
     )
-    visible: bool = option(True, "List running matches as rooms")
     max_message: int = common.max_message(
         wire.MAX_MESSAGE, minimum=256, aliases=("tictactoe-message",)
     )
@@ -106,6 +105,7 @@ class TicTacToeSettings:
     )
 
     retired: ClassVar[Retired] = {
+        "tictactoe-visible": "matches are not listed as rooms",
         "tictactoe-backlog": "a connection with 16 messages waiting is read no further",
         "tictactoe-bad-messages": "50 malformed messages end a connection",
         "tictactoe-sweep": "what is out of date is removed every 600 seconds",

@@ -27,8 +27,8 @@ from gameservers.games.tilegame.room import ROUNDING, Allowance
 from gameservers.games.tilegame.service import WorldService
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.wire import WireError
-from gameservers.lobby import Departure, Lobby, Player, Refused, RoomKey, RoomRules, Why
-from gameservers.lobby.events import MemberLeft
+from gameservers.lobby import Lobby, Player, Refused, RoomKey, RoomRules, Why
+from gameservers.lobby.events import Expelled
 from gameservers.net.address import host_of
 from gameservers.net.guard import place_of
 
@@ -447,11 +447,11 @@ class TileGameFactory(Factory):
         """
         What the lobby has to tell.
 
-        The game has no words for any of it; who is put out of the room is cut off.
+        The game has no words for any of it; a player who is expelled is cut off.
         """
-        match event:
-            case MemberLeft(player=member, why=Departure.KICKED) if member.id in players:
-                self._playing[member.id].cut()
+        if isinstance(event, Expelled):
+            for each in players:
+                self._playing[each].cut()
 
 
 class Doorkeeper(Service):

@@ -31,7 +31,7 @@ class Twister:
     def build(self, surroundings: Surroundings) -> Wires:
         lobby, clock, settings = (surroundings.lobby, surroundings.clock, surroundings.settings)
         admin_key = secrets.token_hex(16)
-        desk = Desk(lobby, clock, settings, admin_key)
+        desk = Desk(lobby, clock, settings, admin_key, surroundings.metrics)
         return Wires(
             datagram=partial(TwisterProtocol, desk),
             port=settings.port,

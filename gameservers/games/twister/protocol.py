@@ -35,14 +35,14 @@ from gameservers.games.twister.wire import (
     PushMessage,
     Status,
 )
-from gameservers.lobby import Lobby, RoomKey, RoomRules, ToChannel
+from gameservers.lobby import Lobby, RoomKey, RoomRules, ToRoom
 from gameservers.lobby import Refused as LobbyRefused
-from gameservers.lobby.events import ChatSaid
+from gameservers.lobby.events import Announced, ChatSaid, Expelled
+from gameservers.metrics import Metrics
 from gameservers.net.guard import place_of
 
 GAME = "twister"
 ROOM = RoomKey(GAME, "", "arena")
-CHANNEL = "arena"
 
 #: Addresses for which it is known what was sent to them; the one silent longest is forgotten.
 MAX_SOURCES = 4_096
@@ -63,9 +63,15 @@ class Desk:
     _log = Logger()
 
     def __init__(
-        self, lobby: Lobby, clock: IReactorTime, settings: TwisterSettings, admin_key: str
+        self,
+        lobby: Lobby,
+        clock: IReactorTime,
+        settings: TwisterSettings,
+        admin_key: str,
+        metrics: Metrics,
     ) -> None:
         self._lobby = lobby
+        self._metrics = metrics
         self._clock = clock
         self._settings = settings
         self._limits = wire.Limits(
@@ -102,19 +108,26 @@ class Desk:
             self._log.failure("The arena failed at a request of {host}", host=host)
             reply = wire.INTERNAL_ERROR
         if len(reply) > len(datagram) and not (trusted or self._pays(address, len(reply), now)):
-            self.count("over_budget")
+            self.count_dropped("over_budget")
             reply = wire.PLAIN[Status.DENIED]
             if len(reply) > len(datagram):
                 return b""
         return reply
 
-    def count(self, what: str) -> None:
-        self._lobby.counters[f"{GAME}.{what}"] += 1
+    def count_dropped(self, why: str) -> None:
+        self._metrics.datagrams_dropped[GAME, why] += 1
 
     def deliver(self, ids: Sequence[int], event: object) -> None:
         """The lobby tells tanks something."""
-        if isinstance(event, ChatSaid):
-            self.arena.hear(event.text, self._nicks.get(event.sender, event.name))
+        match event:
+            case ChatSaid(sender, name, text):
+                self.arena.hear(text, self._nicks.get(sender, name))
+            case Announced(text):
+                self.arena.hear(text, "SERVER")
+            case Expelled():
+                for client in tuple(self.arena):
+                    if self._players.get(client.id) in ids:
+                        self.arena.remove(client, self._clock.seconds(), "was expelled")
 
     def expire(self) -> None:
         """Remove who has been silent for too long."""
@@ -131,7 +144,7 @@ class Desk:
         except Refused as refused:
             return wire.PLAIN[refused.status]
         except wire.WireError as error:
-            self.count("invalid")
+            self.count_dropped("invalid")
             self.arena.note(now, "ERROR", f"{error}, from {spelt(address)}")
             return wire.PLAIN[error.status]
 
@@ -182,12 +195,11 @@ class Desk:
             player = self._lobby.enter(
                 f"tank {client.id}", GAME, self.deliver, address=address[0], unique=False
             )
+            self._players[client.id] = player.id
+            self._lobby.join(player.id, ROOM)
         except LobbyRefused:
             self.arena.remove(client, now, "found the lobby full")
             raise Refused(Status.FULL) from None
-        self._players[client.id] = player.id
-        self._lobby.join(player.id, ROOM)
-        self._lobby.listen(player.id, CHANNEL)
         self._log.info(
             "{player} of {address} joined {room}",
             player=player.name,
@@ -216,7 +228,10 @@ class Desk:
         else:
             player = self._players[client.id]
             self._nicks[player] = nick
-            self._lobby.say(player, text, ToChannel(CHANNEL))
+            try:
+                self._lobby.say(player, text, ToRoom())
+            except LobbyRefused:
+                raise Refused(Status.DENIED) from None
 
     def _full_bucket(self) -> Bucket:
         settings = self._settings
@@ -254,7 +269,7 @@ class TwisterProtocol(DatagramProtocol):
         try:
             self.transport.getHandle().sendto(reply, addr)
         except OSError as error:  # no way back to that address, or the system's buffer is full
-            self._desk.count("unsent")
+            self._desk.count_dropped("unsent")
             self._log.debug("No reply to {host}: {reason}", host=addr[0], reason=error.strerror)
         else:
             self._desk.sent += len(reply)

@@ -34,6 +34,7 @@ class Vcmi:
             surroundings.lobby,
             surroundings.clock,
             surroundings.settings,
+            surroundings.metrics,
             surroundings.logged_in,
         )
         return Wires(stream=factory, port=surroundings.settings.port, service=VcmiService(factory))

@@ -27,7 +27,6 @@ from __future__ import annotations
 import enum
 import re
 import struct
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -47,6 +46,7 @@ from zope.interface import implementer
 from gameservers.games import nobody_asks
 from gameservers.games.vcmi.rules import GAME
 from gameservers.games.vcmi.settings import VcmiSettings
+from gameservers.metrics import Metrics
 from gameservers.net.address import host_of
 from gameservers.net.bypass import has_ended, make_prompt
 from gameservers.net.pipe import End, Ending, Pipe, couple
@@ -121,7 +121,7 @@ class GameSessions:
         self,
         clock: IReactorTime,
         settings: VcmiSettings,
-        counters: Counter[str],
+        metrics: Metrics,
         changed: Callable[[], None],
         logged_in: Callable[[Any], None] = nobody_asks,
     ) -> None:
@@ -134,7 +134,7 @@ class GameSessions:
         self._clock = clock
         self._lifetime = settings.pipe_lifetime
         self._sessions: dict[str, GameSession] = {}
-        self._counters = counters
+        self._metrics = metrics
         self.playing = 0
         self.strangers: set[PipeProtocol] = set()
 
@@ -174,7 +174,7 @@ class GameSessions:
                 return None
         session.connections[pipe] = None
         self.playing += 1
-        self._counters[f"{GAME}.pipes"] += 1
+        self._metrics.pipes_opened[GAME] += 1
         if session.expiry is not None:
             session.expiry.cancel()
             session.expiry = None
@@ -182,7 +182,7 @@ class GameSessions:
             waiting[pipe] = None
         else:
             del session.waiting[partner.role][partner]
-            self._counters[f"{GAME}.pairs"] += 1
+            self._metrics.pipes_paired[GAME] += 1
         return partner
 
     def detach(self, session: GameSession, pipe: PipeProtocol) -> None:
@@ -198,7 +198,7 @@ class GameSessions:
 
     def count_cut(self, why: str, address: str) -> None:
         """A connection is ended for this reason."""
-        self._counters[f"{GAME}.cut.{why}"] += 1
+        self._metrics.cuts[GAME, why] += 1
         self._log.info(
             "A VCMI game connection from {address} is cut off: {why}", address=address, why=why
         )

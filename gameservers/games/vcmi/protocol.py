@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,21 @@ from gameservers.games import nobody_asks
 from gameservers.games.vcmi import rules, wire
 from gameservers.games.vcmi.pipe import GameSessions, PipeProtocol
 from gameservers.games.vcmi.settings import VcmiSettings
-from gameservers.lobby import Departure, Lobby, Player, Refused, ToChannel, ToPlayer, ToRoom, Why
+from gameservers.lobby import (
+    Departure,
+    Lobby,
+    Player,
+    Refused,
+    Room,
+    ToChannel,
+    ToPlayer,
+    ToRoom,
+    Why,
+)
 from gameservers.lobby.events import (
+    Announced,
     ChatSaid,
+    Expelled,
     Member,
     MemberJoined,
     MemberLeft,
@@ -50,6 +63,7 @@ from gameservers.lobby.events import (
     RoomOpened,
     RoomStarted,
 )
+from gameservers.metrics import Metrics
 from gameservers.net.address import host_of
 from gameservers.net.bypass import make_prompt, segment_size
 from gameservers.net.handover import hand_over
@@ -66,6 +80,9 @@ MAX_MODS = 1_000
 
 #: Groups of players that are kept in mind because they are told the same things.
 REMEMBERED = 100
+
+#: Names, and addresses, that are remembered to count them; further ones are not counted.
+MAX_DISTINCT = 100_000
 
 #: Seconds that players and pipes are given to read what they are still owed at the end.
 FAREWELL = 3.0
@@ -112,7 +129,6 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
 
     @ivar dialect: how to speak to him.
     @ivar player: who he is in the lobby, once he is greeted.
-    @ivar program: the version of his program, as he tells it.
     @ivar channel: where a client of protocol 5 speaks.
     @ivar asked: whether a health check waits for any sign of life.
     """
@@ -131,7 +147,6 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         self._settings = factory.settings
         self._phase = Phase.NEW
         self._wish: Draft | Joining | Declined | None = None
-        self.program = ""
         self.channel = rules.GLOBAL
         self.asked = False
         self.MAX_LENGTH = factory.settings.max_message
@@ -229,7 +244,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         self.transport.abortConnection()
 
     def _count_cut(self, why: str) -> None:
-        self._lobby.counters[f"{rules.GAME}.cut.{why}"] += 1
+        self._factory.metrics.cuts[rules.GAME, why] += 1
         self._log.info(
             "A VCMI client at {address} is cut off: {why}",
             address=host_of(self.transport),
@@ -258,7 +273,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
                 self._greet(value)
         elif self._phase is Phase.LOBBY:
             standing, command = COMMANDS[tag]
-            room = self.player.room
+            room = None if standing is Standing.GREETED else self._room
             if standing is Standing.GREETED or (
                 room is not None and (standing is Standing.INSIDE or room.host == self.player.id)
             ):
@@ -273,7 +288,11 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
             return
         try:
             self.player = self._lobby.enter(
-                name, rules.GAME, self._factory.deliver, address=host_of(self.transport)
+                name,
+                rules.GAME,
+                self._factory.deliver,
+                address=host_of(self.transport),
+                traits={rules.VERSION: self.dialect.version, rules.PROGRAM: ""},
             )
         except Refused as refusal:
             if refusal.why is Why.LOBBY_FULL:
@@ -289,11 +308,12 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         self.refuse("User already authorized")
 
     def _ver(self, program: str) -> None:
-        self.program = program[: self._settings.max_name]
+        program = program[: self._settings.max_name]
+        self._lobby.set_trait(self.player.id, rules.PROGRAM, program)
 
     def _msg(self, text: str) -> None:
         text = text[: self._settings.max_chat]
-        inside = self.player.room is not None
+        inside = self._room is not None
         to: ToRoom | ToChannel | ToPlayer
         if self.dialect.version < wire.SINCE_CHANNELS:
             to = TO_ROOM if inside else TO_ALL
@@ -309,13 +329,15 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
             to = ToChannel(self.channel)
         try:
             self._lobby.say(self.player.id, text, to)
-        except Refused:
-            assert isinstance(to, ToPlayer)
-            self.say(wire.system(f"{wire.field(to.name)} is not here"))
+        except Refused as refusal:
+            if isinstance(to, ToPlayer) and refusal.why is Why.NO_SUCH_PLAYER:
+                self.say(wire.system(f"{wire.field(to.name)} is not here"))
+            else:
+                self.say(wire.system(refusal.why.value))
 
     def _new(self, name: str) -> None:
         self._wish = Declined()
-        if self.player.room is not None:
+        if self._room is not None:
             return
         fault = rules.room_name_fault(name, self._settings.max_name)
         if fault is not None:
@@ -367,22 +389,22 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         self.say(ROOM_CHAT)
 
     def _mods(self, value: str) -> None:
-        room = self.player.room
+        room = self._room
         assert room is not None
         if self.dialect.version < wire.SINCE_MODS:
             return
         mods = wire.mods(value, MAX_MODS)
         if self._hosting():
             self._lobby.set_property(self.player.id, rules.MODS, mods)
-        listed: dict[str, str] = room.properties.get(rules.MODS, {})
-        self.say(wire.mods_of_room(listed))
-        host = self._factory.launchers[room.host]
-        if host.dialect.version >= wire.SINCE_MODSOTHER:
-            host.say(wire.mods_of_other(self.player.name, mods))
+            room = self._room
+            assert room is not None
+        self.say(wire.mods_of_room(room.properties.get(rules.MODS, {})))
+        others = wire.mods_of_other(self.player.name, mods)
+        self._factory.tell((room.host,), others, since=wire.SINCE_MODSOTHER)
 
     def _join(self, name: str) -> None:
         self._wish = Declined()
-        if self.player.room is not None:
+        if self._room is not None:
             return
         room = self._lobby.room(rules.room_key(name))
         if room is None:
@@ -402,11 +424,13 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
             self.say(wire.gamemode(room.properties.get(rules.MODE, 0)))
         if self.dialect.version < wire.SINCE_CHANNELS:
             self.say(ROOM_CHAT)
-        hosts = self._factory.launchers[room.host].program
-        if self.program != hosts:
+        own, hosts = (
+            self._lobby.player(each).traits[rules.PROGRAM] for each in (self.player.id, room.host)
+        )
+        if own != hosts:
             self.say(
                 wire.system(
-                    f"Your VCMI version {self.program} differs from host version {hosts},"
+                    f"Your VCMI version {own} differs from host version {hosts},"
                     " which may cause problems"
                 )
             )
@@ -421,19 +445,20 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
             self._lobby.leave_room(self.player.id)
 
     def _ready(self, name: str) -> None:
-        room = self.player.room
+        room = self._room
         if room is None or not self._in_room(name):
             return
         me = self.player.id
         at_once = room.host == me and self.dialect.version in rules.STARTS_AT_ONCE
-        self._lobby.set_ready(me, not room.members[me].ready)
-        if at_once and not room.ended:
+        self._lobby.set_ready(me, not room.member(me).ready)
+        if at_once and self._lobby.room(room.key) is not None:  # and has not started by it
             self._lobby.start(me)
 
     def _kick(self, name: str) -> None:
         target = self._lobby.find(rules.GAME, name)
-        if target is not None and target is not self.player and target.room is self.player.room:
-            self._lobby.kick(self.player.id, target.id)
+        if target is not None:
+            with suppress(Refused):
+                self._lobby.kick(self.player.id, target.id)
 
     def _forcestart(self, name: str) -> None:
         if self._in_room(name):
@@ -455,7 +480,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
 
     def tune(self) -> None:
         """Hear the roomless among those who speak to their room, or no longer."""
-        if self.channel == rules.ROOM and self.player.room is None:
+        if self.channel == rules.ROOM and self._room is None:
             self._lobby.listen(self.player.id, rules.ROOM)
         else:
             self._lobby.unlisten(self.player.id, rules.ROOM)
@@ -467,7 +492,7 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
         lines = ["People in lobby"]
         for each in self._lobby.players(rules.GAME):
             room = each.room
-            lines.append(each.name if room is None else f"{each.name}[room {room.key.name}]")
+            lines.append(each.name if room is None else f"{each.name}[room {room.name}]")
         self.say(wire.system("\n".join(lines)))
 
     def _root(self, field: str) -> None:
@@ -478,12 +503,16 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
     def _alive(self, value: str) -> None:
         """Any frame is a sign of life; this one has no other meaning."""
 
+    @property
+    def _room(self) -> Room | None:
+        return self._lobby.room_of(self.player.id)
+
     def _hosting(self) -> bool:
-        room = self.player.room
+        room = self._room
         return room is not None and room.host == self.player.id
 
     def _in_room(self, name: str) -> bool:
-        room = self.player.room
+        room = self._room
         return room is not None and room.key.name == name
 
 
@@ -534,15 +563,17 @@ class VcmiFactory(ServerFactory):
         lobby: Lobby,
         clock: IReactorTime,
         settings: VcmiSettings,
+        metrics: Metrics,
         logged_in: Callable[[Any], None] = nobody_asks,
     ) -> None:
         """@param logged_in: is told the transports of launchers and pipes that may stay."""
         self.lobby = lobby
+        self.metrics = metrics
         self.logged_in = logged_in
         self.clock = clock
         self.settings = settings
         self.turn = Turn(clock)
-        self.games = GameSessions(clock, settings, lobby.counters, self._settle_goodbye, logged_in)
+        self.games = GameSessions(clock, settings, metrics, self._settle_goodbye, logged_in)
         self.users: Topic[str] = Topic(self.turn, self._render_users)
         self.sessions: Topic[str] = Topic(self.turn, self._render_sessions)
         self.launchers: dict[int, LobbyProtocol] = {}
@@ -551,6 +582,8 @@ class VcmiFactory(ServerFactory):
         self._spoken_to: dict[tuple[int, ...], list[tuple[wire.Dialect, Audience]]] = {}
         self._goodbye: Deferred[None] | None = None
         self._logins = 0
+        self._addresses: set[str] = set()
+        self._names: set[str] = set()
         lobby.limit(rules.GAME, settings.max_players)
         lobby.subscribe(self._lobby_changed)
 
@@ -560,7 +593,7 @@ class VcmiFactory(ServerFactory):
 
     def connected(self, launcher: LobbyProtocol) -> None:
         self._connections.add(launcher)
-        self.lobby.count_distinct(f"{rules.GAME}.addresses", host_of(launcher.transport))
+        _remember(self._addresses, host_of(launcher.transport))
 
     def disconnected(self, launcher: LobbyProtocol) -> None:
         self._connections.discard(launcher)
@@ -570,6 +603,7 @@ class VcmiFactory(ServerFactory):
         """Somebody has been greeted: he is told at once what is to be known."""
         self.logged_in(launcher.transport)
         player, codec = launcher.player, launcher.dialect.codec
+        _remember(self._names, player.name)
         outbox = launcher.outbox
         self.launchers[player.id] = launcher
         self.lobby.listen(player.id, rules.GLOBAL)
@@ -600,15 +634,15 @@ class VcmiFactory(ServerFactory):
 
     def statistics(self) -> dict[str, int]:
         """The figures that C{<ROOT>} gives, by the names it asks for."""
-        counters = self.lobby.counters
+        metrics = self.metrics
         return {
-            "uniques": self.lobby.distinct(f"{rules.GAME}.addresses"),
-            "users": self.lobby.distinct(f"{rules.GAME}.names"),
+            "uniques": len(self._addresses),
+            "users": len(self._names),
             "logins": self._logins,
-            "rooms": counters[f"{rules.GAME}.rooms"],
-            "sessions": counters[f"{rules.GAME}.started"],
-            "clients": counters[f"{rules.GAME}.pipes"],
-            "connections": counters[f"{rules.GAME}.pairs"],
+            "rooms": metrics.rooms_opened[rules.GAME],
+            "sessions": metrics.rooms_started[rules.GAME],
+            "clients": metrics.pipes_opened[rules.GAME],
+            "connections": metrics.pipes_paired[rules.GAME],
         }
 
     def check_health(self) -> None:
@@ -653,35 +687,39 @@ class VcmiFactory(ServerFactory):
                 self._tell_chat(ids, event)
             case MemberJoined(key, player, _, members):
                 name = _name(player, members)
-                self._tell(ids, wire.join(key.name, name), _status(members))
+                self.tell(ids, wire.join(key.name, name), _status(members))
                 self._tune(player)
             case ReadinessChanged(_, _, members):
-                self._tell(ids, _status(members))
+                self.tell(ids, _status(members))
             case MemberLeft(key, gone, why, _, members):
-                self._tell(ids, wire.kick(key.name, gone.name))
-                self._tell([each for each in ids if each != gone.id], _status(members))
+                self.tell(ids, wire.kick(key.name, gone.name))
+                self.tell([each for each in ids if each != gone.id], _status(members))
                 if why is not Departure.LOST:
                     self._tune(gone.id)
             case RoomOpened(key, members):
                 name = members[0].name
-                self._tell(
-                    ids, wire.created(key.name), wire.join(key.name, name), _status(members)
-                )
+                self.tell(ids, wire.created(key.name), wire.join(key.name, name), _status(members))
                 self._tune(members[0].id)
             case RoomClosed(key):
                 for each in ids:
-                    self._tell((each,), wire.kick(key.name, self.launchers[each].player.name))
+                    self.tell((each,), wire.kick(key.name, self.launchers[each].player.name))
                     self._tune(each)
             case PropertyChanged(_, rules.MODE, mode):
-                self._tell(ids, wire.gamemode(mode), since=wire.SINCE_GAMEMODE)
+                self.tell(ids, wire.gamemode(mode), since=wire.SINCE_GAMEMODE)
             case RoomStarted(_, host, members):
                 self._start(host, members)
+            case Announced(text):
+                self.tell(ids, wire.system(wire.field(text)))
+            case Expelled(why):
+                for each in ids:
+                    self.launchers[each].say(wire.system(wire.field(why)))
+                    self.launchers[each].leave()
 
     def _lobby_changed(self, event: object) -> None:
         match event:
             case PlayerEntered(player, name, rules.GAME):
                 self.users.touch()
-                self._tell(
+                self.tell(
                     [each for each in self._old if each != player], wire.system(f"{name} is here")
                 )
             case PlayerExited(_, _, rules.GAME):
@@ -689,18 +727,17 @@ class VcmiFactory(ServerFactory):
             case RoomChanged(key) if key.game == rules.GAME:
                 self.sessions.touch()
 
-    def _tell(self, ids: Iterable[int], *messages: str, since: int = 1) -> None:
+    def tell(self, ids: Iterable[int], *messages: str, since: int = 1) -> None:
         for dialect, audience in self._audiences(tuple(ids)):
             if dialect.version >= since:
                 for message in messages:
                     audience.send(dialect.encode(message))
 
     def _tell_chat(self, ids: Sequence[int], said: ChatSaid) -> None:
-        speaker = self.launchers[said.sender]
-        in_channel = speaker.dialect.version >= wire.SINCE_CHANNELS
+        in_channel = said.traits[rules.VERSION] >= wire.SINCE_CHANNELS
         for dialect, audience in self._audiences(tuple(ids)):
             if in_channel and dialect.version >= wire.SINCE_CHANNELS:
-                line = wire.msgch(said.name, speaker.channel, said.text)
+                line = wire.msgch(said.name, said.channel or rules.ROOM, said.text)
             else:
                 line = wire.msg(said.name, said.text)
             audience.send(dialect.encode(line))
@@ -764,6 +801,11 @@ class VcmiService(Service):
         if self._checks.running:
             self._checks.stop()
         return self._factory.say_goodbye()
+
+
+def _remember(seen: set[str], value: str) -> None:
+    if len(seen) < MAX_DISTINCT:
+        seen.add(value)
 
 
 def _status(members: Iterable[Member]) -> str:

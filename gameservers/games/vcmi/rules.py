@@ -30,6 +30,10 @@ MODES = {"0": 0, "1": 1}
 #: The room property that holds the host's mods, name to version.
 MODS = "mods"
 
+#: The traits of a player: the protocol version, and the version of the program, as it tells it.
+VERSION = "version"
+PROGRAM = "program"
+
 #: Channels in which a client of protocol 5 can speak.  The talk of a room is the room's; those
 #: who chose C{ROOM} and are in none share the channel C{ROOM} of the lobby.
 GLOBAL = "global"

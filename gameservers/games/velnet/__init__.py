@@ -28,7 +28,13 @@ class VelNet:
 
     def build(self, surroundings: Surroundings) -> Wires:
         settings: VelNetSettings = surroundings.settings
-        relay = Relay(surroundings.lobby, surroundings.clock, settings, surroundings.logged_in)
+        relay = Relay(
+            surroundings.lobby,
+            surroundings.clock,
+            settings,
+            surroundings.metrics,
+            surroundings.logged_in,
+        )
         return Wires(
             stream=VelNetFactory(relay),
             datagram=partial(VelNetDatagrams, relay),

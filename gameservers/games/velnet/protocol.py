@@ -178,7 +178,7 @@ class Connection(TimeoutMixin, Protocol):
                 self.relay.exit(self.session)
 
     def _count_cut(self, why: str) -> None:
-        self.relay.count(f"cut.{why}")
+        self.relay.count_cut(why)
         self._log.info(
             "VelNet player {player} at {address} is cut off: {why}",
             player=self.session.player,
@@ -280,7 +280,7 @@ class Door(TimeoutMixin, Protocol):
         self.setTimeout(None)
 
     def timeoutConnection(self) -> None:
-        self._factory.relay.count("cut.silent")
+        self._factory.relay.count_cut("silent")
         self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
@@ -290,7 +290,7 @@ class Door(TimeoutMixin, Protocol):
             return
         self.setTimeout(None)
         if form is Form.UNKNOWN:
-            self._factory.relay.count("cut.unknown")
+            self._factory.relay.count_cut("unknown")
             self.transport.abortConnection()
         else:
             hand_over(self.transport, self._factory.build(form), self._first)

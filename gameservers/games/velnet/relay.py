@@ -5,6 +5,7 @@ Everybody who speaks VelNet: who he is in the lobby, and the lobby's events in V
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -16,6 +17,7 @@ from gameservers.games.velnet.session import Address, SendDatagram, Session
 from gameservers.games.velnet.settings import VelNetSettings
 from gameservers.lobby import Lobby, Refused, RoomKey, RoomRules, Succession
 from gameservers.lobby.events import (
+    Expelled,
     HostChanged,
     Member,
     MemberJoined,
@@ -23,6 +25,7 @@ from gameservers.lobby.events import (
     RoomClosed,
     RoomOpened,
 )
+from gameservers.metrics import Metrics
 from gameservers.net.outbox import Turn
 
 #: Short name of the game, for the lobby, counters and logs.
@@ -46,10 +49,12 @@ class Relay:
         lobby: Lobby,
         clock: IReactorTime,
         settings: VelNetSettings,
+        metrics: Metrics,
         logged_in: Callable[[Any], None] = nobody_asks,
     ) -> None:
         self.logged_in = logged_in
         self.lobby = lobby
+        self.metrics = metrics
         self.clock = clock
         self.settings = settings
         self.turn = Turn(clock)
@@ -109,45 +114,34 @@ class Relay:
         It is one step: who may not join stays where he is.  The wire has no word for a
         refusal, so he is not told.
         """
-        lobby, player = self.lobby, session.player
         if not self.fit(wish.room, wish.password):
             return
-        key = RoomKey(GAME, session.scope, wish.room)
-        old, new = lobby.player(player).room, lobby.room(key)
         try:
-            if new is not None and new is not old:
-                new.admit(wish.password)
-            if old is not None:
-                lobby.leave_room(player)
-            if lobby.room(key) is not None:
-                lobby.join(player, key, wish.password)
-            else:
-                lobby.open_room(
-                    player,
-                    key,
-                    RULES,
-                    capacity=self.settings.room_size,
-                    password=wish.password,
-                    visible=not wish.password,
-                )
+            self.lobby.move(
+                session.player,
+                RoomKey(GAME, session.scope, wish.room),
+                RULES,
+                capacity=self.settings.room_size,
+                password=wish.password,
+                visible=not wish.password,
+            )
         except Refused:
-            self.count("refused")
+            self.metrics.wishes_refused[GAME] += 1
 
     def leave(self, session: Session) -> None:
-        if self.lobby.player(session.player).room is not None:
+        with suppress(Refused):  # who is in no room
             self.lobby.leave_room(session.player)
 
     def room_of(self, session: Session) -> str | None:
         """The name of the room a player is in."""
-        room = self.lobby.player(session.player).room
+        room = self.lobby.room_of(session.player)
         return None if room is None else room.key.name
 
     def rooms(self, scope: str, password: str) -> list[tuple[str, int]]:
         """The rooms somebody with this password may see, and how many players are in each."""
         return [
             (room.key.name, len(room.members))
-            for room in self.lobby.rooms(GAME, scope)
-            if room.opens_to(password)
+            for room in self.lobby.rooms(GAME, scope, password=password)
         ]
 
     def members(self, scope: str, name: str) -> list[tuple[int, str]]:
@@ -155,15 +149,14 @@ class Relay:
         room = self.lobby.room(RoomKey(GAME, scope, name))
         if room is None or room.protected:
             return []
-        return [(member.id, member.name) for member in room.members.values()]
+        return [(member.id, member.name) for member in room.members]
 
-    def count(self, what: str, number: int = 1) -> None:
-        self.lobby.counters[f"{GAME}.{what}"] += number
+    def count_cut(self, why: str) -> None:
+        self.metrics.cuts[GAME, why] += 1
 
     def count_payloads(self, number: int, hearers: int) -> None:
-        counters = self.lobby.counters
-        counters["velnet.payloads"] += number
-        counters["velnet.delivered"] += number * hearers
+        self.metrics.messages_relayed[GAME] += number
+        self.metrics.messages_delivered[GAME] += number * hearers
 
     # --- the lobby's events in VelNet's words -------------------------------------------------
 
@@ -196,6 +189,9 @@ class Relay:
             case RoomClosed(key):
                 for each in ids:
                     self._dismiss(key, each)
+            case Expelled():
+                for each in ids:
+                    self.sessions[each].outbox.abort()
 
     def _welcome(self, key: RoomKey, player: int, members: Sequence[Member], host: int) -> None:
         session = self.sessions.get(player)

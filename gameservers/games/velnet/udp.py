@@ -20,7 +20,7 @@ from twisted.internet.udp import Port
 from gameservers.games.velnet import binary, text
 from gameservers.games.velnet.dialect import Dialect
 from gameservers.games.velnet.messages import Hello
-from gameservers.games.velnet.relay import Relay
+from gameservers.games.velnet.relay import GAME, Relay
 from gameservers.games.velnet.session import Address
 from gameservers.games.velnet.sniff import Form, form_of_datagram
 from gameservers.net.address import unmapped
@@ -92,7 +92,7 @@ class VelNetDatagrams(DatagramProtocol):
         if not self._waiting and self._write(datagram, address):
             return
         if len(self._waiting) == self._waiting.maxlen:
-            self._relay.count("datagrams.dropped")
+            self._relay.metrics.datagrams_dropped[GAME, "unsent"] += 1
         self._waiting.append((datagram, address))
         if self._retry is None:
             self._retry = self._relay.clock.callLater(RETRY, self._resume)
@@ -113,5 +113,5 @@ class VelNetDatagrams(DatagramProtocol):
         except OSError as error:
             if error.errno in (EAGAIN, EWOULDBLOCK, ENOBUFS):
                 return False
-            self._relay.count("datagrams.dropped")
+            self._relay.metrics.datagrams_dropped[GAME, "unsent"] += 1
         return True

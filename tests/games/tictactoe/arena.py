@@ -25,6 +25,7 @@ from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.service import TicTacToe
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 from gameservers.store import PasswordRecord, Store, StoreSettings
 from gameservers.store.passwords import Checked, check, make_record
 
@@ -235,16 +236,17 @@ class Arena:
         self.settings = TicTacToeSettings(**generous)
         self.clock = Clock()
         self.clock.advance(DAWN.timestamp())
-        self.lobby = Lobby(self.clock)
         self.store = Store(StoreSettings(database="memory"), self.clock)  # type: ignore[arg-type]
         self.passwords = InlinePasswords()
         self.restart()
 
     def restart(self) -> None:
         """A new process on the same store."""
-        self.lobby = Lobby(self.clock)
+        self.metrics = Metrics()
+        self.lobby = Lobby(self.clock, self.metrics)
         self.game = TicTacToe(
-            Surroundings(self.lobby, self.clock, self.settings, self.store), self.passwords
+            Surroundings(self.lobby, self.clock, self.settings, self.store, metrics=self.metrics),
+            self.passwords,
         )
         self.site = self.game.site
 

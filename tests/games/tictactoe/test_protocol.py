@@ -20,6 +20,7 @@ from gameservers.games.tictactoe.protocol import LINGER
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.settings import TicTacToeSettings, check_origins
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 from gameservers.store import Store, StoreSettings, Unavailable
 from tests.games.tictactoe.arena import Arena, start_match
 from tests.games.tictactoe.test_frames import OPCODE_BYTES, OPCODE_MORE, OPCODE_TEXT, frame
@@ -251,7 +252,6 @@ class OrderTests(SynchronousTestCase):
         held.callback(None)
         ends = [update["data"]["match_state"]["game_over"] for update in self.bob.heard()]
         self.assertEqual(set(ends), {True})
-        self.assertEqual(list(self.arena.lobby.rooms()), [])
 
     def test_matches_in_memory(self) -> None:
         """Only so many matches are kept in memory; the others are read again."""
@@ -347,26 +347,28 @@ class UserTests(SynchronousTestCase):
         [response] = arena.browser().say("reconnect", id=alice.session_id)
         self.assertFalse(response["data"]["success"])
 
-    def test_matches_are_rooms(self) -> None:
-        """Each match under way is a room of two, of those of the two who are here."""
+    def test_counters(self) -> None:
         arena = Arena()
         alice, bob = arena.players("alice", "bob")
         match_id = start_match(alice, bob, "bob")
-        [room] = arena.lobby.rooms("tictactoe")
-        self.assertEqual((room.key.name, room.capacity, room.visible), ("alice - bob", 2, True))
-        self.assertEqual([m.name for m in room.members.values()], ["alice", "bob"])
-        bob.hang_up()
-        self.assertEqual([m.name for m in room.members.values()], ["alice"])
-        bob = arena.player("bob")
-        self.assertEqual([m.name for m in room.members.values()], ["alice", "bob"])
-        bob.say("end_match", id=match_id)
-        self.assertEqual(list(arena.lobby.rooms("tictactoe")), [])
+        alice.move(match_id, Cell(0, 0, 1, 1))
+        metrics = arena.metrics
+        self.assertEqual(metrics.matches_opened, {"tictactoe": 1})
+        self.assertEqual(metrics.moves_made, {"tictactoe": 1})
 
-    def test_hidden_matches(self) -> None:
-        arena = Arena(visible=False)
+    def test_expelled(self) -> None:
+        """All connections of a player who is expelled are closed, and nobody else's."""
+        arena = Arena()
         alice, bob = arena.players("alice", "bob")
-        start_match(alice, bob, "bob")
-        self.assertEqual([room.visible for room in arena.lobby.rooms("tictactoe")], [False])
+        second = arena.browser()
+        second.say("reconnect", id=alice.session_id)
+        arena.lobby.announce("hello")
+        arena.lobby.expel(arena.lobby.find("tictactoe", "alice").id, "enough")
+        arena.clock.advance(0)
+        for each in (alice, second, bob):
+            each.heard()
+        self.assertEqual((alice.closed, second.closed, bob.closed), (1008, 1008, None))
+        self.assertEqual(arena.here, ["bob"])
 
     def test_no_secrets_in_the_log(self) -> None:
         with capturedLogs() as events:
@@ -442,7 +444,9 @@ class GameTests(SynchronousTestCase):
         verifyObject(IGame, game)
         clock = Clock()
         store = Store(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
-        wires = game.build(Surroundings(Lobby(clock), clock, TicTacToeSettings(), store))
+        wires = game.build(
+            Surroundings(Lobby(clock, Metrics()), clock, TicTacToeSettings(), store)
+        )
         self.assertEqual((wires.port, wires.datagram), (5556, None))
         self.assertIsNotNone(wires.service)
         self.assertEqual(clock.getDelayedCalls(), [])
@@ -450,7 +454,9 @@ class GameTests(SynchronousTestCase):
     def test_needs_a_store(self) -> None:
         clock = Clock()
         self.assertRaises(
-            ValueError, game.build, Surroundings(Lobby(clock), clock, TicTacToeSettings())
+            ValueError,
+            game.build,
+            Surroundings(Lobby(clock, Metrics()), clock, TicTacToeSettings()),
         )
 
     def test_front_door(self) -> None:
@@ -458,7 +464,9 @@ class GameTests(SynchronousTestCase):
         self.assertIs(game.recognises_stream(b"GET / HTTP/1.1"), Verdict.NO)
         clock = Clock()
         store = Store(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
-        wires = game.build(Surroundings(Lobby(clock), clock, TicTacToeSettings(), store))
+        wires = game.build(
+            Surroundings(Lobby(clock, Metrics()), clock, TicTacToeSettings(), store)
+        )
         self.assertEqual(wires.http, ("page", "text"))
 
     def test_origins(self) -> None:

@@ -19,6 +19,7 @@ from gameservers.games.tilegame.service import WorldService
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.world import Kept
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 from tests.games.tilegame.reading import TOKEN, Map, State, messages, position
 
 
@@ -164,7 +165,7 @@ class Game:
     def __init__(self, terrain=None, keeper=None, in_thread=maybeDeferred, stop=None, **settings):
         self.settings = TileGameSettings(**settings)
         self.clock = Clock()
-        self.lobby = Lobby(self.clock)
+        self.lobby = Lobby(self.clock, Metrics())
         self.keeper = keeper or MemoryKeeper()
         self.terrain = terrain or Made()
         self.worlds = WorldService(

@@ -19,6 +19,7 @@ from gameservers.games.tilegame.protocol import ROOM
 from gameservers.games.tilegame.records import TileGameRecords
 from gameservers.games.tilegame.settings import MAX_SEED, TileGameSettings
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 from gameservers.store import Store, StoreSettings
 from tests.games.tilegame.reading import TOKEN
 from tests.games.tilegame.support import Transport
@@ -41,7 +42,7 @@ class GameTests(SynchronousTestCase):
         self.assertIs(game.recognises_datagram(token), Verdict.NO)
 
     def build(self, clock, **settings):
-        lobby = Lobby(clock)
+        lobby = Lobby(clock, Metrics())
         store = Store(StoreSettings(database="memory"), clock)
         settings = TileGameSettings(**settings)
         wires = game.build(Surroundings(lobby, clock, settings, store))
@@ -74,7 +75,9 @@ class GameTests(SynchronousTestCase):
     def test_needs_a_store(self) -> None:
         clock = Clock()
         self.assertRaises(
-            ValueError, game.build, Surroundings(Lobby(clock), clock, TileGameSettings())
+            ValueError,
+            game.build,
+            Surroundings(Lobby(clock, Metrics()), clock, TileGameSettings()),
         )
 
     def test_stop_when_empty(self) -> None:

@@ -17,8 +17,6 @@ from zope.interface import directlyProvides
 from gameservers.games.tilegame import protocol
 from gameservers.games.tilegame.pieces import APART, Pieces
 from gameservers.games.tilegame.protocol import GAME, ROOM
-from gameservers.lobby import Departure, Member
-from gameservers.lobby.events import MemberLeft
 from tests.games.tilegame.reading import TOKEN, Map, State, broken, packet, position
 from tests.games.tilegame.support import Client, Game, Made, Threads, Transport
 
@@ -621,14 +619,13 @@ class LobbyTests(SynchronousTestCase):
         """The world is one permanent room, and the players are its members."""
         game = Game(max_players=7)
         room = game.lobby.room(ROOM)
-        self.assertEqual((room.capacity, list(room.members)), (7, []))
+        self.assertEqual((room.capacity, room.members), (7, ()))
         alice = game.play("alice")
-        self.assertEqual([each.name for each in room.members.values()], ["alice"])
+        self.assertEqual([each.name for each in game.lobby.room(ROOM).members], ["alice"])
         [player] = game.lobby.players(GAME)
         self.assertEqual(player.address, "192.0.2.1")
         alice.close()
-        self.assertIs(game.lobby.room(ROOM), room)
-        self.assertEqual(list(room.members), [])
+        self.assertEqual(game.lobby.room(ROOM), room)
 
     def test_nothing_is_said_for_which_there_is_no_word(self) -> None:
         """Others come, go and speak: the connection carries nothing of it."""
@@ -639,13 +636,11 @@ class LobbyTests(SynchronousTestCase):
         game.factory.deliver([1], object())
         self.assertEqual(alice.received(), [])
 
-    def test_kicked(self) -> None:
-        """Who is put out of the room is cut off, and he alone."""
+    def test_expelled(self) -> None:
+        """A player who is expelled is cut off, and nobody else."""
         game = Game()
         alice, bob = game.play("alice"), game.play("bob")
-        [first, second] = [each.id for each in game.lobby.players(GAME)]
-        kicked = MemberLeft(ROOM, Member(second, "bob"), Departure.KICKED, 0, ())
-        game.factory.deliver([first, second], kicked)
+        game.lobby.expel(game.lobby.find(GAME, "bob").id, "enough")
         self.assertTrue(alice.connected)
         self.assertTrue(bob.transport.reset)
 

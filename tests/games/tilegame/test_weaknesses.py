@@ -16,6 +16,7 @@ from gameservers.games.tilegame.protocol import GAME
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.world import LARGEST, Tile, World
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 from gameservers.store import Store, StoreSettings
 from tests.games.tilegame.reading import broken, packet, position, unpacked
 from tests.games.tilegame.support import Game, Made
@@ -256,7 +257,7 @@ class WeaknessTests(SynchronousTestCase):
             settings = TileGameSettings(port=port)
             clock = Clock()
             store = Store(StoreSettings(database="memory"), clock)
-            wires = TileGame().build(Surroundings(Lobby(clock), clock, settings, store))
+            wires = TileGame().build(Surroundings(Lobby(clock, Metrics()), clock, settings, store))
             self.assertEqual(wires.port, port)
 
     def test_world_is_there_before_it_is_asked_for(self) -> None:

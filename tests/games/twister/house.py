@@ -12,6 +12,7 @@ from gameservers.games.twister.protocol import Desk, TwisterProtocol
 from gameservers.games.twister.service import TwisterService
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 from tests.games.twister.api import Connection
 
 ADMIN_KEY = "ad" * 16
@@ -44,9 +45,10 @@ class House:
 
     def __init__(self, admin_key: str = ADMIN_KEY, **settings: Any) -> None:
         self.clock = Clock()
-        self.lobby = Lobby(self.clock)
+        self.metrics = Metrics()
+        self.lobby = Lobby(self.clock, self.metrics)
         self.settings = TwisterSettings(**{"admin_key_file": "", **settings})
-        self.desk = Desk(self.lobby, self.clock, self.settings, admin_key)
+        self.desk = Desk(self.lobby, self.clock, self.settings, admin_key, self.metrics)
         self.protocol = TwisterProtocol(self.desk)
         self.arena = self.desk.arena
         self.transport = Transport()

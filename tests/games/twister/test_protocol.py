@@ -12,8 +12,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.twister import protocol
-from gameservers.games.twister.protocol import CHANNEL, GAME, ROOM
-from gameservers.lobby import ToChannel
+from gameservers.games.twister.protocol import GAME, ROOM
+from gameservers.lobby import ToRoom
 from gameservers.lobby.events import Change, PlayerEntered, PlayerExited, RoomChanged, Spoken
 from tests.games.twister.api import ServerError
 from tests.games.twister.house import ADMIN_KEY, ALICE, BOB, LOOPBACK, House
@@ -190,7 +190,7 @@ class RequestTests(SynchronousTestCase):
         house = House()
         house.transport.fails = OSError(101, "Network is unreachable")
         house.protocol.datagramReceived(b'{"request":"ping"}', ALICE)
-        self.assertEqual(house.lobby.counters["twister.unsent"], 1)
+        self.assertEqual(house.metrics.datagrams_dropped[GAME, "unsent"], 1)
         self.assertEqual(house.desk.sent, 0)
 
     def test_bytes_are_counted(self) -> None:
@@ -219,14 +219,19 @@ class LobbyTests(SynchronousTestCase):
 
     def test_room(self) -> None:
         house = House(max_players=7)
-        room = house.lobby.room(ROOM)
-        assert room is not None
-        self.assertEqual((room.capacity, len(room.members), room.visible), (7, 0, True))
+
+        def members() -> list[str]:
+            room = house.lobby.room(ROOM)
+            assert room is not None
+            self.assertEqual((room.capacity, room.visible), (7, True))
+            return [each.name for each in room.members]
+
+        self.assertEqual(members(), [])
         alice = house.client(ALICE)
         house.client(BOB)
-        self.assertEqual([each.name for each in room.members.values()], ["tank 0", "tank 1"])
+        self.assertEqual(members(), ["tank 0", "tank 1"])
         alice.disconnect()
-        self.assertEqual([each.name for each in room.members.values()], ["tank 1"])
+        self.assertEqual(members(), ["tank 1"])
         self.assertEqual([each.address for each in house.lobby.players(GAME)], [BOB[0]])
 
     def test_room_stays(self) -> None:
@@ -276,14 +281,15 @@ class LobbyTests(SynchronousTestCase):
                 PlayerExited(player, "tank 0", GAME),
             ],
         )
-        self.assertEqual(house.lobby.counters["twister.lines"], 1)
+        self.assertEqual(house.metrics.chat_lines[GAME], 1)
 
     def test_talk_from_elsewhere(self) -> None:
-        """What another one says in the arena's channel is read by the tanks."""
+        """What somebody else in the room says is read by the tanks."""
         house = House()
         alice = house.client()
         watcher = house.lobby.enter("watcher", GAME, lambda ids, event: None)
-        house.lobby.say(watcher.id, "hello", ToChannel(CHANNEL))
+        house.lobby.join(watcher.id, ROOM)
+        house.lobby.say(watcher.id, "hello", ToRoom())
         self.assertEqual(alice.get_messages(), [["hello", "watcher"]])
 
     def test_nicks_are_forgotten(self) -> None:
@@ -299,10 +305,10 @@ class LobbyTests(SynchronousTestCase):
         house = House(max_burst_per_address=65_507, max_rate_per_address=1_024)
         for datagram in (b"?", b'{"request":"bogus"}'):
             house.exchange(datagram)
-        self.assertEqual(house.lobby.counters["twister.invalid"], 2)
+        self.assertEqual(house.metrics.datagrams_dropped[GAME, "invalid"], 2)
         for _ in range(3):
             house.exchange(b'{"request":"get_map"}')
-        self.assertEqual(house.lobby.counters["twister.over_budget"], 1)
+        self.assertEqual(house.metrics.datagrams_dropped[GAME, "over_budget"], 1)
 
     def test_log(self) -> None:
         """Who comes and goes is in the log; what is said is not."""

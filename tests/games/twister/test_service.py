@@ -19,6 +19,7 @@ from gameservers.games.twister.console import CLEAR, Console
 from gameservers.games.twister.protocol import ROOM
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 from tests.games.twister.house import ADMIN_KEY, ALICE, House
 
 
@@ -170,7 +171,7 @@ class GameTests(SynchronousTestCase):
         """Each start has an admin key of its own, 32 hexadecimal digits."""
         keys = set()
         for port in (9265, 0):
-            lobby, clock = Lobby(Clock()), Clock()
+            lobby, clock = Lobby(Clock(), Metrics()), Clock()
             options = TwisterSettings(port=port, admin_key_file="")
             wires = game.build(Surroundings(lobby, clock, options))
             self.assertIsNone(wires.stream)

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from gameservers.games.vcmi.protocol import VcmiFactory
 from gameservers.games.vcmi.settings import VcmiSettings
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 
 
 def frame(data: bytes) -> bytes:
@@ -72,9 +73,10 @@ class House:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
-        self.lobby = Lobby(self.clock)
+        self.metrics = Metrics()
+        self.lobby = Lobby(self.clock, self.metrics)
         self.settings = VcmiSettings(**settings)
-        self.factory = VcmiFactory(self.lobby, self.clock, self.settings)
+        self.factory = VcmiFactory(self.lobby, self.clock, self.settings, self.metrics)
 
     def connect(
         self, host: str = "192.0.2.1", kind: type[MemoryTransport] | None = None
@@ -103,13 +105,7 @@ class House:
     @property
     def cuts(self) -> dict[str, int]:
         """How many connections were cut off, by reason."""
-        counters = self.lobby.counters
-        prefix = "vcmi.cut."
-        return {
-            key.removeprefix(prefix): count
-            for key, count in counters.items()
-            if key.startswith(prefix)
-        }
+        return {why: count for (game, why), count in self.metrics.cuts.items() if game == "vcmi"}
 
     _clients: list[Client]
 

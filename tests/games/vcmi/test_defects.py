@@ -424,7 +424,11 @@ class RoomDefects(DefectTestCase):
         alice, bobby = self.launchers("alice", "bobby")
         self.house.room("Other", self.house.launcher("carol"))
         self.house.room("Arena", alice, bobby, password="secret")
-        room = alice.protocol.player.room
+
+        def opens_to(password: str) -> bool:
+            rooms = self.house.lobby.rooms(password=password)
+            return "Arena" in [room.key.name for room in rooms]
+
         for sender, text in (
             (bobby, "<PSWD>secret"),
             (bobby, "<NEW>Third<PSWD>x<COUNT>2"),
@@ -434,9 +438,11 @@ class RoomDefects(DefectTestCase):
         ):
             sender.send(text)
             self.assertTold({})
-            self.assertEqual(room.password, "secret", text)
+            self.assertTrue(opens_to("secret"), text)
+            self.assertFalse(opens_to(""), text)
         alice.send("<PSWD>changed")  # in a frame of its own it is meant
-        self.assertEqual(room.password, "changed")
+        self.assertTrue(opens_to("changed"))
+        self.assertFalse(opens_to("secret"))
 
     def test_b11_two_joins_for_the_last_place(self) -> None:
         """The second was told that he had joined."""

@@ -168,19 +168,17 @@ class HandshakeTests(PipeTestCase):
 
     def test_counters(self) -> None:
         """What was recognised, what was paired, and who plays at this moment."""
-        counters, games = self.house.lobby.counters, self.house.factory.games
+        metrics, games = self.house.metrics, self.house.factory.games
+
+        def counted() -> tuple[int, int, int]:
+            return metrics.pipes_opened["vcmi"], metrics.pipes_paired["vcmi"], games.playing
+
         client = self.client()
-        self.assertEqual(
-            (counters["vcmi.pipes"], counters["vcmi.pairs"], games.playing), (1, 0, 1)
-        )
+        self.assertEqual(counted(), (1, 0, 1))
         self.server()
-        self.assertEqual(
-            (counters["vcmi.pipes"], counters["vcmi.pairs"], games.playing), (2, 1, 2)
-        )
+        self.assertEqual(counted(), (2, 1, 2))
         client.lose()
-        self.assertEqual(
-            (counters["vcmi.pipes"], counters["vcmi.pairs"], games.playing), (2, 1, 0)
-        )
+        self.assertEqual(counted(), (2, 1, 0))
 
 
 class MeetingTests(PipeTestCase):

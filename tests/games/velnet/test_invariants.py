@@ -188,12 +188,12 @@ class Histories(RuleBasedStateMachine):
     def lobby_and_feeds_agree(self) -> None:
         relay = self.world.relay
         for player, session in relay.sessions.items():
-            room = self.world.lobby.player(player).room
+            room = self.world.lobby.room_of(player)
             if room is None:
                 assert session.feed is None
             else:
                 assert session.feed.key == room.key
-                assert list(session.feed.members) == list(room.members)
+                assert list(session.feed.members) == [each.id for each in room.members]
 
     def teardown(self) -> None:
         self.world.turn()  # connections that were cut are lost now
@@ -201,10 +201,10 @@ class Histories(RuleBasedStateMachine):
         for player in self.everybody:
             client = player.client
             if player.peer.connected and player.peer.wire.room > 0:  # and reads
-                room = self.world.lobby.player(client.me).room
+                room = self.world.lobby.room_of(client.me)
                 assert client.room == ("" if room is None else room.key.name)
                 if room is not None:
-                    assert sorted(client.players) == sorted(room.members)
+                    assert sorted(client.players) == sorted(each.id for each in room.members)
                     assert client.master == room.host
         for player in self.everybody:
             player.peer.drop()

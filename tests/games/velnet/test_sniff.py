@@ -80,7 +80,7 @@ class SniffTests(SynchronousTestCase):
         peer = world.connect()
         peer.ask(b"hello")
         self.assertFalse(peer.connected)
-        self.assertEqual(world.counted("cut.unknown"), 1)
+        self.assertEqual(world.cuts("unknown"), 1)
 
     def test_shared_port(self) -> None:
         """Every recorded client is recognised, and no client of another game is."""

@@ -245,7 +245,7 @@ class TranscriptTests(SynchronousTestCase):
             recorder = Recorder(BINARY, scenario)
             recorder.run()
             self.assertEqual(recorder.closed_by_us, [], scenario)
-            self.assertEqual(recorder.world.counted("cut.silent"), 2, scenario)
+            self.assertEqual(recorder.world.cuts("silent"), 2, scenario)
 
     def test_models_end_as_the_clients_did(self) -> None:
         """What the scripted servers sent wedges the models where it wedged the clients."""

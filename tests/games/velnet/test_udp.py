@@ -206,7 +206,7 @@ class CongestionTests(SynchronousTestCase):
         self.speak(b"f")
         self.world.turn(RETRY)
         self.assertEqual(self.heard(), [b"d", b"e", b"f"])
-        self.assertEqual(self.world.counted("datagrams.dropped"), 3)
+        self.assertEqual(self.world.metrics.datagrams_dropped["velnet", "unsent"], 3)
         self.speak(b"g")
         self.assertEqual(self.heard(), [b"g"])
 

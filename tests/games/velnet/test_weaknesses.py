@@ -65,7 +65,7 @@ class TextOriginalTests(SynchronousTestCase):
             sender.say(line)
             world.turn()
         self.assertFalse(slow.connected)
-        self.assertEqual(world.counted("cut.slow"), 1)
+        self.assertEqual(world.cuts("slow"), 1)
         heard = other.hear()
         self.assertEqual(heard.count(b"x" * 996), 200)
         self.assertEqual(heard.count(b"2:2:\n"), 1)
@@ -77,7 +77,7 @@ class TextOriginalTests(SynchronousTestCase):
         peer.ask(b"x")
         peer.ask(b"x")
         self.assertFalse(peer.connected)
-        self.assertEqual(self.world.counted("cut.long"), 1)
+        self.assertEqual(self.world.cuts("long"), 1)
 
     def test_comma_and_dash_in_a_room_name_made_the_list_ambiguous(self) -> None:
         peer = text_player(self.world)
@@ -156,7 +156,7 @@ class TextOriginalTests(SynchronousTestCase):
         self.assertTrue(silent.connected and half.connected)
         self.world.turn(1)
         self.assertFalse(silent.connected or half.connected)
-        self.assertEqual(self.world.counted("cut.silent"), 2)
+        self.assertEqual(self.world.cuts("silent"), 2)
 
 
 class RustServerTests(SynchronousTestCase):
@@ -211,7 +211,7 @@ class RustServerTests(SynchronousTestCase):
             peer.hear()
             self.assertLess(peak, 1_000_000)
             self.assertFalse(peer.connected)
-        self.assertEqual(self.world.counted("cut.malformed"), 4)
+        self.assertEqual(self.world.cuts("malformed"), 4)
 
     def test_partial_write_lost_the_rest(self) -> None:
         """See also the outbox's own tests: what is not taken now is sent later."""
@@ -236,7 +236,7 @@ class RustServerTests(SynchronousTestCase):
         for _ in range(70):
             one.ask(b"\x03" + data(b"x" * 1000))
         self.assertFalse(two.connected)
-        self.assertEqual(world.counted("cut.slow"), 1)
+        self.assertEqual(world.cuts("slow"), 1)
         self.assertTrue(one.connected)
 
     def test_groups_kept_the_dead_alive(self) -> None:
@@ -295,7 +295,7 @@ class RustServerTests(SynchronousTestCase):
         peer = binary_player(self.world)
         peer.ask(b"\x02\x01\xff")
         self.assertFalse(peer.connected)
-        self.assertEqual(self.world.counted("cut.malformed"), 1)
+        self.assertEqual(self.world.cuts("malformed"), 1)
 
     def test_blank_names_leave(self) -> None:
         for blank in ("", "   ", "\u2003", "-1"):

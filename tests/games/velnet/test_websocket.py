@@ -186,7 +186,7 @@ class WebSocketTests(SynchronousTestCase):
         for _ in range(140):
             other.ask(b"\x03" + data(b"x" * 1000))
         self.assertFalse(peer.connected)
-        self.assertEqual(self.world.counted("cut.slow"), 1)
+        self.assertEqual(self.world.cuts("slow"), 1)
 
     def test_end_in_the_middle_of_a_message(self) -> None:
         """Who is still sending is heard out, in vain, until his own end has come."""

@@ -21,6 +21,7 @@ from gameservers.games import Surroundings
 from gameservers.games.velnet import VelNet
 from gameservers.games.velnet.settings import VelNetSettings
 from gameservers.lobby import Lobby
+from gameservers.metrics import Metrics
 
 HERE = "192.0.2.1"
 
@@ -78,9 +79,12 @@ class World:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
-        self.lobby = Lobby(self.clock)
+        self.metrics = Metrics()
+        self.lobby = Lobby(self.clock, self.metrics)
         self.settings = VelNetSettings(**settings)
-        wires = VelNet().build(Surroundings(self.lobby, self.clock, self.settings))
+        wires = VelNet().build(
+            Surroundings(self.lobby, self.clock, self.settings, metrics=self.metrics)
+        )
         self.factory: Any = wires.stream
         self.relay = self.factory.relay
         self.make_port: Any = wires.datagram
@@ -104,8 +108,8 @@ class World:
         self.datagrams.datagramReceived(datagram, address)
         return [each for each, to in self.air.sent[seen:] if to == address]
 
-    def counted(self, what: str) -> int:
-        return self.lobby.counters[f"velnet.{what}"]
+    def cuts(self, why: str) -> int:
+        return self.metrics.cuts["velnet", why]
 
 
 class Peer:

@@ -1,0 +1,80 @@
+"""
+What the lobby answers: frozen values, which stay as they are while the lobby goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gameservers.lobby.events import Member, RoomKey
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """
+    A player: one session of one wire format.
+
+    @ivar id: positive, rising, never used twice while the process lives.
+    @ivar address: the peer's host, as text, without its port.
+    @ivar since: when the player came, in seconds of the lobby's clock.
+    @ivar room: the room the player is in.
+    @ivar traits: what the game says of the player, for others to read.
+    @ivar muted: whether the player may not speak.
+    """
+
+    id: int
+    name: str
+    game: str
+    address: str
+    since: float
+    room: RoomKey | None
+    traits: Mapping[str, Any]
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """
+    A room.
+
+    @ivar capacity: players, at least 1.
+    @ivar members: in joining order.
+    @ivar host: id of the host; 0 while there is none.
+    @ivar protected: whether a password is needed to come in.
+    @ivar visible: whether public lists show it.
+    @ivar properties: what the host has set, as name and value.
+    """
+
+    key: RoomKey
+    capacity: int
+    members: tuple[Member, ...]
+    host: int
+    protected: bool
+    visible: bool
+    started: bool
+    properties: Mapping[str, Any]
+
+    @property
+    def full(self) -> bool:
+        return len(self.members) >= self.capacity
+
+    def member(self, player_id: int) -> Member:
+        """
+        The member with this id.
+
+        @raise KeyError: there is none.
+        """
+        for member in self.members:
+            if member.id == player_id:
+                return member
+        raise KeyError(player_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Everybody in order of coming, and all rooms in order of opening, hidden ones included."""
+
+    players: tuple[Player, ...]
+    rooms: tuple[Room, ...]
