@@ -13,9 +13,12 @@ import socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorFDSet
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Server
+from twisted.internet.udp import Port
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 #: Bytes of a socket's send buffer.
@@ -90,9 +93,6 @@ class Network(Clock):
         return busy or any(call.getTime() <= self.seconds() for call in self.getDelayedCalls())
 
     def _lose(self, transport: Any, why: Exception) -> None:
-        from twisted.internet.error import ConnectionDone
-        from twisted.python.failure import Failure
-
         self.removeReader(transport)
         if isinstance(why, ConnectionDone):
             transport.readConnectionLost(Failure(why))
@@ -248,3 +248,56 @@ class Peer:
     def reading(self) -> bool:
         """Whether the server reads what comes."""
         return self.transport in self.network.readers
+
+
+class DatagramSocket:
+    """
+    A UDP socket in memory.
+
+    @ivar incoming: datagrams that wait to be read, each with the address it comes from.
+    @ivar sent: datagrams that were sent, each with the address it went to.
+    @ivar full: whether the network takes none now.
+    """
+
+    def __init__(self) -> None:
+        self.incoming: list[tuple[bytes, tuple[str, int]]] = []
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.full = False
+        self.closed = False
+        self._name = ("", 0)
+
+    def is_ready(self, method: str) -> bool:
+        return bool(self.incoming)
+
+    def bind(self, name: tuple[str, int]) -> None:
+        self._name = name
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._name
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
+        if not self.incoming:
+            raise BlockingIOError(errno.EWOULDBLOCK, "nothing to read")
+        datagram, address = self.incoming.pop(0)
+        return datagram[:size], address
+
+    def sendto(self, datagram: bytes, address: tuple[str, int]) -> int:
+        if self.full:
+            raise BlockingIOError(errno.EAGAIN, "full")
+        self.sent.append((datagram, address))
+        return len(datagram)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def fileno(self) -> int:
+        return -1 if self.closed else id(self)
+
+
+class MemoryPort(Port):
+    """A UDP port; nothing of it is replaced but its socket."""
+
+    socket: Any
+
+    def createInternetSocket(self) -> Any:
+        return DatagramSocket()
