@@ -25,17 +25,19 @@ from typing import Any
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
+    ILogFilterPredicate,
     ILogObserver,
     LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     formatEvent,
     formatEventAsClassicLogText,
     formatTime,
 )
 from twisted.python.logfile import LogFile
 from twisted.python.reflect import safe_str
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
 #: What people call a level, as far as Twisted calls it otherwise.
 LEVELS = {"warning": "warn"}
@@ -119,4 +121,12 @@ def observer(twistd: Mapping[str, Any], level: str, form: str) -> ILogObserver:
         nodaemon = bool(twistd.get("nodaemon"))
         target = FileLogObserver(log_file(twistd.get("logfile"), nodaemon), formatted)
     least = LogLevel.levelWithName(LEVELS.get(level, level))
-    return FilteringLogObserver(target, [LogLevelFilterPredicate(least)])
+    return FilteringLogObserver(target, [LogLevelFilterPredicate(least), unless_said_better])
+
+
+@provider(ILogFilterPredicate)
+def unless_said_better(event: LogEvent) -> Any:
+    """Leave out Twisted's own line for a port, which tells neither its address nor transport."""
+    if event.get("log_namespace") == "log_legacy" and " starting on " in event.get("log_text", ""):
+        return PredicateResult.no
+    return PredicateResult.maybe

@@ -4,24 +4,17 @@ What C{twistd gameserver} runs: options to configuration to the tree of services
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from twisted.application.service import IService, IServiceCollection, MultiService, Service
-from twisted.internet.defer import maybeDeferred
+from twisted.application.service import IService
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.logger import ILogObserver, Logger
 from twisted.plugin import getPlugins
-from twisted.python.components import Componentized
 from twisted.python.usage import UsageError
 from wsproto.frame_protocol import Opcode
 
-from gameservers import __version__
 from gameservers.config.command_line import GameserverOptions, options_for, refuse
 from gameservers.config.vocabulary import Listening
 from gameservers.games import Carriage, Dependencies, IGame, Surroundings, Wires
@@ -30,9 +23,10 @@ from gameservers.log import observer
 from gameservers.metrics import Metrics
 from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
 from gameservers.net.door import Door, Routes, WireFactory
-from gameservers.net.guard import DoorSettings, Guard
-from gameservers.net.tls import BadCertificate, Certificates, reload_on_hangup
-from gameservers.ports import CannotStart, Listener, endpoint, everywhere
+from gameservers.net.guard import Guard
+from gameservers.net.ports import Listener, endpoint, everywhere
+from gameservers.net.tls import BadCertificate, Renewal, certificates_of
+from gameservers.process import Server
 from gameservers.store import BadDatabase, Store
 from gameservers.web.site import WebSite
 from gameservers.wire import Recogniser, anything
@@ -63,15 +57,14 @@ def makeService(options: GameserverOptions, reactor: Any = None) -> IService:
 def put_together(options: GameserverOptions, reactor: Any) -> Server:
     config = options.config
     house = config.house
-    server = Server(reactor)
+    store = Store(config.store, reactor)
+    server = Server(reactor, store)
     if options.parent is not None:
         server.observer = observer(options.parent, house.logging, house.log_format)
 
     metrics = Metrics()
     lobby = Lobby(reactor, metrics)
     lobby.setServiceParent(server)
-    store = Store(config.store, reactor)
-    server.stand_on(store)
     guard = Guard(reactor, config.door, metrics)
 
     games: list[tuple[Any, Any]] = []
@@ -95,7 +88,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
             child.setServiceParent(server)
 
     interface = house.interface or everywhere()
-    certificates = certificates_of(config.door)
+    certificates = certificates_of(config.door.tls_cert, config.door.tls_key, config.door.tls_only)
     if certificates is not None:
         Renewal(certificates, reactor).setServiceParent(server)
     site = WebSite(
@@ -164,91 +157,3 @@ def routes_of(
         if service.pages is not None:
             pages = site
     return Routes(streams, sockets, pages, legacy), datagrams
-
-
-def certificates_of(settings: DoorSettings) -> Certificates | None:
-    """What TLS is spoken with, if it is; L{BadCertificate} if it cannot be."""
-    if settings.tls_cert and settings.tls_key:
-        return Certificates(Path(settings.tls_cert), Path(settings.tls_key))
-    if settings.tls_cert or settings.tls_key or settings.tls_only:
-        raise BadCertificate("TLS needs both --tls-cert and --tls-key.")
-    return None
-
-
-class Server(MultiService):
-    """
-    The root of the tree.
-
-    @ivar observer: what the application below twistd is to log with.
-    """
-
-    _log = Logger()
-    observer: ILogObserver | None = None
-
-    def __init__(self, reactor: Any) -> None:
-        super().__init__()
-        self._reactor = reactor
-        self._ground: list[Service] = []
-
-    def stand_on(self, service: Service) -> None:
-        """Start this service before all others, and stop it when all others have stopped."""
-        self._ground.append(service)
-
-    def setServiceParent(self, parent: IServiceCollection) -> None:
-        if self.observer is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self.observer)
-        super().setServiceParent(parent)
-
-    def privilegedStartService(self) -> None:
-        """Begin to listen, or raise L{CannotStart}."""
-        try:
-            super().privilegedStartService()
-        except CannotStart as error:
-            self._log.critical("{why}", why=error.why)
-            if sys.__stderr__ is not None:
-                print(f"gameserver: {error.why}", file=sys.__stderr__)
-            raise
-
-    def startService(self) -> None:
-        for service in self._ground:
-            service.startService()
-        super().startService()
-        self._reactor.callWhenRunning(self._ready)
-
-    async def stopService(self) -> None:
-        await super().stopService()
-        for service in reversed(self._ground):
-            await maybeDeferred(service.stopService)
-
-    def _ready(self) -> None:
-        signal.signal(signal.SIGTERM, self._stop)
-        self._log.info("gameservers {version} is ready", version=__version__)
-
-    def _stop(self, number: int, frame: object) -> None:
-        """
-        Let SIGTERM end the server with exit status 0; a second one ends it at once.
-
-        twistd's own way is to stop the services and then to die of the signal, which a
-        supervisor may take for a crash.
-        """
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._reactor.callFromThread(self._reactor.stop)
-
-
-class Renewal(Service):
-    """Reads the certificate again on SIGHUP while the server runs."""
-
-    _restore: Callable[[], None] | None = None
-
-    def __init__(self, certificates: Certificates, reactor: Any) -> None:
-        self._certificates = certificates
-        self._reactor = reactor
-
-    def startService(self) -> None:
-        super().startService()
-        self._restore = reload_on_hangup(self._certificates, self._reactor)
-
-    def stopService(self) -> None:
-        super().stopService()
-        if self._restore is not None:
-            self._restore()

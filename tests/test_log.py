@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from twisted.logger import LogEvent, Logger, LogLevel
+from twisted.logger import LogEvent, Logger, LogLevel, PredicateResult
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.log import LEVELS, as_json, log_file, observer
+from gameservers.log import LEVELS, as_json, log_file, observer, unless_said_better
 
 
 def event(level: LogLevel = LogLevel.info, **fields: Any) -> LogEvent:
@@ -22,6 +22,18 @@ def event(level: LogLevel = LogLevel.info, **fields: Any) -> LogEvent:
     events: list[LogEvent] = []
     Logger("here", observer=events.append).emit(level, fields.pop("format", "said"), **fields)
     return events[0] | {"log_time": 0.0}
+
+
+class FilterTests(SynchronousTestCase):
+    def test_a_port_is_announced_once(self) -> None:
+        """Twisted's line of a port is left out, and none of ours or of its others."""
+        for text, namespace, kept in (
+            ("Door starting on 5002", "log_legacy", PredicateResult.no),
+            ("(TCP Port 5002 Closed)", "log_legacy", PredicateResult.maybe),
+            ("the match is starting on 5002", "here", PredicateResult.maybe),
+        ):
+            said = {"log_text": text, "log_namespace": namespace}
+            self.assertIs(unless_said_better(said), kept, text)
 
 
 class JsonTests(SynchronousTestCase):

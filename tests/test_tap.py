@@ -27,10 +27,11 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from gameservers import __version__, ports, tap
+from gameservers import __version__, tap
 from gameservers.config.command_line import GameserverOptions, options_for
 from gameservers.games import Verdict, Wires
 from gameservers.lobby import Lobby
+from gameservers.net import ports
 from gameservers.net.tls import Certificates
 from tests.guests import Guest, NoTastes, Seats, Tastes, everything
 from tests.net.test_tls import write_pair
@@ -269,7 +270,9 @@ class ServiceTests(SynchronousTestCase):
         logged: list[str] = []
 
         def note(event: Any) -> None:
-            if event.get("log_namespace", "").startswith(("gameservers.tap", "gameservers.ports")):
+            if event.get("log_namespace", "").startswith(
+                ("gameservers.process", "gameservers.net.ports")
+            ):
                 logged.append(event["log_format"].format(**event))
 
         globalLogPublisher.addObserver(note)

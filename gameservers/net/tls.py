@@ -2,19 +2,20 @@
 TLS from PEM files that can be renewed while the server runs.
 
 A L{Certificates} reads the two files, once at the start and again whenever it is told to, most
-often by SIGHUP (see L{reload_on_hangup}).  Connections that stand keep what they began with; new
+often by SIGHUP (see L{Renewal}).  Connections that stand keep what they began with; new
 ones get the new certificate.  If a renewed file is wrong, the old certificate stays in use.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from OpenSSL import SSL
+from twisted.application.service import Service
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorFromThreads
 from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
@@ -100,24 +101,41 @@ class Certificates:
         return SSL.Connection(self._context, None)
 
 
-def reload_on_hangup(
-    certificates: Certificates, reactor: IReactorFromThreads
-) -> Callable[[], None]:
+def certificates_of(certificate: str, key: str, only: bool) -> Certificates | None:
     """
-    Read the files again on SIGHUP.  Whatever handled the signal before still does.
+    What TLS is spoken with, if it is.
 
-    @return: what to call to leave the signal as it was.
+    @param certificate: path of the certificate's file, or empty; C{key} that of its key.
+    @param only: whether nothing but TLS is spoken.
+    @raise BadCertificate: one of these goes with another that is missing.
     """
-    before: Any = signal.getsignal(signal.SIGHUP)
+    if certificate and key:
+        return Certificates(Path(certificate), Path(key))
+    if certificate or key or only:
+        raise BadCertificate("TLS needs both --tls-cert and --tls-key.")
+    return None
 
-    def hung_up(number: int, frame: FrameType | None) -> None:
-        reactor.callFromThread(certificates.reload)
-        if callable(before):
-            before(number, frame)
 
-    signal.signal(signal.SIGHUP, hung_up)
+class Renewal(Service):
+    """
+    Reads the files again on SIGHUP while it runs.  Whatever handled the signal before still does.
+    """
 
-    def restore() -> None:
-        signal.signal(signal.SIGHUP, before)
+    _before: Any = None
 
-    return restore
+    def __init__(self, certificates: Certificates, reactor: IReactorFromThreads) -> None:
+        self._certificates = certificates
+        self._reactor = reactor
+
+    def startService(self) -> None:
+        super().startService()
+        self._before = signal.signal(signal.SIGHUP, self._hung_up)
+
+    def stopService(self) -> None:
+        super().stopService()
+        signal.signal(signal.SIGHUP, self._before)
+
+    def _hung_up(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._certificates.reload)
+        if callable(self._before):
+            self._before(number, frame)

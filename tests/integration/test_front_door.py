@@ -34,7 +34,7 @@ from gameservers.config.command_line import options_for
 from gameservers.games import IGame
 from gameservers.lobby import Lobby
 from gameservers.net.door import Door
-from gameservers.ports import Listener
+from gameservers.net.ports import Listener
 from tests.games.velnet.world import u32
 from tests.integration.clients import (
     STREAMS,

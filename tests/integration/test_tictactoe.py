@@ -44,7 +44,7 @@ from gameservers.games import Surroundings
 from gameservers.games.tictactoe import game
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
-from gameservers.net.tls import Certificates, reload_on_hangup
+from gameservers.net.tls import Certificates, Renewal
 from gameservers.store import Store, StoreSettings
 
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
@@ -52,7 +52,7 @@ store = Store(StoreSettings(database="memory"), reactor)
 wires = game.build(Surroundings(Lobby(reactor, Metrics()), reactor, game.settings(), store))
 wires.service.startService()
 certificates = Certificates(folder / "cert.pem", folder / "key.pem")
-reload_on_hangup(certificates, reactor)
+Renewal(certificates, reactor).startService()
 factory = TLSMemoryBIOFactory(certificates, False, wires.stream)
 reactor.listenTCP(port, factory, interface="127.0.0.1")
 reactor.addSystemEventTrigger("before", "shutdown", wires.service.stopService)

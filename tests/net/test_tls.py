@@ -26,7 +26,7 @@ from twisted.logger import capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.net.tls import BadCertificate, Certificates, reload_on_hangup
+from gameservers.net.tls import BadCertificate, Certificates, Renewal
 
 
 def write_pair(folder: Path, name: str, passphrase: bytes | None = None) -> tuple[Path, Path]:
@@ -189,9 +189,10 @@ class CertificateTests(SynchronousTestCase):
 
         before = signal.signal(signal.SIGHUP, lambda number, frame: heard.append(number))
         self.addCleanup(signal.signal, signal.SIGHUP, before)
-        restore = reload_on_hangup(certificates, Reactor())  # type: ignore[arg-type]
+        renewal = Renewal(certificates, Reactor())  # type: ignore[arg-type]
+        renewal.startService()
         os.kill(os.getpid(), signal.SIGHUP)
         self.assertEqual((calls, heard), ([certificates.reload], [signal.SIGHUP]))
-        restore()
+        renewal.stopService()
         os.kill(os.getpid(), signal.SIGHUP)
         self.assertEqual((len(calls), len(heard)), (1, 2))
