@@ -32,5 +32,5 @@ class Queue:
         self._waiting.setdefault(player_id)
 
     def discard(self, player_id: int) -> None:
-        """A player waits no longer, if he did."""
+        """A player waits no longer."""
         self._waiting.pop(player_id, None)

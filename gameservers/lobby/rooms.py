@@ -276,7 +276,7 @@ class RoomRecord:
         return [Envelope(told, RoomClosed(self.key, members))] if told else []
 
     def _snapshot(self) -> tuple[Member, ...]:
-        return self.view().members
+        return tuple(self.members.values())
 
     def _to_all(self, event: object) -> list[Envelope]:
         return [Envelope(tuple(self.members), event)] if self.members else []

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -176,12 +175,14 @@ class Lobby(Service):
         self._channels.forget(player.game, player.channels, player_id)
         for queue in self._queues.values():
             queue.discard(player_id)
-        with self._held():
-            try:
-                if player.room is not None:
-                    self._depart(player, player.room, Departure.LOST)
-            finally:
-                self._tell((), PlayerExited(player_id, player.name, player.game))
+        # All of this is told before anything that comes of it.
+        telling, self._telling = self._telling, True
+        try:
+            if player.room is not None:
+                self._depart(player, player.room, Departure.LOST)
+        finally:
+            self._telling = telling
+            self._tell((), PlayerExited(player_id, player.name, player.game))
 
     def rename(self, player_id: int, name: str) -> None:
         """
@@ -237,13 +238,13 @@ class Lobby(Service):
 
         @param password: with one, only the rooms that it opens, or that need none.
         """
-        return (
-            room.view()
-            for room in self._rooms.values()
-            if game in (None, room.key.game)
-            and scope in (None, room.key.scope)
-            and (password is None or room.opens_to(password))
-        )
+        for key, room in self._rooms.items():
+            if (
+                (game is None or key.game == game)
+                and (scope is None or key.scope == scope)
+                and (password is None or not room.password or room.opens_to(password))
+            ):
+                yield room.view()
 
     def room(self, key: RoomKey) -> Room | None:
         """The room as of now, if there is one."""
@@ -327,13 +328,18 @@ class Lobby(Service):
             then = room if room is not old else room.without(player_id)
             if not then.ended:
                 then.admit(password)
-        with self._held():
+        # Both steps are taken before anybody is told.
+        telling, self._telling = self._telling, True
+        try:
             if old is not None:
                 self._depart(player, old, Departure.LEFT)
             room = self._rooms.get(key)
             if room is not None:
                 return self._join(player, room, password)
             return self._open(player, self._new_room(key, rules, capacity, password, visible))
+        finally:
+            self._telling = telling
+            self._tell(())
 
     def leave_room(self, player_id: int) -> None:
         """
@@ -419,21 +425,26 @@ class Lobby(Service):
         player = self._players[player_id]
         if player.muted:
             raise Refused(Why.MUTED)
-        game = player.game
-        within = to.within if isinstance(to, ToPlayer) else to
-        if isinstance(within, ToRoom):
-            audience = tuple(self._room_of(player_id).members)
-        else:
-            audience = self._channels.listeners(game, within.channel)
+        game, channel = player.game, None
+        audience: tuple[int, ...]
         if isinstance(to, ToPlayer):
+            within = self._audience(player, to.within)
             target = self._names.get((game, to.name))
-            if target is None or target.id not in audience:
+            if target is None or target.id not in within:
                 raise Refused(Why.NO_SUCH_PLAYER)
             audience = (player_id,) if target is player else (target.id, player_id)
-        channel = to.channel if isinstance(to, ToChannel) else None
+        else:
+            audience = self._audience(player, to)
+            if isinstance(to, ToChannel):
+                channel = to.channel
         said = ChatSaid(player_id, player.name, text, channel, player.traits)
         self.metrics.chat_lines[game] += 1
         self._tell((Envelope(audience, said),), Spoken(player_id, game, len(audience)))
+
+    def _audience(self, player: PlayerRecord, to: ToChannel | ToRoom) -> tuple[int, ...]:
+        if isinstance(to, ToChannel):
+            return self._channels.listeners(player.game, to.channel)
+        return tuple(self._room_of(player.id).members)
 
     # --- what operators can do ----------------------------------------------------------------
 
@@ -536,16 +547,6 @@ class Lobby(Service):
                 player = self._players.get(member.id)
                 if player is not None:  # the one whose connection is lost is gone already
                     player.be_in(None)
-
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Tell what comes of several steps once all of them are taken."""
-        telling, self._telling = self._telling, True
-        try:
-            yield
-        finally:
-            self._telling = telling
-            self._tell(())
 
     def _tell(self, envelopes: Iterable[Envelope], *public: object) -> None:
         """

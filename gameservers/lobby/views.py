@@ -1,18 +1,19 @@
 """
-What the lobby answers: frozen values, which stay as they are while the lobby goes on.
+What the lobby answers: values, which stay as they are while the lobby goes on.
+
+They are named tuples because one is made for nearly every wish: a frozen dataclass takes three
+times as long to make.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gameservers.lobby.events import Member, RoomKey
 
 
-@dataclass(frozen=True, slots=True)
-class Player:
+class Player(NamedTuple):
     """
     A player: one session of one wire format.
 
@@ -34,8 +35,7 @@ class Player:
     muted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """
     A room.
 
@@ -72,8 +72,7 @@ class Room:
         raise KeyError(player_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """Everybody in order of coming, and all rooms in order of opening, hidden ones included."""
 
     players: tuple[Player, ...]

@@ -679,11 +679,17 @@ class LobbyMachine(RuleBasedStateMachine):
         self.check(lambda: self.lobby.close_room(key), lambda: self.model.close(key))
 
     @precondition(somebody)
-    @rule(player=players, muted=st.booleans())
-    def mute(self, player: int, muted: bool) -> None:
+    @rule(
+        player=players,
+        muted=st.sampled_from([True, True, False]),
+        to=st.builds(ToChannel, channels) | st.just(ToRoom()),
+    )
+    def mute(self, player: int, muted: bool, to: ToChannel | ToRoom) -> None:
+        """Whether a player can speak changes, and the player tries."""
         guest = self.pick(player)
         self.lobby.mute(guest.id, muted)
         guest.muted = muted
+        self.speak(guest, to)
 
     @precondition(somebody)
     @rule(player=players, ready=st.sampled_from([True, True, False]))
@@ -701,13 +707,18 @@ class LobbyMachine(RuleBasedStateMachine):
         self.check(lambda: self.lobby.start(guest.id), lambda: self.model.start(guest))
 
     @precondition(somebody)
-    @rule(player=players, password=passwords, value=st.integers(0, 2))
-    def furnish(self, player: int, password: str, value: int) -> None:
+    @rule(player=players, password=passwords)
+    def lock(self, player: int, password: str) -> None:
         guest = self.pick(player)
         self.check(
             lambda: self.lobby.set_password(guest.id, password),
             lambda: self.model.set_password(guest, password),
         )
+
+    @precondition(somebody)
+    @rule(player=players, value=st.integers(0, 2))
+    def furnish(self, player: int, value: int) -> None:
+        guest = self.pick(player)
         self.check(
             lambda: self.lobby.set_property(guest.id, "map", value),
             lambda: self.model.set_property(guest, value),

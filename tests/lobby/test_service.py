@@ -90,7 +90,7 @@ class PresenceTests(LobbyTestCase):
     """Who is here."""
 
     def test_player(self) -> None:
-        """A player is found by id and by name, and knows since when he is here."""
+        """A player is found by id and by name, and shows since when it is here."""
         self.clock.advance(5)
         dot = self.lobby.enter("dot", "go", self.wire.deliver, address="192.0.2.1")
         self.assertEqual(self.lobby.player(dot.id), dot)

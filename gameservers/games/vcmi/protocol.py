@@ -313,17 +313,16 @@ class LobbyProtocol(TimeoutMixin, Int32StringReceiver):
 
     def _msg(self, text: str) -> None:
         text = text[: self._settings.max_chat]
-        inside = self._room is not None
         to: ToRoom | ToChannel | ToPlayer
         if self.dialect.version < wire.SINCE_CHANNELS:
-            to = TO_ROOM if inside else TO_ALL
+            to = TO_ALL if self._room is None else TO_ROOM
             if text.startswith("@") and not text.startswith("@ "):
                 name, _, text = text[1:].partition(" ")
                 if name == "all":
                     to = TO_ALL
                 elif name != "room":
                     to = ToPlayer(name, to)
-        elif self.channel == rules.ROOM and inside:
+        elif self.channel == rules.ROOM and self._room is not None:
             to = TO_ROOM
         else:
             to = ToChannel(self.channel)
@@ -709,10 +708,10 @@ class VcmiFactory(ServerFactory):
             case RoomStarted(_, host, members):
                 self._start(host, members)
             case Announced(text):
-                self.tell(ids, wire.system(wire.field(text)))
+                self.tell(ids, wire.system(text))
             case Expelled(why):
                 for each in ids:
-                    self.launchers[each].say(wire.system(wire.field(why)))
+                    self.launchers[each].say(wire.system(why))
                     self.launchers[each].leave()
 
     def _lobby_changed(self, event: object) -> None:
