@@ -32,6 +32,7 @@ from gameservers.config.command_line import GameserverOptions, options_for
 from gameservers.games import Verdict, Wires
 from gameservers.lobby import Lobby
 from gameservers.net import ports
+from gameservers.net.address import authority
 from gameservers.net.tls import Certificates
 from tests.guests import Guest, NoTastes, Seats, Tastes, everything
 from tests.net.test_tls import write_pair
@@ -358,7 +359,7 @@ class ServiceTests(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, logged.append)
         with patch.object(sys, "__stderr__", io.StringIO()) as stderr:
             error = self.assertRaises(ports.CannotStart, service.privilegedStartService)
-        sentence = f"Cannot listen on {ports.authority(ports.everywhere(), 5002)}: "
+        sentence = f"Cannot listen on {authority(ports.everywhere(), 5002)}: "
         sentence += "address already in use."
         self.assertEqual(error.code, 1)
         self.assertEqual(str(error), sentence)

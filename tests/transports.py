@@ -257,9 +257,11 @@ class DatagramSocket:
     @ivar incoming: datagrams that wait to be read, each with the address it comes from.
     @ivar sent: datagrams that were sent, each with the address it went to.
     @ivar full: whether the network takes none now.
+    @ivar error: why none can be sent, if that is so.
     """
 
     def __init__(self) -> None:
+        self.error: OSError | None = None
         self.incoming: list[tuple[bytes, tuple[str, int]]] = []
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self.full = False
@@ -284,6 +286,8 @@ class DatagramSocket:
     def sendto(self, datagram: bytes, address: tuple[str, int]) -> int:
         if self.full:
             raise BlockingIOError(errno.EAGAIN, "full")
+        if self.error is not None:
+            raise self.error
         self.sent.append((datagram, address))
         return len(datagram)
 

@@ -243,8 +243,6 @@ class IGame(IPlugin):
     settings: type[Any] = Attribute(
         "Frozen dataclass of L{gameservers.config.vocabulary.option} fields."
     )
-    recognises_stream: Recogniser = Attribute("First TCP bytes -> L{Verdict}.")
-    recognises_datagram: Recogniser = Attribute("A UDP datagram -> L{Verdict}.")
 
-    def build(surroundings: Surroundings) -> Wires:
-        """Make the factories; nothing listens and no clock runs before the service starts."""
+    def build(dependencies: Any) -> Any:
+        """Put the game together; nothing listens and no clock runs before the service starts."""

@@ -1,11 +1,14 @@
 """
-Addresses of peers, as the lobby counts them.
+Addresses, as the lobby counts them and as people read them.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from typing import Any
+
+#: An address as a UDP socket knows it: host and port.
+Address = tuple[str, int]
 
 
 def host_of(transport: Any) -> str:
@@ -23,3 +26,8 @@ def unmapped(host: str) -> str:
     except ValueError:
         return host
     return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def authority(host: str, port: int) -> str:
+    """Spell an address as URLs do."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

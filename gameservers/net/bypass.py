@@ -34,6 +34,8 @@ from twisted.internet.interfaces import ITCPTransport, ITransport
 from twisted.internet.tcp import Connection
 from twisted.internet.udp import Port
 
+from gameservers.net.address import Address
+
 #: What surely fits into one TCP segment of a usual path, in bytes.
 SAFE_SEGMENT = 1400
 
@@ -56,9 +58,6 @@ CHUNK = 1024 * 1024
 #: A kernel pipe that moves so many bytes at once deserves room for L{CHUNK} bytes.  The kernel
 #: limits how much of that a user may have, and most games never need it.
 BUSY = 16 * 1024
-
-#: An address as a UDP socket knows it: host and port.
-Address = tuple[str, int]
 
 _SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 

@@ -21,7 +21,8 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from gameservers.metrics import Metrics
-from gameservers.net.bypass import Address, datagram_sender
+from gameservers.net.address import Address
+from gameservers.net.bypass import datagram_sender
 from gameservers.wire import Recogniser, decide
 
 #: Bytes of a datagram that are read: all that there can be, for what is longer would be cut, and
@@ -71,6 +72,7 @@ class Datagrams(DatagramProtocol):
     """
     One wire format on one UDP port.
 
+    @ivar bytes_sent: bytes of all datagrams that were sent.
     @cvar max_waiting: datagrams that may wait for the network.
     @cvar max_read: bytes that are read in a reactor turn, on ports of this game alone; 0 leaves
         that to Twisted.
@@ -86,6 +88,7 @@ class Datagrams(DatagramProtocol):
         self._game = game
         self._clock = clock
         self._metrics = metrics
+        self.bytes_sent = 0
         self._waiting: deque[tuple[bytes, Address]] = deque()
         self._retry: IDelayedCall | None = None
 
@@ -136,6 +139,8 @@ class Datagrams(DatagramProtocol):
             if error.errno in (EAGAIN, EWOULDBLOCK, ENOBUFS):
                 return False
             self._drop("unreachable")
+        else:
+            self.bytes_sent += len(datagram)
         return True
 
     def _drop(self, reason: str) -> None:

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from gameservers.config.vocabulary import Listening
+from gameservers.net.address import authority
 from gameservers.net.door import Door
 
 #: Connections that the kernel completes before they are accepted.
@@ -126,8 +127,3 @@ def everywhere() -> str:
     except OSError:
         return "0.0.0.0"
     return "0.0.0.0" if only_ipv6 else "::"
-
-
-def authority(host: str, port: int) -> str:
-    """Spell an address as URLs do."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.twister.protocol import GAME as TWISTER
+from gameservers.games.twister import game as twister_game
 from tests.games.tictactoe.arena import Arena
 from tests.games.tilegame.support import Game
 from tests.games.twister import house as twister
@@ -57,13 +57,13 @@ class OperatorTests(SynchronousTestCase):
         alice, bob = house.client(twister.ALICE), house.client(twister.BOB)
         house.lobby.announce("hello")
         self.assertEqual(bob.get_messages(), [["hello", "SERVER"]])
-        first, second = (player.id for player in house.lobby.players(TWISTER))
+        first, second = (player.id for player in house.lobby.players(twister_game.name))
         house.lobby.mute(first)
         self.assertRaises(PermissionError, alice.push_message, "shout", "alice")
         self.assertEqual(bob.get_messages(), [["hello", "SERVER"]])
         house.lobby.expel(second, "enough")
         self.assertEqual([client.id for client in house.arena], [alice.id])
-        self.assertEqual(house.lobby.present(TWISTER), 1)
+        self.assertEqual(house.lobby.present(twister_game.name), 1)
 
     def test_tilegame(self) -> None:
         """There are no words: an announcement is not heard, who is expelled is cut off."""

@@ -1,8 +1,8 @@
 """
 The rules of the arena: who is in it, what was said, what happened, and its map.
 
-No sockets and no clock: whoever asks says what time it is, in seconds since 1970.  A wish that
-the rules forbid is L{Refused} with the status to answer, and nothing has changed.
+No sockets and no clock: the caller says what time it is, in seconds since 1970.  What the rules
+forbid is L{Denied} with the status to answer, and nothing has changed.
 
 A client is known by id and key; the address it was last heard from only tells it apart from
 others when a request carries neither.  Ids are stable: a client keeps its id until it leaves or
@@ -16,16 +16,14 @@ import hmac
 import random
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gameservers.games.twister import wire
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.games.twister.wire import Credentials, Status
-
-#: Host and port.
-Address = tuple[str, int]
+from gameservers.net.address import Address, authority
 
 #: The map is a square of so many tiles, of so many pixels each.
 TILES = 50
@@ -42,8 +40,8 @@ LOG_LINES = 100
 LOG_LINE = 200
 
 
-class Refused(Exception):
-    """The rules forbid it."""
+class Denied(Exception):
+    """The rules of the arena forbid it."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(status.name)
@@ -55,37 +53,30 @@ class Client:
     """
     One client.
 
+    @ivar player: its id in the lobby.
     @ivar ping: what the client says of its own round trip, in milliseconds.
     @ivar seen: when it last showed its key.
     @ivar entry: what the others are told of it, encoded, once somebody asked.
+    @ivar after: the id after which its next look at the others begins; see L{Arena.data}.
     """
 
     id: int
+    player: int
     key: bytes = field(repr=False)
     address: Address
     ping: float
     seen: float
     player_data: bytes = b"{}"
     entry: bytes = b""
+    after: int = -1
 
 
 class Arena:
-    """
-    The arena.
+    """The arena."""
 
-    @param departed: called with every L{Client} that is no longer in the arena.
-    """
-
-    def __init__(
-        self,
-        settings: TwisterSettings,
-        admin_key: str,
-        departed: Callable[[Client], None],
-        now: float,
-    ) -> None:
+    def __init__(self, settings: TwisterSettings, admin_key: str, now: float) -> None:
         self._settings = settings
         self._admin_key = admin_key.encode()
-        self._departed = departed
         self._clients: dict[int, Client] = {}
         self._ids: list[int] = []  # those in use, in order
         self._free: list[int] = []  # a heap of those that were in use and no longer are
@@ -106,23 +97,34 @@ class Arena:
 
     # --- coming, staying and going ------------------------------------------------------------
 
-    def connect(self, key: bytes, ping: float, address: Address, now: float) -> Client:
-        """A new client; it may take the place of a stale one that was at its address."""
+    @property
+    def next_id(self) -> int:
+        """The id of the next client."""
+        return self._free[0] if self._free else len(self._clients)
+
+    def make_way(self, key: bytes, address: Address, now: float) -> Client | None:
+        """
+        The client that must be removed before another one connects from its address.
+
+        @raise Denied: C{ALREADY_CONNECTED}, as it was heard from lately or has the same key.
+        """
         held = self._by_address.get(address)
-        if held is not None:
-            fresh = now - held.seen <= STALE
-            if fresh or hmac.compare_digest(held.key, key):
-                raise Refused(Status.ALREADY_CONNECTED)
-            self.remove(held, now, "gave its address to another")
-        if len(self._clients) >= self._settings.max_players:
-            raise Refused(Status.FULL)
-        client_id = heapq.heappop(self._free) if self._free else len(self._clients)
-        client = Client(client_id, key, address, ping, now)
-        self._clients[client_id] = client
-        insort(self._ids, client_id)
+        if held is not None and (now - held.seen <= STALE or _same(held.key, key)):
+            raise Denied(Status.ALREADY_CONNECTED)
+        return held
+
+    def connect(
+        self, player: int, key: bytes, ping: float, address: Address, now: float
+    ) -> Client:
+        """A new client, at an address that is no other's."""
+        client = Client(self.next_id, player, key, address, ping, now)
+        if self._free:
+            heapq.heappop(self._free)
+        self._clients[client.id] = client
+        insort(self._ids, client.id)
         self._by_address[address] = client
         self._changed.add(client)
-        self.note(now, "INFO", f"client {client_id} at {spelt(address)} connected")
+        self.note(now, "INFO", f"client {client.id} at {authority(*address)} connected")
         return client
 
     def recognise(self, who: Credentials, address: Address, now: float) -> Client | None:
@@ -146,38 +148,27 @@ class Arena:
         """The client that was last heard from at this address."""
         return self._by_address.get(address)
 
-    def push(
-        self, who: Credentials, ping: float, player_data: bytes, address: Address, now: float
-    ) -> None:
-        """
-        A client says how it stands.
+    def knows(self, client_id: int | None) -> bool:
+        """Whether this is a client's id."""
+        return client_id in self._clients
 
-        An id that was never given is told from one that was: the latter is, or was until it
-        fell silent, somebody's, and what is missing is the right to it.
-        """
-        client = self.recognise(who, address, now)
-        if client is None:
-            given = len(self._clients) + len(self._free)
-            known = who.id is not None and 0 <= who.id < given
-            raise Refused(Status.DENIED if known else Status.NO_SUCH_ID)
+    def has_given(self, client_id: int | None) -> bool:
+        """Whether this is a client's id, or was one."""
+        return client_id is not None and 0 <= client_id < len(self._clients) + len(self._free)
+
+    def push(self, client: Client, ping: float, player_data: bytes) -> None:
+        """A client says how it stands."""
         client.ping = ping
         client.player_data = player_data
         self._changed.add(client)
 
-    def disconnect(self, who: Credentials, address: Address, now: float) -> None:
-        client = self.recognise(who, address, now)
-        if client is None:
-            known = who.id in self._clients
-            raise Refused(Status.WRONG_KEY if known else Status.NO_SUCH_ID)
-        self.remove(client, now, "disconnected")
-
-    def expire(self, now: float) -> None:
-        """Remove who has been silent for too long."""
-        for client in tuple(self._clients.values()):
-            if now - client.seen >= self._settings.silence_timeout:
-                self.remove(client, now, "timed out")
+    def silent(self, now: float) -> list[Client]:
+        """The clients that have been silent for too long."""
+        limit = self._settings.silence_timeout
+        return [each for each in self._clients.values() if now - each.seen >= limit]
 
     def remove(self, client: Client, now: float, why: str) -> None:
+        """A client is gone; C{why} follows its name in the log."""
         del self._clients[client.id]
         del self._ids[bisect_left(self._ids, client.id)]
         heapq.heappush(self._free, client.id)
@@ -185,8 +176,7 @@ class Arena:
         self._changed.discard(client)
         if client.entry:
             self._entries_size -= len(client.entry) + 1
-        self.note(now, "INFO", f"client {client.id} at {spelt(client.address)} {why}")
-        self._departed(client)
+        self.note(now, "INFO", f"client {client.id} at {authority(*client.address)} {why}")
 
     def _describe(self, client: Client) -> None:
         shown = NOWHERE if self._settings.hide_addresses else client.address
@@ -198,10 +188,10 @@ class Arena:
         """
         The clients, in a reply of at most C{limit} bytes.
 
-        If there is no room for all, the asker comes first and then as many as fit of those who
+        If there is no room for all, the asker comes first and then as many as fit of those that
         follow the id C{after}, round and round.
 
-        @return: the reply, and what C{after} is to be at the next call.
+        @return: the reply, and C{after} for the next call.
         """
         while self._changed:
             self._describe(self._changed.pop())
@@ -257,7 +247,7 @@ class Arena:
 
     def _demand_admin(self, who: Credentials) -> None:
         if not _same(self._admin_key, who.key):
-            raise Refused(Status.DENIED)
+            raise Denied(Status.DENIED)
 
 
 def _same(key: bytes, other: bytes | None) -> bool:
@@ -285,9 +275,3 @@ def make_map(seed: str | None) -> bytes:
             records.append(int(dice.random() * TILE_KINDS))
             records += x.to_bytes(2, "big") + y.to_bytes(2, "big")
     return bytes(records)
-
-
-def spelt(address: Address) -> str:
-    """An address as people write it."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,23 +1,25 @@
 """
-How many bytes may go where: anybody can write any sender into a UDP datagram, so a reply that
-is larger than its request is a gift to whoever likes to flood somebody else.
+How many bytes may go where.
+
+Anybody can write any sender into a UDP datagram, so a server whose replies are larger than the
+requests could be used to flood somebody else.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from cachetools import LRUCache
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
+from gameservers.games.twister.settings import TwisterSettings
+
+#: Senders of whom it is known what was sent to them; the one that was silent longest is forgotten.
+MAX_SENDERS = 4_096
 
 
-class Bucket:
+class TokenBucket:
     """
-    An account in bytes that fills by C{rate} a second up to C{burst}, full at first.
+    A number of bytes that grows by C{rate} a second up to C{burst}, and is that at first.
 
-    A rate of 0 stands for an account that never runs dry.
+    A rate of 0 stands for no limit.
     """
 
     __slots__ = ("_burst", "_level", "_rate", "_since")
@@ -29,7 +31,7 @@ class Bucket:
         self._since = now
 
     def affords(self, amount: int, now: float) -> bool:
-        """Whether there is enough; a clock that is set back fills nothing and takes nothing."""
+        """Whether there is enough; a clock that is set back adds nothing and takes nothing."""
         filled = self._level + self._rate * max(0.0, now - self._since)
         self._level = min(self._burst, filled)
         self._since = now
@@ -39,26 +41,32 @@ class Bucket:
         self._level -= amount
 
 
-class Recent(Generic[K, V]):
-    """What is known of the C{size} keys that were asked for last; of others, what C{make} says."""
+class Budgets:
+    """
+    What may be sent to each receiver, and to all of them together.
 
-    def __init__(self, size: int, make: Callable[[], V]) -> None:
-        self._size = size
-        self._make = make
-        self._known: OrderedDict[K, V] = OrderedDict()
+    A receiver is a connected client, by its id, or else an address, as text.
+    """
 
-    def __getitem__(self, key: K) -> V:
-        known = self._known
-        if key in known:
-            known.move_to_end(key)
-            return known[key]
-        self[key] = value = self._make()
-        return value
-
-    def __setitem__(self, key: K, value: V) -> None:
-        self._known[key] = value
-        if len(self._known) > self._size:
-            self._known.popitem(last=False)
+    def __init__(self, settings: TwisterSettings, now: float) -> None:
+        self._settings = settings
+        self._each: LRUCache[int | str, TokenBucket] = LRUCache(MAX_SENDERS)
+        self._total = TokenBucket(settings.max_rate, settings.max_burst, now)
 
     def __len__(self) -> int:
-        return len(self._known)
+        """How many receivers are remembered."""
+        return len(self._each)
+
+    def pays(self, receiver: int | str, amount: int, now: float) -> bool:
+        """Whether so many bytes may be sent, which then count as sent."""
+        own = self._each.get(receiver)
+        if own is None:
+            settings = self._settings
+            own = self._each[receiver] = TokenBucket(
+                settings.max_rate_per_address, settings.max_burst_per_address, now
+            )
+        if own.affords(amount, now) and self._total.affords(amount, now):
+            own.spend(amount)
+            self._total.spend(amount)
+            return True
+        return False

@@ -11,7 +11,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from gameservers.games.twister.arena import Arena, spelt
+from gameservers.games.twister.arena import Arena
+from gameservers.net.address import authority
 
 #: Widths of the columns, in characters.
 ID, ADDRESS, PING = 7, 22, 7
@@ -20,17 +21,17 @@ ID, ADDRESS, PING = 7, 22, 7
 CLEAR = "\x1b[H\x1b[2J"
 
 
-def table(arena: Arena, port: int, max_conns: int, sent: int, received: int) -> str:
-    """What is to be seen; C{sent} and C{received} in bytes."""
+def table(arena: Arena, port: int, max_players: int, sent: int, received: int) -> str:
+    """The table; C{sent} and C{received} are in bytes."""
     rule = f"+{'-' * ID}+{'-' * ADDRESS}+{'-' * PING}+"
     cells = [("ID", "Client IP:PORT", "Ping")]
-    cells += [(str(each.id), spelt(each.address), f"{each.ping:.0f}") for each in arena]
+    cells += [(str(each.id), authority(*each.address), f"{each.ping:.0f}") for each in arena]
     head, *rows = (f"|{a:^{ID}}|{b:^{ADDRESS}}|{c:^{PING}}|" for a, b, c in cells)
     return "\n".join(
         [
             "TwisteR tanks",
             f"Port: {port}",
-            f"Max connections: {max_conns}",
+            f"Max connections: {max_players}",
             f"{len(arena)} clients online!",
             rule,
             head,
@@ -45,7 +46,7 @@ def table(arena: Arena, port: int, max_conns: int, sent: int, received: int) -> 
 
 
 def print_on_terminal(text: str) -> None:
-    """Write to the process's own output, past whoever has put himself in its place."""
+    """Write to the process's own output, even where a logger has taken its place."""
     if sys.__stdout__ is not None:
         sys.__stdout__.write(text)
         sys.__stdout__.flush()

@@ -1,5 +1,5 @@
 """
-What the arena does without being asked: it removes the silent, keeps the admin key where the
+What the arena does without being asked: it removes silent clients, keeps the admin key where the
 operator finds it, and draws its table.
 """
 
@@ -9,43 +9,43 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from twisted.application.service import Service
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from gameservers.games import Dependencies, GameService
 from gameservers.games.twister.console import Console, table
-from gameservers.games.twister.protocol import Desk
-from gameservers.games.twister.settings import TwisterSettings
+from gameservers.games.twister.session import Session
+from gameservers.lobby import RoomKey, RoomRules
+from gameservers.net.datagrams import Datagrams
 
 #: Seconds between two looks for silent clients, and between two drawings of the table.
 PACE = 1.0
 
 
-class TwisterService(Service):
-    """Runs the arena from the start of the server to its stop."""
+class TwisterService(GameService):
+    """
+    The arena, from the start of the server to its stop.
 
-    name = "twister"
+    @ivar ports: the protocols of the ports on which it is spoken to.
+    """
+
     _log = Logger()
 
-    def __init__(
-        self,
-        desk: Desk,
-        clock: IReactorTime,
-        settings: TwisterSettings,
-        admin_key: str,
-    ) -> None:
-        self._desk = desk
-        self._settings = settings
+    def __init__(self, dependencies: Dependencies, admin_key: str) -> None:
+        super().__init__(dependencies)
+        settings = self.settings
+        self.room = RoomKey(self.game, "", "arena")
+        self.session = Session(self, self.room, admin_key)
+        self.ports: list[Datagrams] = []
+        self.console = Console(self._table)
         self._admin_key = admin_key
         self._key_file = settings.admin_key_file
-        self.console = Console(self._table)
-        self._loops = [LoopingCall(desk.expire)]
+        self.lobby.limit(self.game, settings.max_players)
+        rules = RoomRules(hosted=False, permanent=True)
+        self.lobby.provide_room(self.room, rules, capacity=settings.max_players)
+        self.every(PACE, self.session.expire)
         if settings.console:
-            self._loops.append(LoopingCall(lambda: self.console.redraw()))
-        for loop in self._loops:
-            loop.clock = clock
+            self.every(PACE, lambda: self.console.redraw(), at_once=True)
 
     def startService(self) -> None:
         super().startService()
@@ -59,27 +59,21 @@ class TwisterService(Service):
                     path=self._key_file,
                     reason=error.strerror,
                 )
-        for loop in self._loops:
-            loop.start(PACE).addErrback(self._failed)
 
-    def stopService(self) -> None:
-        super().stopService()
-        for loop in self._loops:
-            if loop.running:
-                loop.stop()
-        self._desk.close()
+    def stopService(self) -> Deferred[None]:
         if self._key_file:
             with suppress(OSError):
                 Path(self._key_file).unlink()
+        return super().stopService()
 
-    def _failed(self, failure: Failure) -> None:
-        self._log.failure("The arena no longer looks after itself", failure)
+    def say_farewell(self) -> None:
+        """The wire has no words for it; the clients leave the lobby."""
+        self.session.close()
 
     def _table(self) -> str:
-        desk = self._desk
-        port = self._settings.port
-        max_conns = self._settings.max_players
-        return table(desk.arena, port, max_conns, desk.sent, desk.received)
+        session, settings = self.session, self.settings
+        sent = sum(port.bytes_sent for port in self.ports)
+        return table(session.arena, settings.port, settings.max_players, sent, session.received)
 
 
 def keep(key: str, path: Path) -> None:

@@ -1,19 +1,21 @@
-"""An arena in memory: its clock, its lobby, and datagrams that go nowhere."""
+"""An arena in memory: its clock, its lobby, and a UDP port whose socket is a list."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from twisted.internet.task import Clock
-
-from gameservers.games.twister.arena import Address
-from gameservers.games.twister.protocol import Desk, TwisterProtocol
+from gameservers.games import Dependencies
+from gameservers.games.twister import game
+from gameservers.games.twister.protocol import TwisterProtocol
 from gameservers.games.twister.service import TwisterService
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
+from gameservers.net.address import Address
+from gameservers.net.datagrams import MAX_DATAGRAM
 from tests.games.twister.api import Connection
+from tests.transports import MemoryPort, Network
 
 ADMIN_KEY = "ad" * 16
 
@@ -24,46 +26,33 @@ BOB: Address = ("192.0.2.2", 40002)
 CAROL: Address = ("198.51.100.3", 40003)
 
 
-class Transport:
-    """A UDP port and its socket: keeps what is sent."""
-
-    def __init__(self) -> None:
-        self.written: list[tuple[bytes, Address]] = []
-        self.fails: OSError | None = None
-
-    def getHandle(self) -> Transport:
-        return self
-
-    def sendto(self, datagram: bytes, addr: Address) -> None:
-        if self.fails is not None:
-            raise self.fails
-        self.written.append((datagram, addr))
-
-
 class House:
     """A server with nothing but the arena, unless told otherwise by settings."""
 
     def __init__(self, admin_key: str = ADMIN_KEY, **settings: Any) -> None:
-        self.clock = Clock()
+        self.clock = Network()
         self.metrics = Metrics()
         self.lobby = Lobby(self.clock, self.metrics)
         self.settings = TwisterSettings(**{"admin_key_file": "", **settings})
-        self.desk = Desk(self.lobby, self.clock, self.settings, admin_key, self.metrics)
-        self.protocol = TwisterProtocol(self.desk)
-        self.arena = self.desk.arena
-        self.transport = Transport()
-        self.protocol.transport = self.transport  # type: ignore[assignment]
-        self.service = TwisterService(self.desk, self.clock, self.settings, admin_key)
+        dependencies = Dependencies(game.name, self.lobby, self.clock, self.settings, self.metrics)
+        self.service = TwisterService(dependencies, admin_key)
+        self.session = self.service.session
+        self.arena = self.session.arena
+        self.protocol = TwisterProtocol(self.service)
+        self.port = MemoryPort(9265, self.protocol, "", MAX_DATAGRAM, self.clock)
+        self.port.startListening()
+        self.socket = self.port.socket
 
     def exchange(self, datagram: bytes, address: Address = ALICE) -> bytes | None:
         """Send one datagram and return the reply, which must go where it came from."""
-        before = len(self.transport.written)
-        self.protocol.datagramReceived(datagram, address)
-        replies = self.transport.written[before:]
+        before = len(self.socket.sent)
+        self.socket.incoming.append((datagram, address))
+        self.port.doRead()
+        replies = self.socket.sent[before:]
         assert len(replies) <= 1, replies
         for reply, target in replies:
             assert target == address, target
-            return reply
+            return bytes(reply)
         return None
 
     def ask(self, address: Address = ALICE, **request: Any) -> Any:

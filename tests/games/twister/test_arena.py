@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -18,17 +17,21 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.twister.arena import Address, Arena, Client, Refused, make_map, newest
+from gameservers.games.twister import game
+from gameservers.games.twister.arena import Arena, Client, Denied, make_map, newest
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.games.twister.wire import BUFFER, LIST_FRAME, Credentials, Status
+from gameservers.lobby.events import PlayerExited
+from gameservers.net.address import Address
+from tests.games.twister.house import House
 
 ADMIN = Credentials(None, b"admin")
 HERE: Address = ("192.0.2.1", 1)
 THERE: Address = ("192.0.2.1", 2)
 
 
-def arena(departed: Callable[[Client], None] = lambda client: None, **options: Any) -> Arena:
-    return Arena(TwisterSettings(**options), "admin", departed, now=0)
+def arena(**options: Any) -> Arena:
+    return Arena(TwisterSettings(**options), "admin", now=0)
 
 
 def ids(reply: bytes) -> list[int]:
@@ -40,32 +43,42 @@ def response(reply: bytes) -> Any:
 
 
 class ClientTests(SynchronousTestCase):
-    def refused(self, status: Status, wish: Callable[..., object], *arguments: Any) -> None:
-        self.assertEqual(self.assertRaises(Refused, wish, *arguments).status, status)
-
     def crowd(self, size: int, **options: Any) -> Arena:
         """An arena with clients 0, 1, ..., of key C{k<id>} at port 100 + id."""
         made = arena(**options)
         for number in range(size):
-            made.connect(b"k%d" % number, 0, ("192.0.2.1", 100 + number), 0)
+            made.connect(number, b"k%d" % number, 0, ("192.0.2.1", 100 + number), 0)
         return made
+
+    def there(self, made: Arena, number: int) -> Client:
+        """The client at port 100 + number."""
+        client = made.at(("192.0.2.1", 100 + number))
+        assert client is not None
+        return client
 
     def test_smallest_free_id(self) -> None:
         crowd = self.crowd(4)
         for gone in (2, 0):
-            crowd.disconnect(Credentials(gone, b"k%d" % gone), HERE, 0)
-        found = [crowd.connect(b"k", 0, ("192.0.2.9", port), 0).id for port in range(3)]
-        self.assertEqual(found, [0, 2, 4])
+            crowd.remove(self.there(crowd, gone), 0, "disconnected")
+        found = [
+            (crowd.next_id, crowd.connect(9, b"k", 0, ("192.0.2.9", port), 0).id)
+            for port in range(3)
+        ]
+        self.assertEqual(found, [(0, 0), (2, 2), (4, 4)])
 
-    def test_full(self) -> None:
-        crowd = self.crowd(2, max_players=2)
-        self.refused(Status.FULL, crowd.connect, b"k", 0, HERE, 0)
-        self.refused(Status.ALREADY_CONNECTED, crowd.connect, b"k", 0, ("192.0.2.1", 100), 0)
-        self.refused(Status.FULL, arena(max_players=0).connect, b"k", 0, HERE, 0)
+    def test_address_in_use(self) -> None:
+        """A client that is silent may have to go, but not for one that has its key."""
+        crowd = self.crowd(1)
+        address = self.there(crowd, 0).address
+        for key, now in ((b"k", 10), (b"k0", 11)):
+            error = self.assertRaises(Denied, crowd.make_way, key, address, now)
+            self.assertEqual(error.status, Status.ALREADY_CONNECTED)
+        self.assertIs(crowd.make_way(b"k", address, 11), self.there(crowd, 0))
+        self.assertIsNone(crowd.make_way(b"k", HERE, 11))
 
     def test_push_and_data(self) -> None:
         crowd = self.crowd(2)
-        crowd.push(Credentials(1, b"k1"), 7, b'{"posx":3}', ("192.0.2.1", 101), 0)
+        crowd.push(self.there(crowd, 1), 7, b'{"posx":3}')
         reply, _ = crowd.data(None, -1, BUFFER)
         self.assertEqual(
             response(reply)[1],
@@ -78,54 +91,49 @@ class ClientTests(SynchronousTestCase):
             },
         )
 
-    def test_who_may_push(self) -> None:
-        """An id that was given and is lost is another matter than one that never was."""
+    def test_recognise(self) -> None:
+        """Who is known by id and key, and which ids are and were known."""
         crowd = self.crowd(2)
-        crowd.disconnect(Credentials(0, b"k0"), HERE, 0)
-        for who, status in (
-            (Credentials(1, b"wrong"), Status.DENIED),
-            (Credentials(1, None), Status.DENIED),
-            (Credentials(0, b"k0"), Status.DENIED),
-            (Credentials(2, b"k0"), Status.NO_SUCH_ID),
-            (Credentials(-1, b"k1"), Status.NO_SUCH_ID),
-            (Credentials(None, b"k1"), Status.NO_SUCH_ID),
+        crowd.remove(self.there(crowd, 0), 0, "disconnected")
+        known = crowd.recognise(Credentials(1, b"k1"), HERE, 5)
+        assert known is not None
+        self.assertEqual((known.id, known.seen), (1, 5))
+        for who in (
+            Credentials(1, b"wrong"),
+            Credentials(1, None),
+            Credentials(0, b"k0"),
+            Credentials(2, b"k0"),
+            Credentials(-1, b"k1"),
+            Credentials(None, b"k1"),
         ):
-            self.refused(status, crowd.push, who, 0, b"{}", HERE, 0)
-        self.assertNotIn(b'"posx"', crowd.data(None, -1, BUFFER)[0])
-
-    def test_who_may_disconnect(self) -> None:
-        crowd = self.crowd(1)
-        self.refused(Status.WRONG_KEY, crowd.disconnect, Credentials(0, b"wrong"), HERE, 0)
-        self.refused(Status.WRONG_KEY, crowd.disconnect, Credentials(0, None), HERE, 0)
-        self.refused(Status.NO_SUCH_ID, crowd.disconnect, Credentials(1, b"k0"), HERE, 0)
-        self.refused(Status.NO_SUCH_ID, crowd.disconnect, Credentials(None, b"k0"), HERE, 0)
-        self.assertEqual(len(crowd), 1)
+            self.assertIsNone(crowd.recognise(who, HERE, 9), who)
+        self.assertEqual(known.seen, 5)
+        asked = (-1, 0, 1, 2, None)
+        self.assertEqual([crowd.knows(each) for each in asked], [False, False, True, False, False])
+        self.assertEqual(
+            [crowd.has_given(each) for each in asked], [False, True, True, False, False]
+        )
 
     def test_moves(self) -> None:
         """A client may go on from another address, which is then its own, and only its own."""
         crowd = self.crowd(2)
-        crowd.push(Credentials(0, b"k0"), 0, b"{}", HERE, 0)
+        crowd.recognise(Credentials(0, b"k0"), HERE, 0)
         moved = crowd.at(HERE)
         assert moved is not None
         self.assertEqual((moved.id, crowd.at(("192.0.2.1", 100))), (0, None))
         self.assertIn(b'["192.0.2.1",1]', crowd.data(None, -1, BUFFER)[0])
-        crowd.push(Credentials(1, b"k1"), 0, b"{}", HERE, 0)
+        crowd.recognise(Credentials(1, b"k1"), HERE, 0)
         self.assertIs(crowd.at(HERE), moved)
 
     def test_hidden_addresses(self) -> None:
         reply, _ = self.crowd(1, hide_addresses=True).data(None, -1, BUFFER)
         self.assertEqual(response(reply)[0]["addres"], ["0.0.0.0", 0])
 
-    def test_departures_are_told(self) -> None:
-        gone: list[int] = []
-        made = arena(lambda client: gone.append(client.id), silence_timeout=60)
-        for port in range(3):
-            made.connect(b"k", 0, ("192.0.2.1", port), now=0)
-        made.disconnect(Credentials(1, b"k"), HERE, 0)
-        made.expire(59.9)
-        self.assertEqual(gone, [1])
-        made.expire(60)
-        self.assertEqual(gone, [1, 0, 2])
+    def test_silent(self) -> None:
+        crowd = self.crowd(3, silence_timeout=60)
+        crowd.remove(self.there(crowd, 1), 0, "disconnected")
+        self.assertEqual(crowd.silent(59.9), [])
+        self.assertEqual([each.id for each in crowd.silent(60)], [0, 2])
 
     def test_data_in_turns(self) -> None:
         """The asker is always there, and everybody else after as few calls as can be."""
@@ -154,10 +162,10 @@ class ClientTests(SynchronousTestCase):
         """Those who are gone take no room."""
         crowd = self.crowd(30)
         for number in range(5, 30):
-            crowd.disconnect(Credentials(number, b"k%d" % number), HERE, 0)
+            crowd.remove(self.there(crowd, number), 0, "disconnected")
         for _ in range(10):
-            crowd.push(Credentials(3, b"k3"), 0, b'{"posx":100}', HERE, 0)
-        reply, _ = crowd.data(crowd.at(HERE), 1, BUFFER)
+            crowd.push(self.there(crowd, 3), 0, b'{"posx":100}')
+        reply, _ = crowd.data(self.there(crowd, 3), 1, BUFFER)
         self.assertEqual(ids(reply), [0, 1, 2, 3, 4])
 
 
@@ -179,7 +187,7 @@ class TalkTests(SynchronousTestCase):
         made = arena()
         made.hear("x", "n")
         for who in (Credentials(0, b"wrong"), Credentials(0, None)):
-            error = self.assertRaises(Refused, made.clear_chat, who)
+            error = self.assertRaises(Denied, made.clear_chat, who)
             self.assertEqual(error.status, Status.DENIED)
         self.assertEqual(len(response(made.messages(BUFFER))), 1)
         made.clear_chat(ADMIN)
@@ -202,8 +210,9 @@ class LogTests(SynchronousTestCase):
 
     def test_what_is_noted(self) -> None:
         made = arena()
-        made.connect(b"secret", 0, HERE, now=1.5)
-        made.disconnect(Credentials(0, b"secret"), THERE, now=86_400)
+        client = made.connect(7, b"secret", 0, HERE, now=1.5)
+        made.recognise(Credentials(0, b"secret"), THERE, now=86_400)
+        made.remove(client, 86_400, "disconnected")
         self.assertEqual(
             self.lines(made),
             [
@@ -255,78 +264,80 @@ class MapTests(SynchronousTestCase):
 
 ports = st.integers(1, 6)
 numbers = st.integers(-1, 7)
-keys = st.sampled_from([b"a", b"b"])
+keys = st.sampled_from(["a", "b"])
 
 
 class ArenaMachine(RuleBasedStateMachine):
-    """A model beside the arena: what must be so, whoever wishes for what and when."""
+    """A model beside the arena: what must be so, whatever is asked, by anybody, at any time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.gone: list[Client] = []
-        self.arena = arena(self.gone.append, max_players=5, silence_timeout=60)
-        self.now = 0.0
-        self.model: dict[int, tuple[bytes, float]] = {}  # id: key, seen
+        self.house = House(max_players=5, silence_timeout=60)
+        self.model: dict[int, tuple[str, float]] = {}  # id: key, seen
+        self.house.lobby.subscribe(self.heard)
 
-    def settle(self) -> None:
-        for client in self.gone:
-            del self.model[client.id]
-        self.gone.clear()
+    def heard(self, event: object) -> None:
+        """Whose client is no longer in the lobby is no longer in the arena."""
+        if isinstance(event, PlayerExited):
+            del self.model[int(event.name.removeprefix("tank "))]
+
+    def ask(self, port: int, request: str, **members: Any) -> tuple[int, Any]:
+        reply = self.house.ask(("192.0.2.1", port), request=request, **members)
+        return reply["status"], reply["response"]
+
+    @property
+    def now(self) -> float:
+        return self.house.clock.seconds()
 
     @rule(pause=st.sampled_from([0.5, 11, 61]))
     def time_passes(self, pause: float) -> None:
-        self.now += pause
-        self.arena.expire(self.now)
-        self.settle()
+        self.house.clock.advance(pause)
+        self.house.session.expire()
         assert all(self.now - seen < 60 for _, seen in self.model.values())
 
     @rule(key=keys, port=ports)
-    def connect(self, key: bytes, port: int) -> None:
-        held = self.arena.at(("192.0.2.1", port))
-        try:
-            client = self.arena.connect(key, 0, ("192.0.2.1", port), self.now)
-        except Refused as refused:
-            assert refused.status is (Status.FULL if held is None else Status.ALREADY_CONNECTED)
-            assert not self.gone
+    def connect(self, key: str, port: int) -> None:
+        held = self.house.arena.at(("192.0.2.1", port))
+        fresh = held is not None and (self.now - held.seen <= 10 or self.model[held.id][0] == key)
+        status, client = self.ask(port, "connect", client_data={"key": key})
+        if status:
+            assert status == (Status.ALREADY_CONNECTED if fresh else Status.FULL)
+            assert fresh or len(self.model) == 5
         else:
-            self.settle()
-            assert client.id == min(set(range(6)) - set(self.model))
-            self.model[client.id] = (key, self.now)
+            assert not fresh
+            assert client == min(set(range(6)) - set(self.model))
+            self.model[client] = (key, self.now)
 
     @rule(number=numbers, key=keys, port=ports, size=st.integers(0, 300))
-    def push(self, number: int, key: bytes, port: int, size: int) -> None:
+    def push(self, number: int, key: str, port: int, size: int) -> None:
         right = number in self.model and self.model[number][0] == key
-        data = b'{"pad":"%s"}' % (b"x" * size)
-        try:
-            self.arena.push(Credentials(number, key), 0, data, ("192.0.2.1", port), self.now)
-        except Refused as refused:
-            assert not right
-            assert refused.status in (Status.DENIED, Status.NO_SUCH_ID)
-        else:
-            assert right
+        who = {"id": number, "key": key}
+        data = {"pad": "x" * size}
+        status, _ = self.ask(port, "push_data", client_data=who, player_data=data)
+        if right:
+            assert status == Status.OK
             self.model[number] = (key, self.now)
+        else:
+            assert status in (Status.DENIED, Status.NO_SUCH_ID)
 
     @rule(number=numbers, key=keys, port=ports)
-    def disconnect(self, number: int, key: bytes, port: int) -> None:
-        right = number in self.model and self.model[number][0] == key
-        try:
-            self.arena.disconnect(Credentials(number, key), ("192.0.2.1", port), self.now)
-        except Refused as refused:
-            known = number in self.model
-            assert not right
-            assert refused.status is (Status.WRONG_KEY if known else Status.NO_SUCH_ID)
-        else:
-            assert right
-            self.settle()
+    def disconnect(self, number: int, key: str, port: int) -> None:
+        known = number in self.model
+        right = known and self.model[number][0] == key
+        status, _ = self.ask(port, "disconnect", client_data={"id": number, "key": key})
+        if right:
+            assert status == Status.OK
             assert number not in self.model
+        else:
+            assert status == (Status.WRONG_KEY if known else Status.NO_SUCH_ID)
 
     @precondition(lambda self: self.model)
     @rule(after=numbers, port=ports)
     def look(self, after: int, port: int) -> None:
-        asker = self.arena.at(("192.0.2.1", port))
+        asker = self.house.arena.at(("192.0.2.1", port))
         seen: set[int] = set()
         for _ in range(6):
-            reply, after = self.arena.data(asker, after, BUFFER)
+            reply, after = self.house.arena.data(asker, after, BUFFER)
             found = ids(reply)
             assert len(reply) <= BUFFER
             assert asker is None or asker.id in found
@@ -336,18 +347,22 @@ class ArenaMachine(RuleBasedStateMachine):
 
     @invariant()
     def consistent(self) -> None:
-        clients = list(self.arena)
+        made = self.house.arena
+        clients = list(made)
         assert [client.id for client in clients] == sorted(self.model)
-        assert len(self.arena) == len(clients) <= 5
+        assert len(made) == len(clients) <= 5
         for client in clients:
-            assert self.arena.at(client.address) is client
-            assert (client.key, client.seen) == self.model[client.id]
-        whole, _ = self.arena.data(None, -1, 65_507)
+            assert made.at(client.address) is client
+            assert (client.key.decode(), client.seen) == self.model[client.id]
+        whole, _ = made.data(None, -1, 65_507)
         assert ids(whole) == sorted(self.model)
+        (room,) = self.house.lobby.rooms(game.name)
+        assert sorted(each.id for each in room.members) == sorted(c.player for c in clients)
+        assert self.house.lobby.present(game.name) == len(clients)
 
 
 class ArenaMachineTests(SynchronousTestCase):
-    def test_whatever_is_wished_for(self) -> None:
+    def test_whatever_is_asked(self) -> None:
         few = settings(
             deadline=None,
             max_examples=50,

@@ -1,322 +1,42 @@
-"""The arena on its port and in the lobby."""
+"""The arena on its port."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Any
-
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.twister import protocol
-from gameservers.games.twister.protocol import GAME, ROOM
-from gameservers.lobby import ToRoom
-from gameservers.lobby.events import Change, PlayerEntered, PlayerExited, RoomChanged, Spoken
-from tests.games.twister.api import ServerError
-from tests.games.twister.house import ADMIN_KEY, ALICE, BOB, LOOPBACK, House
+from gameservers.games.twister import game
+from gameservers.games.twister.protocol import TwisterProtocol
+from gameservers.net.datagrams import RETRY
+from tests.games.twister.house import ALICE, BOB, House
+
+PING = b'{"request":"ping","client_data":{}}'
+PONG = b'{"status": 0, "response": null}'
 
 
-class RequestTests(SynchronousTestCase):
-    def test_tour(self) -> None:
-        """All that the API client can ask."""
+class PortTests(SynchronousTestCase):
+    def test_bytes_are_counted(self) -> None:
         house = House()
-        alice, bob = house.client(ALICE, connected=False), house.client(BOB, connected=False)
-        self.assertEqual(alice.online, 0)
-        alice.connect()
-        bob.connect()
-        self.assertEqual((alice.id, bob.id, bob.online), (0, 1, 2))
-        alice.push_data(10, 20, 90, 180)
-        bob.push_data(-5, 3200, 0.5, -1.25)
+        self.assertEqual(house.exchange(PING), PONG)
         self.assertEqual(
-            alice.get_data(),
-            [
-                {
-                    "key": None,
-                    "id": 0,
-                    "addres": list(ALICE),
-                    "client_timeout_ms": 0,
-                    "player_data": {"posx": 10, "posy": 20, "rot": 90, "turret_rot": 180},
-                },
-                {
-                    "key": None,
-                    "id": 1,
-                    "addres": list(BOB),
-                    "client_timeout_ms": 0,
-                    "player_data": {"posx": -5, "posy": 3200, "rot": 0.5, "turret_rot": -1.25},
-                },
-            ],
+            (house.session.received, house.protocol.bytes_sent), (len(PING), len(PONG))
         )
-        alice.push_message("hello", "alice")
-        bob.push_message("при\N{GRINNING FACE}", "böb")
-        self.assertEqual(bob.get_messages(), [["hello", "alice"], ["при\N{GRINNING FACE}", "böb"]])
-        self.assertRaises(PermissionError, alice.clear_chat)
-        bob.disconnect()
-        alice.push_data(11, 20, 90, 180)
-        alice.disconnect()
-        self.assertEqual(alice.online, 0)
-
-    def test_admin(self) -> None:
-        house = House()
-        alice = house.client()
-        alice.push_message("hello", "alice")
-        admin = {"key": ADMIN_KEY}
-        lines = house.ask(request="get_logs", client_data=admin)["response"]
-        self.assertTrue(lines[-1].endswith("client 0 at 192.0.2.1:40001 connected"))
-        self.assertEqual(house.status(request="clear_chat", client_data=admin), 0)
-        self.assertEqual(alice.get_messages(), [])
-
-    def test_map(self) -> None:
-        """One map per arena; the same for all, and for all time with a seed."""
-        house = House(map_seed="seven")
-        records = house.client(ALICE).get_map()
-        self.assertEqual(house.client(BOB).get_map(), records)
-        digest = hashlib.sha256(records).hexdigest()
-        self.assertEqual(
-            digest, "ddc502c3f112f3125053f5122e4d770ea9a5f18a941d7a843567ebe5565c8f66"
-        )
-
-    def test_online_is_an_alias(self) -> None:
-        house = House()
-        house.client()
-        self.assertEqual(house.ask(request="online"), {"status": 0, "response": 1})
-
-    def test_full(self) -> None:
-        house = House(max_players=1)
-        house.client(ALICE)
-        error = self.assertRaises(ServerError, house.client, BOB)
-        self.assertEqual(str(error), "Maximum connected clients to server")
-
-    def test_members_only(self) -> None:
-        """Lines of those who are not connected are taken, unless the operator says otherwise."""
-        body = {"msg_content": "x", "nick": "n"}
-        asked: dict[str, Any] = {"request": "push_message", "request_body": body}
-        house = House()
-        self.assertEqual(house.status(**asked), 0)
-        self.assertEqual(house.ask(request="get_messages")["response"], [["x", "n"]])
-        house = House(chat_members_only=True)
-        alice = house.client()
-        for who in ({}, {"id": 0, "key": "wrong"}, {"id": 1, "key": alice.key}):
-            self.assertEqual(house.status(client_data=who, **asked), -40)
-        alice.push_message("y", "n")
-        self.assertEqual(alice.get_messages(), [["y", "n"]])
-
-    def test_limits(self) -> None:
-        """Each limit of a request is what its option or constant says, to the byte."""
-        house = House(
-            max_message=1_024,
-            max_chat=5,
-            max_name=2,
-        )
-        alice = house.client()
-        ping = json.dumps({"request": "ping"}).encode()
-        for length, status in ((1_024, 0), (1_025, -3)):
-            reply = house.exchange(ping.ljust(length))
-            self.assertEqual(reply, b'{"status": %d, "response": null}' % status)
-        who = {"id": alice.id, "key": alice.key}
-        for data, status in (
-            ({"a": [[[[[[]]]]]]}, 0),
-            ({"a": [[[[[[[]]]]]]]}, -3),
-            (dict.fromkeys("abcdefghijklmnop"), 0),
-            (dict.fromkeys("abcdefghijklmnopq"), -3),
-            ({"a": "x" * 312}, 0),
-            ({"a": "x" * 313}, -3),
-        ):
-            asked = {"client_data": who, "player_data": data}
-            self.assertEqual(house.status(request="push_data", **asked), status, data)
-        alice.push_message("123456", "123")
-        self.assertEqual(alice.get_messages(), [["12345", "12"]])
-
-    def test_mapped_address(self) -> None:
-        """An IPv4 client of an IPv6 port is shown, and kept apart, as an IPv4 client."""
-        house = House()
-        mapped = house.client(("::ffff:192.0.2.1", 40001))
-        self.assertEqual(mapped.get_data()[0]["addres"], ["192.0.2.1", 40001])
-        self.assertRaises(ServerError, house.client, ALICE)
-
-    def test_ipv6(self) -> None:
-        house = House()
-        client = house.client(("fe80::1%eth0", 40001))
-        self.assertEqual(client.get_data()[0]["addres"], ["fe80::1%eth0", 40001])
-
-    def test_trusted(self) -> None:
-        """Who cannot be forged from outside gets what it likes."""
-        house = House(trusted=("127.0.0.0/8", "2001:db8::/32"), max_burst=65_507)
-        for host in (LOOPBACK, "2001:db8::7", "::ffff:127.0.0.9"):
-            client = house.client((host, 1), connected=False)
-            for _ in range(10):
-                client.get_map()
-        alice = house.client(ALICE)
-        alice.get_map()
-        alice.get_map()
-        self.assertRaises(PermissionError, alice.get_map)
-
-    def test_budget_of_connected_clients(self) -> None:
-        """Clients on one host do not eat from one plate, nor does moving help."""
-        house = House(max_burst_per_address=65_507, max_rate_per_address=1_024)
-        first, second = (house.client((ALICE[0], port)) for port in (1, 2))
-        for each in (first, second):
-            for _ in range(2):
-                each.get_map()
-            self.assertRaises(PermissionError, each.get_map)
-        who = {"id": first.id, "key": first.key}
-        house.ask((ALICE[0], 3), request="push_data", client_data=who)
-        moved = house.client((ALICE[0], 3), connected=False)
-        self.assertRaises(PermissionError, moved.get_map)
-
-    def test_budgets_off(self) -> None:
-        house = House(max_rate_per_address=0, max_rate=0)
-        client = house.client()
-        for _ in range(200):
-            client.get_map()
-
-    def test_sources_are_bounded(self) -> None:
-        """However many addresses ask, no more are remembered than allowed."""
-        self.patch(protocol, "MAX_SOURCES", 16)
-        house = House()
-        for host in range(200):
-            house.client((f"198.51.100.{host}", 1), connected=False).get_data()
-        self.assertEqual(len(house.desk._turns), 16)
-        self.assertEqual(len(house.desk._budgets), 0)
-        for host in range(200):
-            house.exchange(b"?", (f"198.51.100.{host}", 1))
-        self.assertEqual(len(house.desk._budgets), 16)
-        self.assertEqual(house.desk._origin.cache_info().currsize, 16)
 
     def test_no_way_back(self) -> None:
         """A reply that cannot be sent is nobody else's trouble."""
         house = House()
-        house.transport.fails = OSError(101, "Network is unreachable")
-        house.protocol.datagramReceived(b'{"request":"ping"}', ALICE)
-        self.assertEqual(house.metrics.datagrams_dropped[GAME, "unsent"], 1)
-        self.assertEqual(house.desk.sent, 0)
+        house.socket.error = OSError(101, "Network is unreachable")
+        self.assertIsNone(house.exchange(PING))
+        self.assertEqual(house.metrics.datagrams_dropped[game.name, "unreachable"], 1)
+        self.assertEqual(house.protocol.bytes_sent, 0)
 
-    def test_bytes_are_counted(self) -> None:
+    def test_full_network(self) -> None:
+        """A reply for which the network has no room waits a little, but not without end."""
         house = House()
-        request = b'{"request":"ping","client_data":{}}'
-        reply = house.exchange(request)
-        assert reply is not None
-        self.assertEqual((house.desk.received, house.desk.sent), (len(request), len(reply)))
-
-    @settings(deadline=None)
-    @given(st.lists(st.binary(max_size=40), max_size=10))
-    def test_one_odd_packet(self, datagrams: list[bytes]) -> None:
-        """Whatever one client sends, another one notices nothing."""
-        house = House()
-        bob = house.client(BOB)
-        bob.push_data(1, 2, 3, 4)
-        before = bob.get_data()
-        for datagram in datagrams:
-            house.exchange(datagram, ALICE)
-        self.assertEqual(bob.get_data(), before)
-        self.assertEqual(bob.id, 0)
-
-
-class LobbyTests(SynchronousTestCase):
-    """The arena is a room like others, and its clients are players."""
-
-    def test_room(self) -> None:
-        house = House(max_players=7)
-
-        def members() -> list[str]:
-            room = house.lobby.room(ROOM)
-            assert room is not None
-            self.assertEqual((room.capacity, room.visible), (7, True))
-            return [each.name for each in room.members]
-
-        self.assertEqual(members(), [])
-        alice = house.client(ALICE)
-        house.client(BOB)
-        self.assertEqual(members(), ["tank 0", "tank 1"])
-        alice.disconnect()
-        self.assertEqual(members(), ["tank 1"])
-        self.assertEqual([each.address for each in house.lobby.players(GAME)], [BOB[0]])
-
-    def test_room_stays(self) -> None:
-        house = House()
-        house.client().disconnect()
-        self.assertIsNotNone(house.lobby.room(ROOM))
-        house.client()
-
-    def test_removed(self) -> None:
-        """Who falls silent, or is replaced, is gone from the lobby as well."""
-        house = House()
-        house.client(ALICE)
-        house.clock.advance(11)
-        house.client(ALICE)
-        self.assertEqual(house.lobby.present(GAME), 1)
-        house.clock.advance(60)
-        house.desk.expire()
-        self.assertEqual(house.lobby.present(GAME), 0)
-
-    def test_lobby_is_full(self) -> None:
-        """Whatever keeps the lobby from taking a player, the arena has no ghost of it."""
-        house = House()
-        house.lobby.limit(GAME, 1)
-        house.client(ALICE)
-        error = self.assertRaises(ServerError, house.client, BOB)
-        self.assertEqual(str(error), "Maximum connected clients to server")
-        self.assertEqual(len(house.arena), 1)
-        house.lobby.limit(GAME, 2)
-        self.assertEqual(house.client(BOB).id, 1)
-
-    def test_public_stream(self) -> None:
-        """The lobby's listeners see tanks come, speak and go, and not what they say."""
-        house = House()
-        heard: list[object] = []
-        house.lobby.subscribe(heard.append)
-        alice = house.client()
-        alice.push_message("hello", "alice")
-        alice.disconnect()
-        (player,) = (each.player for each in heard if isinstance(each, PlayerEntered))
-        self.assertEqual(
-            heard,
-            [
-                PlayerEntered(player, "tank 0", GAME),
-                RoomChanged(ROOM, Change.JOINED, player),
-                Spoken(player, GAME, 1),
-                RoomChanged(ROOM, Change.LEFT, player),
-                PlayerExited(player, "tank 0", GAME),
-            ],
-        )
-        self.assertEqual(house.metrics.chat_lines[GAME], 1)
-
-    def test_talk_from_elsewhere(self) -> None:
-        """What somebody else in the room says is read by the tanks."""
-        house = House()
-        alice = house.client()
-        watcher = house.lobby.enter("watcher", GAME, lambda ids, event: None)
-        house.lobby.join(watcher.id, ROOM)
-        house.lobby.say(watcher.id, "hello", ToRoom())
-        self.assertEqual(alice.get_messages(), [["hello", "watcher"]])
-
-    def test_nicks_are_forgotten(self) -> None:
-        """Of who is gone, nothing is kept."""
-        house = House()
-        for _ in range(3):
-            alice = house.client()
-            alice.push_message("hello", "alice")
-            alice.disconnect()
-        self.assertEqual((house.desk._nicks, house.desk._players), ({}, {}))
-
-    def test_counters(self) -> None:
-        house = House(max_burst_per_address=65_507, max_rate_per_address=1_024)
-        for datagram in (b"?", b'{"request":"bogus"}'):
-            house.exchange(datagram)
-        self.assertEqual(house.metrics.datagrams_dropped[GAME, "invalid"], 2)
-        for _ in range(3):
-            house.exchange(b'{"request":"get_map"}')
-        self.assertEqual(house.metrics.datagrams_dropped[GAME, "over_budget"], 1)
-
-    def test_log(self) -> None:
-        """Who comes and goes is in the log; what is said is not."""
-        with capturedLogs() as events:
-            house = House()
-            alice = house.client()
-            alice.push_message("a private line", "alice")
-            alice.disconnect()
-        told = [(each["player"], each["room"]) for each in events if "player" in each]
-        self.assertEqual(told, [("tank 0", "arena")] * 2)
-        self.assertNotIn("private", json.dumps(events, default=repr))
+        self.patch(TwisterProtocol, "max_waiting", 2)
+        house.socket.full = True
+        for address in (ALICE, ALICE, BOB):
+            self.assertIsNone(house.exchange(PING, address))
+        self.assertEqual(house.metrics.datagrams_dropped[game.name, "network full"], 1)
+        house.socket.full = False
+        house.clock.advance(RETRY)
+        self.assertEqual(house.socket.sent, [(PONG, ALICE), (PONG, BOB)])

@@ -13,13 +13,13 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from gameservers.games import IGame, Surroundings, Verdict
+from gameservers.games import Carriage, Dependencies, IGame
 from gameservers.games.twister import game
 from gameservers.games.twister.console import CLEAR, Console
-from gameservers.games.twister.protocol import ROOM
 from gameservers.games.twister.settings import TwisterSettings
-from gameservers.lobby import Lobby
+from gameservers.lobby import Lobby, RoomKey
 from gameservers.metrics import Metrics
+from gameservers.wire import Verdict, anything
 from tests.games.twister.house import ADMIN_KEY, ALICE, House
 
 
@@ -39,7 +39,7 @@ class ServiceTests(SynchronousTestCase):
         house = self.started()
         house.client()
         house.service.stopService()
-        self.assertEqual((len(house.arena), house.lobby.present("twister")), (0, 0))
+        self.assertEqual((len(house.arena), house.lobby.present(game.name)), (0, 0))
         self.assertEqual(house.clock.getDelayedCalls(), [])
 
     def test_silence(self) -> None:
@@ -102,7 +102,7 @@ class ConsoleTests(SynchronousTestCase):
         house.client(("2001:db8::1", 7))
         alice.ping_ms = 25
         alice.push_data(1, 2, 3, 4)
-        house.desk.sent, house.desk.received = 2_047, 1_048_576
+        house.protocol.bytes_sent, house.session.received = 2_047, 1_048_576
         self.assertEqual(
             house.service.console._draw(),
             """\
@@ -163,9 +163,10 @@ Total data received: 1024KB.
 class GameTests(SynchronousTestCase):
     def test_plugin(self) -> None:
         verifyObject(IGame, game)
-        self.assertEqual(game.recognises_datagram(b'{"request":"ping"}'), Verdict.YES)
-        self.assertEqual(game.recognises_datagram(b"0:alice"), Verdict.NO)
-        self.assertEqual(game.recognises_stream(b'{"request"'), Verdict.NO)
+        (wire,) = game.wires
+        self.assertEqual((wire.carriage, wire.alone), (Carriage.DATAGRAM, anything))
+        self.assertEqual(wire.recognise(b'{"request":"ping"}'), Verdict.YES)
+        self.assertEqual(wire.recognise(b"0:alice"), Verdict.NO)
 
     def test_build(self) -> None:
         """Each start has an admin key of its own, 32 hexadecimal digits."""
@@ -173,16 +174,13 @@ class GameTests(SynchronousTestCase):
         for port in (9265, 0):
             lobby, clock = Lobby(Clock(), Metrics()), Clock()
             options = TwisterSettings(port=port, admin_key_file="")
-            wires = game.build(Surroundings(lobby, clock, options))
-            self.assertIsNone(wires.stream)
-            self.assertIsNotNone(wires.datagram)
-            self.assertEqual(wires.port, port)
-            self.assertIsNotNone(lobby.room(ROOM))
+            service = game.build(Dependencies(game.name, lobby, clock, options))
+            self.assertEqual((service.settings.port, service.pages), (port, None))
+            self.assertIsNotNone(lobby.room(RoomKey(game.name, "", "arena")))
             self.assertEqual(clock.getDelayedCalls(), [])
-            assert wires.service is not None
             with capturedLogs() as events:
-                wires.service.startService()
-            wires.service.stopService()
+                service.startService()
+            service.stopService()
             keys.update(each["key"] for each in events if "key" in each)
         self.assertEqual(len(keys), 2)
         for key in keys:

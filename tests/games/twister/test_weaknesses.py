@@ -11,8 +11,8 @@ from typing import Any
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.twister.arena import Address
 from gameservers.games.twister.wire import BUFFER, LARGEST_REPLY
+from gameservers.net.address import Address
 from tests.games.twister.api import ServerError
 from tests.games.twister.house import ADMIN_KEY, ALICE, BOB, CAROL, LOOPBACK, House
 
@@ -110,7 +110,7 @@ class WeaknessTests(SynchronousTestCase):
             alice.push_data(1, 2, 3, 4)
             alice.disconnect()
             alice.connect()
-        told = [reply for reply, _ in house.transport.written]
+        told = [reply for reply, _ in house.socket.sent]
         self.assertNotIn(alice.key, repr(events))
         self.assertNotIn(alice.key, repr(told))
         self.assertIsNone(alice.get_data()[0]["key"])
@@ -350,7 +350,7 @@ class WeaknessTests(SynchronousTestCase):
         )
         for address in nobody:
             self.assertIsNone(house.exchange(b'{"request":"ping"}', address), address)
-        self.assertEqual(house.desk.received, 0)
+        self.assertEqual(house.session.received, 0)
 
 
 class BufferTests(SynchronousTestCase):

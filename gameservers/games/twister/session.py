@@ -1,0 +1,304 @@
+"""
+What the senders of requests wish for, and what they are answered.
+
+Each request says for itself which client it comes from, so one session serves all of them,
+whichever port they come to.  To the lobby the arena is one permanent room, and every connected
+client a player in it.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from cachetools import LRUCache
+from twisted.logger import Logger
+
+from gameservers.games import GameService
+from gameservers.games.twister import wire
+from gameservers.games.twister.arena import Arena, Client, Denied
+from gameservers.games.twister.budget import MAX_SENDERS, Budgets
+from gameservers.games.twister.settings import TwisterSettings
+from gameservers.games.twister.wire import Request, Status
+from gameservers.games.twister.words import NICK, Words, status_of
+from gameservers.lobby import Refused, RoomKey, ToRoom
+from gameservers.net.address import Address, authority, unmapped
+from gameservers.net.connection import Reason
+from gameservers.net.guard import Network, place_of
+from gameservers.wire import WireError
+
+
+class Phase(enum.Enum):
+    """Who sends a request."""
+
+    CLIENT = "a client: the request has its id and key"
+    ANYBODY = "anybody else"
+
+
+class Session:
+    """
+    Answers every request.
+
+    A reply that is larger than its request counts against a budget (see L{Budgets}).  Over
+    budget it is replaced by -40, or by nothing if that, too, is larger; the requests of the API
+    client are longer than that.  What changes anything is always longer than its reply.
+
+    @ivar received: bytes of all requests.
+    """
+
+    _log = Logger()
+
+    def __init__(self, service: GameService, room: RoomKey, admin_key: str) -> None:
+        """@param room: the lobby's room that is the arena."""
+        settings: TwisterSettings = service.settings
+        now = service.clock.seconds()
+        self.arena = Arena(settings, admin_key, now)
+        self.received = 0
+        self._clock = service.clock
+        self._game = service.game
+        self._lobby = service.lobby
+        self._metrics = service.metrics
+        self._settings = settings
+        self._room = room
+        self._words = Words(self.arena, self._expelled)
+        self._limits = wire.Limits(
+            request=settings.max_message, text=settings.max_chat, nick=settings.max_name
+        )
+        trusted = [ipaddress.ip_network(text) for text in settings.trusted]
+        self._origin = lru_cache(MAX_SENDERS)(lambda host: origin(host, trusted))
+        self._budgets = Budgets(settings, now)
+        # Where the next look at the clients begins, for senders that are none.
+        self._after: LRUCache[Address, int] = LRUCache(MAX_SENDERS)
+
+    def answer(self, datagram: bytes, source: Address) -> bytes:
+        """What a request is answered; C{b""} for nothing."""
+        host, place = self._origin(source[0])
+        address = (host, source[1])
+        if not (host and source[1]):
+            return b""
+        self.received += len(datagram)
+        now = self._clock.seconds()
+        try:
+            request = wire.parse(datagram, self._limits)
+            client = self.arena.recognise(request.who, address, now)
+            table = _OF_ANYBODY if client is None else _OF_CLIENT
+            reply = table[type(request)](self, request, client, address)
+        except Denied as denied:
+            reply = self._refuse(denied.status)
+        except Refused as refused:
+            reply = self._refuse(status_of(refused.why))
+        except WireError as fault:
+            reply = self._malformed(f"{fault}", Status.INVALID, address)
+        except Exception:
+            self._metrics.datagrams_dropped[self._game, Reason.FAILED.value] += 1
+            self._log.failure("The arena failed at a request of {host}", host=host)
+            reply = wire.INTERNAL_ERROR
+        if len(reply) > len(datagram) and place:
+            client = self.arena.at(address)
+            payer = place if client is None else client.id
+            if not self._budgets.pays(payer, len(reply), now):
+                self._metrics.datagrams_dropped[self._game, "over budget"] += 1
+                reply = wire.PLAIN[Status.DENIED]
+                return reply if len(reply) <= len(datagram) else b""
+        return reply
+
+    def expire(self) -> None:
+        """Remove the clients that have been silent for too long."""
+        for client in self.arena.silent(self._clock.seconds()):
+            self._end(client, "timed out", Reason.SILENT)
+
+    def close(self) -> None:
+        """The arena closes: remove all clients."""
+        for client in tuple(self.arena):
+            self._end(client, "saw the arena close")
+
+    # --- requests -----------------------------------------------------------------------------
+
+    def _done(self, *_: object) -> bytes:
+        return wire.DONE
+
+    def _get_online(self, *_: object) -> bytes:
+        return wire.number(len(self.arena))
+
+    def _get_map(self, *_: object) -> bytes:
+        return self.arena.map_reply
+
+    def _get_data(self, request: wire.GetData, client: Client | None, address: Address) -> bytes:
+        limit = self._length(request.max_bytes)
+        asker = client or self.arena.at(address)
+        if asker is not None:
+            reply, asker.after = self.arena.data(asker, asker.after, limit)
+        else:
+            after = self._after.get(address, -1)
+            reply, self._after[address] = self.arena.data(None, after, limit)
+        return reply
+
+    def _get_messages(self, request: wire.GetMessages, *_: object) -> bytes:
+        return self.arena.messages(self._length(request.max_bytes))
+
+    def _get_logs(self, request: wire.GetLogs, *_: object) -> bytes:
+        return self.arena.logs(request.who, self._length(request.max_bytes))
+
+    def _clear_chat(self, request: wire.ClearChat, *_: object) -> bytes:
+        self.arena.clear_chat(request.who)
+        return wire.DONE
+
+    def _connect(self, request: wire.Connect, _: None, address: Address) -> bytes:
+        arena, now = self.arena, self._clock.seconds()
+        stale = arena.make_way(request.key, address, now)
+        if stale is not None:
+            self._end(stale, "gave its address to another", Reason.SILENT)
+        player = self._lobby.enter(
+            f"tank {arena.next_id}",
+            self._game,
+            self._words.deliver,
+            address=address[0],
+            unique=False,
+        )
+        try:
+            self._lobby.join(player.id, self._room)
+        except Refused:
+            self._lobby.exit(player.id)
+            raise
+        client = arena.connect(player.id, request.key, request.ping, address, now)
+        self._log.info(
+            "{player} of {address} joined {room}",
+            player=player.name,
+            address=address[0],
+            room=self._room.name,
+        )
+        return wire.number(client.id)
+
+    def _push(self, request: wire.PushData, client: Client, *_: object) -> bytes:
+        self.arena.push(client, request.ping, request.player_data)
+        return wire.DONE
+
+    def _deny_push(self, request: wire.PushData, *_: object) -> bytes:
+        """An id that was given is told from one that never was: its client was removed."""
+        given = self.arena.has_given(request.who.id)
+        raise Denied(Status.DENIED if given else Status.NO_SUCH_ID)
+
+    def _say(self, request: wire.PushMessage, client: Client, *_: object) -> bytes:
+        if request.text:
+            if self._lobby.player(client.player).traits.get(NICK) != request.nick:
+                self._lobby.set_trait(client.player, NICK, request.nick)
+            self._lobby.say(client.player, request.text, ToRoom())
+        return wire.DONE
+
+    def _say_from_outside(self, request: wire.PushMessage, *_: object) -> bytes:
+        """Anybody may speak, unless that is turned off."""
+        if self._settings.chat_members_only:
+            raise Denied(Status.DENIED)
+        if request.text:
+            self.arena.hear(request.text, request.nick)
+        return wire.DONE
+
+    def _disconnect(self, request: wire.Disconnect, client: Client, *_: object) -> bytes:
+        self._end(client, "disconnected")
+        return wire.DONE
+
+    def _deny_disconnect(self, request: wire.Disconnect, *_: object) -> bytes:
+        known = self.arena.knows(request.who.id)
+        raise Denied(Status.WRONG_KEY if known else Status.NO_SUCH_ID)
+
+    def _unknown(self, request: wire.Unknown, _: None, address: Address) -> bytes:
+        return self._malformed(f"unknown request {request.name!a}", Status.FAILED, address)
+
+    # --- what comes of them -------------------------------------------------------------------
+
+    def _length(self, max_bytes: int | None) -> int:
+        """How long a list may be."""
+        if max_bytes is None:
+            return self._settings.max_reply
+        return min(max(max_bytes, wire.BUFFER), wire.LARGEST_REPLY)
+
+    def _refuse(self, status: Status) -> bytes:
+        if status is Status.FULL:
+            self._metrics.cuts[self._game, Reason.FULL.value] += 1
+        else:
+            self._metrics.wishes_refused[self._game] += 1
+        return wire.PLAIN[status]
+
+    def _malformed(self, fault: str, status: Status, address: Address) -> bytes:
+        self._metrics.datagrams_dropped[self._game, Reason.MALFORMED.value] += 1
+        self.arena.note(self._clock.seconds(), "ERROR", f"{fault}, from {authority(*address)}")
+        return wire.PLAIN[status]
+
+    def _expelled(self, player: int) -> None:
+        """An operator wants a player gone, which may be gone by now."""
+        for client in [each for each in self.arena if each.player == player]:
+            self._end(client, "was expelled", Reason.BANNED)
+
+    def _end(self, client: Client, why: str, reason: Reason | None = None) -> None:
+        """
+        A client is no longer in the arena.
+
+        @param reason: as what it is counted if the client has not wished for it.
+        """
+        self.arena.remove(client, self._clock.seconds(), why)
+        if reason is not None:
+            self._metrics.cuts[self._game, reason.value] += 1
+        self._log.info(
+            "{player} left {room}: {why}",
+            player=self._lobby.player(client.player).name,
+            room=self._room.name,
+            why=why,
+        )
+        self._lobby.exit(client.player)
+
+
+Function = Callable[..., bytes]
+
+_OF_EITHER: Mapping[type[Request], Function] = {
+    wire.Ping: Session._done,
+    wire.GetOnline: Session._get_online,
+    wire.GetMap: Session._get_map,
+    wire.GetData: Session._get_data,
+    wire.GetMessages: Session._get_messages,
+    wire.GetLogs: Session._get_logs,
+    wire.ClearChat: Session._clear_chat,
+}
+
+_OF_CLIENT: dict[type[Request], Function] = {
+    **_OF_EITHER,
+    wire.PushData: Session._push,
+    wire.PushMessage: Session._say,
+    wire.Disconnect: Session._disconnect,
+}
+
+_OF_ANYBODY: dict[type[Request], Function] = {
+    **_OF_EITHER,
+    wire.Connect: Session._connect,
+    wire.PushData: Session._deny_push,
+    wire.PushMessage: Session._say_from_outside,
+    wire.Disconnect: Session._deny_disconnect,
+    wire.Unknown: Session._unknown,
+}
+
+#: What each request does; a function is given the session, the request, the client and the
+#: address that it comes from.
+TABLE: Mapping[Phase, Mapping[type[Request], Function]] = {
+    Phase.CLIENT: _OF_CLIENT,
+    Phase.ANYBODY: _OF_ANYBODY,
+}
+
+#: What cannot come: these requests do not say which client sends them.
+IGNORED: Mapping[Phase, frozenset[type[Request]]] = {
+    Phase.CLIENT: frozenset({wire.Connect, wire.Unknown}),
+    Phase.ANYBODY: frozenset(),
+}
+
+
+def origin(host: str, trusted: list[Network]) -> tuple[str, str]:
+    """
+    A sender's host, as it is usually spelt, and what it counts as (see L{place_of}).
+
+    The host is C{""} if nobody can be there: a reply would go to many, or to none.
+    """
+    host = unmapped(host)
+    address = ipaddress.ip_address(host)
+    if address.is_multicast or address.is_unspecified or host == "255.255.255.255":
+        return "", ""
+    return host, place_of(host, trusted)
