@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from gameservers.metrics import Metrics
 from gameservers.net.address import Address
 from gameservers.net.bypass import datagram_sender
-from gameservers.wire import Recogniser, decide
+from gameservers.wire import Recogniser, Verdict
 
 #: Bytes of a datagram that are read: all that there can be, for what is longer would be cut, and
 #: a game could not tell.
@@ -61,11 +61,11 @@ class DatagramPort(DatagramProtocol):
             protocol.doStop()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        _, protocol = decide(datagram, self._protocols)
-        if protocol is None:
-            self._metrics.datagrams_dropped["door", "unknown"] += 1
-        else:
-            protocol.datagramReceived(datagram, addr)
+        for recognises, protocol in self._protocols:
+            if recognises(datagram) is Verdict.YES:
+                protocol.datagramReceived(datagram, addr)
+                return
+        self._metrics.datagrams_dropped["door", "unknown"] += 1
 
 
 class Datagrams(DatagramProtocol):

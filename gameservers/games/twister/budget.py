@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from gameservers.games.twister.settings import TwisterSettings
 
-#: Senders of whom it is known what was sent to them; the one that was silent longest is forgotten.
+#: Senders that are remembered; the one that was silent longest is forgotten.
 MAX_SENDERS = 4_096
 
 

@@ -42,7 +42,7 @@ class Words:
             case Expelled():
                 for player in ids:
                     self._expel(player)
-            case _:  # who comes and goes is seen by C{get_data}
+            case _:  # players that come and go are seen in C{get_data}
                 pass
 
 

@@ -92,7 +92,7 @@ class ClientTests(SynchronousTestCase):
         )
 
     def test_recognise(self) -> None:
-        """Who is known by id and key, and which ids are and were known."""
+        """A client is known by id and key; an id that was given is known as such."""
         crowd = self.crowd(2)
         crowd.remove(self.there(crowd, 0), 0, "disconnected")
         known = crowd.recognise(Credentials(1, b"k1"), HERE, 5)
@@ -150,7 +150,7 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(calls, -(-29 // (len(found) - 1)))
 
     def test_data_with_room(self) -> None:
-        """Who has room for all gets all, in order, whoever asks."""
+        """Where there is room for all, all are there, in order, no matter which client asks."""
         crowd = self.crowd(30)
         reply, _ = crowd.data(crowd.at(("192.0.2.1", 117)), 5, 65_507)
         self.assertEqual(ids(reply), list(range(30)))

@@ -23,7 +23,7 @@ ROOM = RoomKey(GAME, "", "arena")
 
 class TableTests(SynchronousTestCase):
     def test_every_request(self) -> None:
-        """Every request does something, or cannot come, whoever sends it."""
+        """Every request does something, or cannot come, in every phase."""
         for phase in session.Phase:
             does, ignored = session.TABLE[phase].keys(), session.IGNORED[phase]
             self.assertEqual(does | ignored, set(wire.MESSAGES))
@@ -192,7 +192,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(client.get_data()[0]["addres"], ["fe80::1%eth0", 40001])
 
     def test_trusted(self) -> None:
-        """Who cannot be forged from outside gets what it likes."""
+        """A sender that cannot be forged from outside has no budget."""
         house = House(trusted=("127.0.0.0/8", "2001:db8::/32"), max_burst=65_507)
         for host in (LOOPBACK, "2001:db8::7", "::ffff:127.0.0.9"):
             client = house.client((host, 1), connected=False)
@@ -204,7 +204,7 @@ class RequestTests(SynchronousTestCase):
         self.assertRaises(PermissionError, alice.get_map)
 
     def test_budget_of_connected_clients(self) -> None:
-        """Clients on one host do not eat from one plate, nor does moving help."""
+        """Clients on one host have budgets of their own, and moving does not help."""
         house = House(max_burst_per_address=65_507, max_rate_per_address=1_024)
         first, second = (house.client((ALICE[0], port)) for port in (1, 2))
         for each in (first, second):
@@ -341,7 +341,7 @@ class LobbyTests(SynchronousTestCase):
         house.client()
 
     def test_removed(self) -> None:
-        """Who falls silent, or is replaced, is gone from the lobby as well."""
+        """A client that falls silent, or is replaced, is gone from the lobby as well."""
         house = House()
         house.client(ALICE)
         house.clock.advance(11)
