@@ -40,7 +40,7 @@ def serve(port: int, database: str) -> None:
     from gameservers.metrics import Metrics
     from gameservers.store import Store, StoreSettings
 
-    store: Any = Store(StoreSettings(database=database), reactor)  # type: ignore[arg-type]
+    store: Any = Store(StoreSettings(database=database), reactor, [game.schema])  # type: ignore[arg-type]
     many = dict.fromkeys(("new_names_per_address", "login_attempts_per_address"), 1_000_000)
     lobby = Lobby(reactor, Metrics())  # type: ignore[arg-type]
     wires = game.build(Surroundings(lobby, reactor, game.settings(**many), store))  # type: ignore[arg-type]

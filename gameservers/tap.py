@@ -27,7 +27,7 @@ from gameservers.net.guard import Guard
 from gameservers.net.ports import Listener, endpoint, everywhere
 from gameservers.net.tls import BadCertificate, Renewal, certificates_of
 from gameservers.process import Server
-from gameservers.store import BadDatabase, Store
+from gameservers.store import BadDatabase, Store, schemas_of
 from gameservers.web.site import WebSite
 from gameservers.wire import Recogniser, anything
 
@@ -57,7 +57,7 @@ def makeService(options: GameserverOptions, reactor: Any = None) -> IService:
 def put_together(options: GameserverOptions, reactor: Any) -> Server:
     config = options.config
     house = config.house
-    store = Store(config.store, reactor)
+    store = Store(config.store, reactor, schemas_of(options.games))
     server = Server(reactor, store)
     if options.parent is not None:
         server.observer = observer(options.parent, house.logging, house.log_format)

@@ -17,9 +17,9 @@ from gameservers.games import IGame
 
 ROOT = Path(gameservers.__file__).parent.parent
 
-#: Options in the documentation that are other programs'.
+#: Options in the documentation that are other programs', or a command's.
 OTHERS = {"logfile", "nodaemon", "pidfile", "syslog", "peer", "single-transaction"}
-OTHERS |= {"dice-port", "dice-max-players"}
+OTHERS |= {"dice-port", "dice-max-players", "zone"}
 
 
 def shown(setting: Setting | None) -> str:

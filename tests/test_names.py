@@ -17,7 +17,7 @@ from gameservers.games import IGame
 SAME = """
     port interface logging log-format tls-cert tls-key tls-only max-connections max-per-address
     first-byte-timeout login-timeout trusted database database-timeout database-queue
-    database-batch database-backoff database-original-zone tictactoe-port
+    database-batch database-backoff tictactoe-port
     tictactoe-origins tictactoe-login-timeout tictactoe-account-lifetime
     tictactoe-session-lifetime tictactoe-temporary-lifetime tictactoe-match-lifetime
     tictactoe-timeout-elo tictactoe-password-cost tictactoe-password-threads tilegame-port
@@ -77,7 +77,8 @@ RENAMED = dict(
 
 #: Names of what cannot be set any more.
 GONE = """
-    max-first-bytes database-world tictactoe-visible
+    max-first-bytes database-world database-original-zone
+    tictactoe-visible
     tictactoe-backlog tictactoe-bad-messages tictactoe-sweep tictactoe-pause
     tictactoe-longest-pause tictactoe-forget tictactoe-attempt-keys tictactoe-password-queue
     tilegame-farewell tilegame-max-odd-packets tilegame-read-ahead twister-stale
@@ -110,7 +111,6 @@ class OldNamesTests(SynchronousTestCase):
             "tictactoe-origins": ["https://games.example.org"],
             "tilegame-theme": "hell",
             "tilegame-size": "large",
-            "database-original-zone": "Europe/Berlin",
         }.get(setting.name, "text")
 
     def test_each_is_an_option(self) -> None:

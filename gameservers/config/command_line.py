@@ -17,7 +17,7 @@ from twisted.python import usage
 from gameservers import __version__
 from gameservers.config.tree import Config, Known, Setting, load
 from gameservers.games import IGame
-from gameservers.store import StoreError, migrate_database
+from gameservers.store import StoreError, migrate_database, schemas_of
 
 #: Where explanations begin in the help, in characters; a longer option has a line of its own.
 COLUMN = 32
@@ -116,10 +116,10 @@ class GameserverOptions(usage.Options):
     def _migrate(self) -> NoReturn:
         """Bring the database up to date and exit; or end with a sentence if that fails."""
         try:
-            found, now = migrate_database(self.config.store)
+            upgrades = migrate_database(self.config.store, schemas_of(self.games))
         except StoreError as error:
             refuse(error)
-        print(f"The database was at version {found} and is at version {now}.")
+        print(f"The tables are up to date: {', '.join(map(str, upgrades))}.")
         sys.exit(0)
 
     def _command(self, word: str, *arguments: str) -> NoReturn:

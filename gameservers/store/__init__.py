@@ -4,7 +4,7 @@ The store: what outlives a connection and a restart, in an SQL database.
 It knows no game: a game brings its tables (a L{Schema}) and its queries (L{Records}).
 """
 
-from gameservers.store.accounts import Account, PasswordRecord
+from gameservers.store.accounts import Account, Accounts, PasswordRecord
 from gameservers.store.errors import (
     BadDatabase,
     Conflict,
@@ -15,12 +15,13 @@ from gameservers.store.errors import (
     Unavailable,
     Uncertain,
 )
-from gameservers.store.schema import Schema
+from gameservers.store.schema import Schema, schemas_of
 from gameservers.store.settings import StoreSettings
 from gameservers.store.store import Records, Store, change, migrate_database, question
 
 __all__ = [
     "Account",
+    "Accounts",
     "BadDatabase",
     "Conflict",
     "NameTaken",
@@ -37,4 +38,5 @@ __all__ = [
     "change",
     "migrate_database",
     "question",
+    "schemas_of",
 ]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sys
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
-from gameservers.store.backends import find_backend
+from gameservers.store.accounts import SCHEMA as HOUSE
+from gameservers.store.backends import find_backend, require_file
 from gameservers.store.errors import BadDatabase
+from gameservers.store.migrations import PATIENCE
 from gameservers.store.schema import installed
 from gameservers.store.settings import StoreSettings
 from gameservers.store.store import migrate_database
@@ -31,16 +33,26 @@ def copy(source: str, target: str) -> dict[str, int]:
 
     @return: how many rows each table has.
     """
-    path = find_backend(StoreSettings(database=source)).path
-    if path is not None and not path.exists():
-        raise BadDatabase(f"there is no database {path}")
+    require_file(find_backend(StoreSettings(database=source)))
+    games = installed()
+    schemas = [HOUSE, *games]
     for database in (source, target):
-        migrate_database(StoreSettings(database=database, database_timeout=TIMEOUT))
-    old = find_backend(StoreSettings(database=source)).engine(timeout=TIMEOUT, writes=False)
-    new = find_backend(StoreSettings(database=target)).engine(timeout=TIMEOUT)
+        migrate_database(StoreSettings(database=database), games)
+    old, new = (
+        find_backend(StoreSettings(database=database)).engine(
+            timeout=TIMEOUT, patience=PATIENCE, writes=database == target
+        )
+        for database in (source, target)
+    )
     copied: dict[str, int] = {}
     with old.begin() as reading, new.begin() as writing:
-        for table in (each for schema in installed() for each in schema.metadata.sorted_tables):
+        unknown = set(inspect(reading).get_table_names()) - {"schema_version"}
+        unknown -= {f"{schema.owner}_version" for schema in schemas}
+        for name in sorted(unknown):
+            if name.endswith("_version"):
+                owner = name.removesuffix("_version")
+                print(f"not copied: {owner}, which is not installed", file=sys.stderr)
+        for table in (each for schema in schemas for each in schema.metadata.sorted_tables):
             if writing.execute(select(table).limit(1)).first() is not None:
                 raise BadDatabase(f"the new database has rows in {table.name} already")
             copied[table.name] = 0

@@ -1,11 +1,44 @@
 """
-The house's accounts.
+The house's accounts, kept per game: a name in one game says nothing in another.
+
+An account may have a password, a cookie, both or neither.  Neither is kept itself: of a password
+what L{gameservers.store.passwords} makes of it, of a cookie its SHA-256.  (A cookie is made by us
+of 128 random bits at least, so there is nothing to guess that a slow hash would protect.)
+
+The queries are functions of an open connection, so that a game can use them in the transactions
+of its own queries, or as they are: C{store.ask(accounts.find, name)}.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from gameservers.store.columns import TABLE_OPTIONS, ExactText, Moment, chunks, new_metadata
+from gameservers.store.errors import NameTaken, NotFound
+from gameservers.store.schema import Schema
+
+#: Characters of a name.
+MAX_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +60,138 @@ class PasswordRecord:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A name that belongs to one person, as long as they come back from time to time."""
+    """
+    A name that belongs to one person, as long as they come back from time to time.
+
+    @ivar cookie: L{hash_of} the cookie.
+    """
 
     name: str
-    password: PasswordRecord
     last_seen: datetime
+    password: PasswordRecord | None = None
+    cookie: str | None = field(default=None, repr=False)
+
+
+def hash_of(cookie: str) -> str:
+    """What is kept instead of a cookie: 64 hexadecimal digits."""
+    return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def has_cookie(account: Account, cookie: str) -> bool:
+    """Whether this is the account's cookie; it takes as long if it is not."""
+    return hmac.compare_digest(account.cookie or "", hash_of(cookie))
+
+
+_metadata = new_metadata()
+
+accounts = Table(
+    "accounts",
+    _metadata,
+    Column("game", ExactText(32), primary_key=True),
+    Column("name", ExactText(MAX_NAME), primary_key=True),
+    Column("last_seen", Moment, nullable=False),
+    Column("pw_scheme", ExactText(16)),
+    Column("pw_hash", ExactText(128)),
+    Column("pw_salt", ExactText(32)),
+    Column("pw_parameters", ExactText(64)),
+    Column("cookie", ExactText(64)),
+    Index("ix_accounts_game_last_seen", "game", "last_seen"),
+    **TABLE_OPTIONS,
+)
+
+SCHEMA = Schema("house", _metadata, Path(__file__).parent / "revisions")
+
+_FIND = select(accounts).where(
+    accounts.c.game == bindparam("of_game"), accounts.c.name == bindparam("of")
+)
+
+
+def _columns(password: PasswordRecord | None) -> dict[str, str | None]:
+    record = password or PasswordRecord(None, None, None, None)  # type: ignore[arg-type]
+    return {
+        "pw_scheme": record.scheme,
+        "pw_hash": record.hash,
+        "pw_salt": record.salt,
+        "pw_parameters": record.parameters,
+    }
+
+
+class Accounts:
+    """The accounts of one game."""
+
+    def __init__(self, game: str) -> None:
+        self._game = game
+
+    def _named(self, name: str) -> ColumnElement[bool]:
+        return and_(accounts.c.game == self._game, accounts.c.name == name)
+
+    def find(self, connection: Connection, name: str) -> Account | None:
+        """The account of this name."""
+        row = connection.execute(_FIND, {"of_game": self._game, "of": name}).one_or_none()
+        if row is None:
+            return None
+        password = None
+        if row.pw_scheme is not None:
+            password = PasswordRecord(row.pw_scheme, row.pw_hash, row.pw_salt, row.pw_parameters)
+        return Account(row.name, row.last_seen, password, row.cookie)
+
+    def create(self, connection: Connection, account: Account) -> None:
+        """A new account; L{NameTaken} if there is one of this name."""
+        row = {
+            "game": self._game,
+            "name": account.name,
+            "last_seen": account.last_seen,
+            "cookie": account.cookie,
+        }
+        try:
+            connection.execute(insert(accounts), row | _columns(account.password))
+        except IntegrityError as problem:
+            raise NameTaken(account.name) from problem
+
+    def change_password(
+        self, connection: Connection, name: str, password: PasswordRecord | None
+    ) -> None:
+        """Replace the password; L{NotFound} without such an account."""
+        self._change(connection, name, _columns(password))
+
+    def change_cookie(self, connection: Connection, name: str, cookie: str | None) -> None:
+        """Replace the cookie's hash; L{NotFound} without such an account."""
+        self._change(connection, name, {"cookie": cookie})
+
+    def _change(self, connection: Connection, name: str, columns: dict[str, str | None]) -> None:
+        done = connection.execute(update(accounts).where(self._named(name)).values(columns))
+        if not done.rowcount:
+            raise NotFound(name)
+
+    def touch(self, connection: Connection, names: Collection[str], at: datetime) -> int:
+        """These were seen.  How many of them there are; the others are passed over."""
+        found = 0
+        for chunk in chunks(names):
+            these = and_(accounts.c.game == self._game, accounts.c.name.in_(chunk))
+            found += connection.execute(
+                update(accounts).where(these).values(last_seen=at)
+            ).rowcount
+        return found
+
+    def remove(
+        self, connection: Connection, name: str, unseen_since: datetime | None = None
+    ) -> bool:
+        """
+        Remove an account; L{False} if there is none.
+
+        @param unseen_since: only if it was last seen before this moment.
+        """
+        chosen = self._named(name)
+        if unseen_since is not None:
+            chosen = and_(chosen, accounts.c.last_seen < unseen_since)
+        return connection.execute(delete(accounts).where(chosen)).rowcount > 0
+
+    def seen_before(
+        self, connection: Connection, moment: datetime, limit: int = 100
+    ) -> tuple[str, ...]:
+        """Names of accounts that were last seen before a moment, the oldest first."""
+        old = select(accounts.c.name).where(
+            accounts.c.game == self._game, accounts.c.last_seen < moment
+        )
+        old = old.order_by(accounts.c.last_seen, accounts.c.name).limit(limit)
+        return tuple(connection.scalars(old))

@@ -1,5 +1,5 @@
 """
-The databases: from the C{database} option to connections that behave alike.
+The databases: from the C{database} option to connections that are set up in the same way.
 
 =============== ======================= ===============================================
 database        driver                  set on each connection
@@ -16,14 +16,14 @@ another process's lock happens before there is anything to repeat.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_data_path
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 from twisted.logger import Logger
 
@@ -77,24 +77,33 @@ class Backend:
             return None
         return Path(self.url.database or "")
 
-    def engine(self, *, timeout: float, writes: bool = True) -> Engine:
+    def engine(
+        self, *, timeout: float, writes: bool = True, patience: float | None = None
+    ) -> Engine:
         """
-        What makes connections, each of them set up alike.
+        What makes connections.
 
         @param timeout: how long to wait for a server, in seconds.
         @param writes: its transactions change something.
+        @param patience: how long to wait for a statement or a lock, in seconds, instead of the
+            short times that suit a server with players.
         """
+        lock = patience or LOCK_TIMEOUT
+        longest = (patience or 3 * timeout) + timeout
         if self.is_sqlite:
             engine = create_engine(
                 self.url,
                 poolclass=StaticPool if self.inline else NullPool,
-                connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT / 1000},
+                connect_args={
+                    "check_same_thread": False,
+                    "timeout": patience or BUSY_TIMEOUT / 1000,
+                },
             )
             begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "connect", _prepare_writer if writes else _prepare_reader)
             event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
             return engine
-        patience = max(1, round(timeout))
+        seconds = max(1, round(timeout))
         if self.url.get_backend_name() == "postgresql":
             return create_engine(
                 self.url,
@@ -102,13 +111,13 @@ class Backend:
                 connect_args={
                     # What a database of no encoding at all would leave to us, as bytes.
                     "client_encoding": "utf8",
-                    "connect_timeout": max(2, patience),  # libpq's least
-                    "keepalives_idle": patience,
-                    "keepalives_interval": patience,
+                    "connect_timeout": max(2, seconds),  # libpq's least
+                    "keepalives_idle": seconds,
+                    "keepalives_interval": seconds,
                     "keepalives_count": 3,
-                    "tcp_user_timeout": 4 * patience * 1000,
-                    "options": f"-c lock_timeout={LOCK_TIMEOUT}s -c statement_timeout="
-                    f"{4 * patience}s -c timezone=UTC",
+                    "tcp_user_timeout": 4 * seconds * 1000,
+                    "options": f"-c lock_timeout={lock:.0f}s -c timezone=UTC "
+                    f"-c statement_timeout={longest:.0f}s",
                 },
             )
         return create_engine(
@@ -117,36 +126,34 @@ class Backend:
             isolation_level="READ COMMITTED",
             connect_args={
                 "charset": "utf8mb4",
-                "connect_timeout": patience,
-                "read_timeout": 4 * patience,
-                "write_timeout": 4 * patience,
+                "connect_timeout": seconds,
+                "read_timeout": longest,
+                "write_timeout": longest,
                 "init_command": "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',"
-                f"innodb_lock_wait_timeout={LOCK_TIMEOUT},foreign_key_checks=1",
+                f"innodb_lock_wait_timeout={lock:.0f},foreign_key_checks=1",
             },
         )
 
 
-def _prepare_sqlite(connection: Any, record: object) -> None:
+def _prepare_reader(connection: Any, record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _prepare_writer(connection: Any, record: object) -> None:
+    _prepare_reader(connection, record)
     # A database that was just made by a rollback-journal program may be locked for a moment.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
 
 
-def data_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """The current user's directory for data (XDG Base Directory Specification), ours in it."""
-    home = environment.get("XDG_DATA_HOME", "")
-    base = Path(home) if home.startswith("/") else Path.home() / ".local" / "share"
-    return base / "gameservers"
-
-
-def find_backend(settings: StoreSettings, environment: Mapping[str, str] = os.environ) -> Backend:
+def find_backend(settings: StoreSettings) -> Backend:
     """What the settings name; L{BadDatabase} with a sentence if there is no such thing."""
     match settings.database:
         case "memory":
             return Backend(URL.create("sqlite+pysqlite", database=":memory:"), inline=True)
         case "sqlite":
-            path = data_directory(environment) / FILE_NAME
+            path = user_data_path("gameservers") / FILE_NAME
             return Backend(URL.create("sqlite+pysqlite", database=str(path)))
     try:
         url = make_url(settings.database)
@@ -172,6 +179,19 @@ def _no_such_thing() -> BadDatabase:
     return BadDatabase(
         "--database is neither sqlite, memory nor a URL such as postgresql://user@host/name"
     )
+
+
+def require_file(backend: Backend) -> None:
+    """Raise L{BadDatabase} if it is a SQLite database that does not exist yet."""
+    if backend.path is not None and not backend.path.exists():
+        raise BadDatabase(f"there is no database {backend.path}")
+
+
+def unusable(backend: Backend, problem: SQLAlchemyError) -> BadDatabase:
+    """The database's own words as a sentence."""
+    cause = problem.orig if isinstance(problem, DBAPIError) else problem
+    words = " ".join(str(cause).split())  # drivers write several lines
+    return BadDatabase(f"{backend.title} cannot be used: {words}")
 
 
 def create_file(backend: Backend) -> None:

@@ -69,15 +69,15 @@ def make_record(password: str, cost: int, salt: str | None = None) -> PasswordRe
     )
 
 
-def check(record: PasswordRecord, password: str, cost: int) -> Checked:
-    """Whether this is the password; see the module for what it costs."""
-    if record.scheme == SHA512:
+def check(record: PasswordRecord | None, password: str, cost: int) -> Checked:
+    """Whether this is the password; see the module for what it costs, without one as well."""
+    if record is not None and record.scheme == SHA512:
         known = hashlib.sha512(_utf8(password) + record.salt.encode("utf-8")).hexdigest()
         right = hmac.compare_digest(known, record.hash)
         replacement = make_record(password, cost)
         return Checked(right, replacement if right else None)
     parameters = _parameters(record)
-    if parameters is None:
+    if record is None or parameters is None:
         make_record(password, cost)
         return Checked(False)
     right = hmac.compare_digest(_scrypt(password, record.salt, *parameters), record.hash)
@@ -86,8 +86,8 @@ def check(record: PasswordRecord, password: str, cost: int) -> Checked:
     return Checked(right)
 
 
-def _parameters(record: PasswordRecord) -> tuple[int, int, int] | None:
-    if record.scheme != SCRYPT:
+def _parameters(record: PasswordRecord | None) -> tuple[int, int, int] | None:
+    if record is None or record.scheme != SCRYPT:
         return None
     try:
         cost, block, lanes = map(int, record.parameters.split(":"))
@@ -144,7 +144,7 @@ class Passwords(Service):
     def make(self, password: str) -> Deferred[PasswordRecord]:
         return self._run(lambda: make_record(password, self.cost))
 
-    def check(self, record: PasswordRecord, password: str) -> Deferred[Checked]:
+    def check(self, record: PasswordRecord | None, password: str) -> Deferred[Checked]:
         return self._run(lambda: check(record, password, self.cost))
 
     def _run(self, work: Callable[[], T]) -> Deferred[T]:

@@ -6,21 +6,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import tzinfo
 from typing import ClassVar
-from zoneinfo import ZoneInfo
 
 from gameservers.config.vocabulary import Retired, option
-
-
-def _check_zone(name: str) -> None:
-    if name:
-        try:
-            ZoneInfo(name)
-        except Exception as problem:
-            raise ValueError(
-                f"must be a time zone such as Europe/Berlin, not {name!r}"
-            ) from problem
 
 
 def without_password(database: str) -> str:
@@ -38,7 +26,10 @@ class StoreSettings:
     C{postgresql://user@host/name}, C{mariadb://user@host/name}.
     """
 
-    retired: ClassVar[Retired] = {"database-world": "a world may always take 1 MiB"}
+    retired: ClassVar[Retired] = {
+        "database-world": "a world may always take 1 MiB",
+        "database-original-zone": "gameserver tictactoe-import has --zone",
+    }
 
     database: str = option(
         "sqlite",
@@ -63,13 +54,3 @@ class StoreSettings:
         unit="seconds",
         minimum=0.05,
     )
-    database_original_zone: str = option(
-        "",
-        "Time zone of the tic-tac-toe server whose tables are taken over; empty: this machine's",
-        check=_check_zone,
-    )
-
-    @property
-    def zone(self) -> tzinfo | None:
-        """C{database_original_zone}; L{None} is this machine's."""
-        return ZoneInfo(self.database_original_zone) if self.database_original_zone else None

@@ -18,21 +18,23 @@ What holds for every call:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gameservers.store.backends import Backend, create_file, find_backend
+from gameservers.store.accounts import SCHEMA as HOUSE
+from gameservers.store.backends import Backend, create_file, find_backend, unusable
 from gameservers.store.errors import BadDatabase, StoreError, Unavailable
-from gameservers.store.migrations import migrate
+from gameservers.store.migrations import PATIENCE, Upgrade, migrate
+from gameservers.store.schema import Schema
 from gameservers.store.settings import StoreSettings
 from gameservers.store.worker import Batched, Inline, IReactor, Work, Worker, is_locked
 
@@ -65,8 +67,12 @@ class Store(Service):
     starts, and takes calls from then until it stops.
     """
 
-    def __init__(self, settings: StoreSettings, reactor: IReactor) -> None:
+    def __init__(
+        self, settings: StoreSettings, reactor: IReactor, schemas: Sequence[Schema] = ()
+    ) -> None:
+        """@param schemas: of those who have tables, besides the house."""
         self._settings = settings
+        self._schemas = schemas
         self._reactor = reactor
         self._backend = find_backend(settings)
         self._workers: list[Worker] = []
@@ -77,7 +83,8 @@ class Store(Service):
         self._waiting: list[Deferred[None]] = []
         if self._backend.inline:
             engine = self._backend.engine(timeout=settings.database_timeout)
-            migrate(engine)
+            for schema in (HOUSE, *schemas):
+                schema.metadata.create_all(engine)
             self._reader = self._writer = Inline(engine)
             self._opened = True
 
@@ -179,7 +186,7 @@ class Store(Service):
                 deferred.callback(None)
 
     def _worker(
-        self, name: str, *, writes: bool, prepare: Callable[[Engine], None] | None = None
+        self, name: str, *, writes: bool, prepare: Callable[[], None] | None = None
     ) -> Worker:
         settings = self._settings
         return Worker(
@@ -194,13 +201,13 @@ class Store(Service):
             writes=writes,
         )
 
-    def _prepare(self, engine: Engine) -> None:
+    def _prepare(self) -> None:
         try:
-            _bring_up_to_date(self._backend, engine, self._settings)
+            _upgrade(self._backend, self._settings, self._schemas)
         except DBAPIError as problem:
             # A server may come back; a file that cannot be opened stays so.
             if self._backend.is_sqlite and not is_locked(problem):
-                raise _unusable(self._backend, problem) from problem
+                raise unusable(self._backend, problem) from problem
             raise
 
 
@@ -240,30 +247,25 @@ def change(
     return make
 
 
-def migrate_database(settings: StoreSettings) -> tuple[int, int]:
+def migrate_database(settings: StoreSettings, schemas: Iterable[Schema]) -> list[Upgrade]:
     """
-    Bring the database up to date, blocking: for a command line.
+    Bring the tables of the house and of these owners up to date, blocking.
 
-    @return: the version found and the version now.  L{BadDatabase} with a sentence otherwise.
+    @return: what was done, owner by owner.  L{BadDatabase} with a sentence otherwise.
     """
     backend = find_backend(settings)
-    engine = backend.engine(timeout=settings.database_timeout)
     try:
-        return _bring_up_to_date(backend, engine, settings)
+        return _upgrade(backend, settings, schemas)
     except SQLAlchemyError as problem:
-        raise _unusable(backend, problem) from problem
+        raise unusable(backend, problem) from problem
+
+
+def _upgrade(
+    backend: Backend, settings: StoreSettings, schemas: Iterable[Schema]
+) -> list[Upgrade]:
+    create_file(backend)
+    engine = backend.engine(timeout=settings.database_timeout, patience=PATIENCE)
+    try:
+        return migrate(engine, [HOUSE, *schemas])
     finally:
         engine.dispose()
-
-
-def _bring_up_to_date(
-    backend: Backend, engine: Engine, settings: StoreSettings
-) -> tuple[int, int]:
-    create_file(backend)
-    return migrate(engine, settings.zone)
-
-
-def _unusable(backend: Backend, problem: SQLAlchemyError) -> BadDatabase:
-    cause = problem.orig if isinstance(problem, DBAPIError) else problem
-    words = " ".join(str(cause).split())  # drivers write several lines
-    return BadDatabase(f"{backend.title} cannot be used: {words}")

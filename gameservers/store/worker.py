@@ -178,7 +178,7 @@ class Worker:
         engine: Engine,
         reactor: IReactor,
         *,
-        prepare: Callable[[Engine], object] | None = None,
+        prepare: Callable[[], object] | None = None,
         limit: int,
         batch: int,
         timeout: float,
@@ -354,7 +354,7 @@ class Worker:
 
     def _prepare_once(self) -> None:
         if self._prepare is not None:
-            self._prepare(self._engine)
+            self._prepare()
             self._prepare = None
             self._reactor.callFromThread(self._prepared.callback, None)
 

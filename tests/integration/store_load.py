@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,8 +21,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.task import react
 
-from gameservers.games.tictactoe.records import Match, TicTacToeRecords
-from gameservers.store import Account, NameTaken, PasswordRecord, Store, StoreSettings
+from gameservers.games.tictactoe.records import SCHEMA, Match, TicTacToeRecords
+from gameservers.store import Account, NameTaken, Store, StoreSettings
 
 #: They stand in a circle, and each always plays with both neighbours.
 PLAYERS = 20
@@ -43,11 +44,8 @@ def say(*words: object) -> None:
 
 async def play(records: TicTacToeRecords, a: str, b: str) -> None:
     for name in (a, b):
-        try:
-            password = PasswordRecord("none", "", "")
-            await records.create_account(Account(name, password, datetime.now(UTC)), ELO)
-        except NameTaken:
-            pass
+        with suppress(NameTaken):
+            await records.create_account(Account(name, datetime.now(UTC)), ELO)
     for left in await records.matches_of(a):
         if left.player_a == a:
             await records.remove_match(left)
@@ -67,7 +65,7 @@ async def play(records: TicTacToeRecords, a: str, b: str) -> None:
 
 async def main(url: str) -> None:
     reactor.callLater(LONGEST, reactor.stop)
-    store = Store(StoreSettings(database=url), reactor)
+    store = Store(StoreSettings(database=url), reactor, [SCHEMA])
     store.startService()
     await store.ready()
     records = TicTacToeRecords(store)

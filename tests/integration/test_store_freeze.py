@@ -15,8 +15,8 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.unittest import TestCase
 
-from gameservers.games.tictactoe.records import TicTacToeRecords
-from gameservers.store import Account, PasswordRecord, Store, StoreSettings
+from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
+from gameservers.store import Account, Store, StoreSettings
 from gameservers.store.backends import find_backend
 from tests.store import databases
 
@@ -58,7 +58,7 @@ class FreezeTests:
 
     async def test_frozen(self) -> None:
         """The reactor ticks on, and the calls of meanwhile succeed afterwards."""
-        store = Store(StoreSettings(database=self.url), reactor)
+        store = Store(StoreSettings(database=self.url), reactor, [SCHEMA])
         store.startService()
         self.addCleanup(store.stopService)
         await store.ready()
@@ -75,9 +75,7 @@ class FreezeTests:
         with self.frozen():
             ticking.start(0.005)
             waiting = [
-                records.create_account(
-                    Account(f"{prefix}_{number}", PasswordRecord("x", "", ""), NOON), 1000
-                )
+                records.create_account(Account(f"{prefix}_{number}", NOON), 1000)
                 for number in range(100)
             ]
             asked = records.ranking(f"{prefix}_0")
@@ -96,10 +94,10 @@ class SqliteTests(FreezeTests, TestCase):
 
 class PostgresqlTests(FreezeTests, TestCase):
     database = databases.postgresql
-    lock = "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE"
+    lock = "BEGIN; LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE"
 
 
 class MariadbTests(FreezeTests, TestCase):
     database = databases.mariadb
-    lock = "LOCK TABLES users WRITE"
+    lock = "LOCK TABLES accounts WRITE"
     unlock = "UNLOCK TABLES"

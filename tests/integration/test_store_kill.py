@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, select
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.tictactoe.records import matches, results, users
+from gameservers.games.tictactoe.records import matches, players, results
 from gameservers.store import StoreSettings
 from gameservers.store.backends import find_backend
 from tests.integration import store_load
@@ -74,7 +74,7 @@ class KillTests:
         with engine.begin() as connection:
             ended = {row.match_id: row for row in connection.execute(select(results))}
             kept = {row.id: row for row in connection.execute(select(matches))}
-            elo = {row.name: row.elo for row in connection.execute(select(users))}
+            elo = {row.name: row.elo for row in connection.execute(select(players))}
         engine.dispose()
 
         for match_id, row in kept.items():

@@ -14,10 +14,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.trial.unittest import TestCase
 
-from gameservers.games.tictactoe.records import TicTacToeRecords
+from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
 from gameservers.store import (
     Account,
-    PasswordRecord,
     Store,
     StoreSettings,
     Unavailable,
@@ -74,7 +73,7 @@ class OutageTests:
             database_timeout=TIMEOUT,
             database_backoff=0.1,
         )
-        store = Store(settings, reactor)
+        store = Store(settings, reactor, [SCHEMA])
         store.startService()
         self.addCleanup(store.stopService)
         await store.ready()
@@ -87,7 +86,7 @@ class OutageTests:
         await self.port.stopListening()
 
     def create(self, name: str) -> Deferred[None]:
-        return self.records.create_account(Account(name, PasswordRecord("x", "", ""), NOON), 1000)
+        return self.records.create_account(Account(name, NOON), 1000)
 
     async def unavailable(self, deferred: Deferred[Any]) -> Unavailable:
         began = reactor.seconds()

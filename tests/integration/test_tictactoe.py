@@ -48,7 +48,7 @@ from gameservers.net.tls import Certificates, Renewal
 from gameservers.store import Store, StoreSettings
 
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
-store = Store(StoreSettings(database="memory"), reactor)
+store = Store(StoreSettings(database="memory"), reactor, [game.schema])
 wires = game.build(Surroundings(Lobby(reactor, Metrics()), reactor, game.settings(), store))
 wires.service.startService()
 certificates = Certificates(folder / "cert.pem", folder / "key.pem")

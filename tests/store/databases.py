@@ -20,10 +20,11 @@ from unittest import SkipTest
 
 import psycopg
 import pymysql
-from sqlalchemy import MetaData, create_engine
+from sqlalchemy import Connection, MetaData, create_engine
 
 from gameservers.store import StoreSettings, migrate_database
 from gameservers.store.backends import find_backend
+from gameservers.store.schema import installed
 
 #: How long a server may take to accept a connection, in seconds; if none is there, it is refused
 #: at once.
@@ -81,7 +82,7 @@ def _shared(make: Callable[[], tuple[str, Callable[[], None]]], with_tables: boo
     url, drop = make()
     atexit.register(drop)
     if with_tables:
-        migrate_database(StoreSettings(database=url))
+        migrate_database(StoreSettings(database=url), installed())
     return url
 
 
@@ -109,10 +110,15 @@ def _cleared(make: Callable[[], tuple[str, Callable[[], None]]]) -> Iterator[str
     finally:
         engine = create_engine(find_backend(StoreSettings(database=url)).url)
         with engine.begin() as connection:
-            found = MetaData()
-            found.reflect(connection)
-            found.drop_all(connection)
+            drop_all(connection)
         engine.dispose()
+
+
+def drop_all(connection: Connection) -> None:
+    """Drop all tables, also those that the tests know nothing of."""
+    found = MetaData()
+    found.reflect(connection)
+    found.drop_all(connection)
 
 
 def postgresql() -> AbstractContextManager[str]:

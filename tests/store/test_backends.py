@@ -4,6 +4,7 @@ From the C{database} option to a connection.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from dataclasses import fields
@@ -17,7 +18,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from gameservers.store import BadDatabase, Store, StoreSettings, migrate_database
-from gameservers.store.backends import create_file, data_directory, find_backend
+from gameservers.store.backends import create_file, find_backend
 from gameservers.store.columns import ExactText
 from tests.store import databases
 
@@ -29,9 +30,9 @@ class BackendTests(SynchronousTestCase):
         self.directory = Path(directory.name)
 
     def test_default(self) -> None:
-        """The database is a file in the user's data directory, made for him alone, and told."""
-        home = {"XDG_DATA_HOME": str(self.directory / "data")}
-        backend = find_backend(StoreSettings(), home)
+        """The database is a file in the user's data directory, readable by that user alone."""
+        with mock.patch.dict(os.environ, {"XDG_DATA_HOME": str(self.directory / "data")}):
+            backend = find_backend(StoreSettings())
         path = self.directory / "data" / "gameservers" / "gameservers.sqlite3"
         self.assertEqual(backend.path, path)
         with capturedLogs() as logs:
@@ -44,8 +45,10 @@ class BackendTests(SynchronousTestCase):
     def test_data_directory(self) -> None:
         """Without XDG_DATA_HOME, or with a relative one, it is where the specification says."""
         usual = Path.home() / ".local" / "share" / "gameservers"
-        for environment in ({}, {"XDG_DATA_HOME": ""}, {"XDG_DATA_HOME": "data"}):
-            self.assertEqual(data_directory(environment), usual)
+        for home in ("", "data"):
+            with mock.patch.dict(os.environ, {"XDG_DATA_HOME": home}):
+                found = find_backend(StoreSettings()).path
+            self.assertEqual(found, usual / "gameservers.sqlite3")
 
     def test_drivers(self) -> None:
         """A URL needs no driver in it; a password does not get into the log."""
@@ -91,21 +94,21 @@ class BackendTests(SynchronousTestCase):
     def test_directory_cannot_be_made(self) -> None:
         (self.directory / "file").write_text("in the way")
         settings = StoreSettings(database=f"sqlite:///{self.directory}/file/x.sqlite3")
-        problem = self.assertRaises(BadDatabase, migrate_database, settings)
+        problem = self.assertRaises(BadDatabase, migrate_database, settings, [])
         self.assertIn("cannot create", str(problem))
 
     def test_not_a_database(self) -> None:
         path = self.directory / "letter.txt"
         path.write_text("Dear sir or madam, " * 100)
         problem = self.assertRaises(
-            BadDatabase, migrate_database, StoreSettings(database=f"sqlite:///{path}")
+            BadDatabase, migrate_database, StoreSettings(database=f"sqlite:///{path}"), []
         )
         self.assertIn("not a database", str(problem))
 
     def test_server_refuses(self) -> None:
         """Nobody listens: a sentence, without the password."""
         settings = StoreSettings(database="mariadb://u:pw-x@127.0.0.1:1/n", database_timeout=1)
-        problem = self.assertRaises(BadDatabase, migrate_database, settings)
+        problem = self.assertRaises(BadDatabase, migrate_database, settings, [])
         self.assertNotIn("pw-x", str(problem))
 
     def test_sqlite_connection(self) -> None:
@@ -124,14 +127,10 @@ class BackendTests(SynchronousTestCase):
                     self.assertEqual(found, value, pragma)
 
     def test_settings(self) -> None:
-        """Every setting is an option; the original's time zone is checked."""
-        options = {each.name: each.metadata["option"] for each in fields(StoreSettings)}
-        self.assertEqual({name for name in options if not name.startswith("database")}, set())
-        check = options["database_original_zone"].check
-        check("Europe/Berlin")
-        check("")
-        self.assertRaises(ValueError, check, "Moon/Tycho")
-        self.assertRaises(ValueError, check, "../etc/passwd")
+        """Every setting is an option, and named as one of the database's."""
+        for each in fields(StoreSettings):
+            self.assertIn("option", each.metadata)
+            self.assertTrue(each.name.startswith("database"), each.name)
 
     def test_longest_text(self) -> None:
         """C{ExactText} counts characters, not bytes."""

@@ -18,6 +18,7 @@ from gameservers.games.tilegame.records import TileGameRecords
 from gameservers.games.tilegame.world import Kept
 from gameservers.store import Account, BadDatabase, PasswordRecord, Store, StoreSettings
 from gameservers.store import __main__ as command
+from gameservers.store.accounts import SCHEMA as HOUSE
 from gameservers.store.backends import find_backend
 from gameservers.store.schema import installed
 from tests.store import databases
@@ -30,7 +31,7 @@ def rows(url: str) -> dict[str, list[Any]]:
     with engine.connect() as connection:
         found = {
             table.name: sorted(map(repr, connection.execute(select(table))))
-            for schema in installed()
+            for schema in (HOUSE, *installed())
             for table in schema.metadata.sorted_tables
         }
     engine.dispose()
@@ -46,12 +47,12 @@ class CopyTests:
         self.patch(command, "CHUNK", 2)
         self.old = self.make(databases.sqlite)
         self.new = self.make(type(self).database)
-        store = Store(StoreSettings(database=self.old), reactor)
+        store = Store(StoreSettings(database=self.old), reactor, installed())
         store.startService()
         records = TicTacToeRecords(store)
         password = PasswordRecord("scrypt", "ab" * 64, "cd" * 16, "n=2")
         for name in ("ann", "bob", "änn"):
-            await records.create_account(Account(name, password, NOON), 1000)
+            await records.create_account(Account(name, NOON, password), 1000)
         await records.open_session("1", "ann", NOON)
         await records.open_temporary_session("2", "tim", NOON)
         await records.befriend("ann", "bob")
@@ -71,7 +72,7 @@ class CopyTests:
     def test_copy(self) -> None:
         """Every row arrives, and goes the other way as well."""
         copied = command.copy(self.old, self.new)
-        self.assertEqual((copied["users"], copied["matches"]), (3, 5))
+        self.assertEqual((copied["accounts"], copied["tictactoe_matches"]), (3, 5))
         self.assertEqual(rows(self.new), rows(self.old))
         back = self.make(databases.sqlite)
         command.copy(self.new, back)
@@ -91,7 +92,7 @@ class CopyTests:
             (["copy", self.old], 2, "usage: "),
             (["copy", "nonsense", self.new], 1, "--database is neither"),
             (["copy", self.old + ".not", self.new], 1, "there is no database"),
-            (["copy", self.old, self.new], 0, "users: 3 rows\n"),
+            (["copy", self.old, self.new], 0, "accounts: 3 rows\n"),
             (["copy", self.old, self.new], 1, "the new database has rows"),
         ):
             with (

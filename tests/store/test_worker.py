@@ -439,7 +439,7 @@ class WorkerTests(SynchronousTestCase):
         """Calls wait until all is prepared, which is tried again in bad weather."""
         storms = [weather(), weather()]
 
-        def prepare(engine: Any) -> None:
+        def prepare() -> None:
             if storms:
                 raise storms.pop()
 
@@ -454,7 +454,7 @@ class WorkerTests(SynchronousTestCase):
     def test_prepare_fails(self) -> None:
         """A database that will not do fails every call, before and after."""
 
-        def prepare(engine: Any) -> None:
+        def prepare() -> None:
             raise BadDatabase("too new")
 
         worker = self.worker(start=False, prepare=prepare)

@@ -4,10 +4,14 @@ Ultimate tic-tac-toe: JSON over WebSocket, for its existing web client and for o
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import ClassVar
+
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from gameservers.games import IGame, Surroundings, Wires, never
+from gameservers.games.tictactoe.original import import_original, refuse_original
 from gameservers.games.tictactoe.records import SCHEMA
 from gameservers.games.tictactoe.service import TicTacToe
 from gameservers.games.tictactoe.settings import TicTacToeSettings
@@ -20,7 +24,8 @@ class TicTacToeGame:
     name = "tictactoe"
     title = "Ultimate tic-tac-toe"
     settings = TicTacToeSettings
-    schema = SCHEMA
+    schema = replace(SCHEMA, check=refuse_original)
+    commands: ClassVar = {"import": import_original}
     recognises_stream = staticmethod(never)  # HTTP is the front door's own
     recognises_datagram = staticmethod(never)
 

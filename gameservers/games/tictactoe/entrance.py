@@ -68,7 +68,7 @@ class PasswordService(Protocol):
 
     def make(self, password: str) -> Deferred[PasswordRecord]: ...
 
-    def check(self, record: PasswordRecord, password: str) -> Deferred[Checked]: ...
+    def check(self, record: PasswordRecord | None, password: str) -> Deferred[Checked]: ...
 
 
 class Entrance:
@@ -173,7 +173,7 @@ class Entrance:
             self._begin_name(place)
             record = await self._passwords.make(password)
             try:
-                await self._records.create_account(Account(name, record, self._now()), elo.START)
+                await self._records.create_account(Account(name, self._now(), record), elo.START)
                 return texts.REGISTERED
             except NameTaken:
                 # By a temporary session, or by whoever has just been quicker.

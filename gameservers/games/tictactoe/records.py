@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -42,6 +43,7 @@ from twisted.internet.defer import Deferred
 
 from gameservers.store import (
     Account,
+    Accounts,
     Conflict,
     NameTaken,
     NotFound,
@@ -226,21 +228,17 @@ class Removal:
 
 _metadata = new_metadata()
 
-users = Table(
-    "users",
+#: The accounts' ratings; all else of an account is in the house's table.
+players = Table(
+    "tictactoe_players",
     _metadata,
     Column("name", ExactText(MAX_NAME), primary_key=True),
-    Column("pw_hash", ExactText(128), nullable=False),
-    Column("pw_salt", ExactText(32), nullable=False),
-    Column("last_seen", Moment, nullable=False, index=True),
     Column("elo", Integer, nullable=False, index=True),
-    Column("pw_scheme", ExactText(16), nullable=False),
-    Column("pw_parameters", ExactText(64), nullable=False),
     **TABLE_OPTIONS,
 )
 
 matches = Table(
-    "matches",
+    "tictactoe_matches",
     _metadata,
     Column("id", ExactText(MAX_ID), primary_key=True),
     Column("user_a", ExactText(MAX_NAME), nullable=False, index=True),
@@ -257,26 +255,26 @@ matches = Table(
 )
 
 sessions = Table(
-    "sessions",
+    "tictactoe_sessions",
     _metadata,
     Column("id", ExactText(MAX_ID), primary_key=True),
-    Column("registered_user", ExactText(MAX_NAME), ForeignKey("users.name"), index=True),
+    Column("registered_user", ForeignKey(players.c.name), index=True),
     Column("temp_user", ExactText(MAX_NAME)),
     Column("last_seen", Moment, nullable=False, index=True),
-    Index("uq_sessions_temp_user", "temp_user", unique=True),
+    Index("uq_tictactoe_sessions_temp_user", "temp_user", unique=True),
     **TABLE_OPTIONS,
 )
 
 friends = Table(
-    "friends",
+    "tictactoe_friends",
     _metadata,
-    Column("user", ExactText(MAX_NAME), ForeignKey("users.name"), primary_key=True),
-    Column("friend", ExactText(MAX_NAME), ForeignKey("users.name"), primary_key=True, index=True),
+    Column("user", ForeignKey(players.c.name), primary_key=True),
+    Column("friend", ForeignKey(players.c.name), primary_key=True, index=True),
     **TABLE_OPTIONS,
 )
 
 results = Table(
-    "results",
+    "tictactoe_results",
     _metadata,
     Column("match_id", ExactText(MAX_ID), primary_key=True),
     Column("user_a", ExactText(MAX_NAME), nullable=False),
@@ -289,20 +287,17 @@ results = Table(
     Column("elo_b_before", Integer),
     Column("elo_a_after", Integer),
     Column("elo_b_after", Integer),
-    Index("ix_results_user_a_ended_at", "user_a", "ended_at"),
-    Index("ix_results_user_b_ended_at", "user_b", "ended_at"),
+    Index("ix_tictactoe_results_user_a_ended_at", "user_a", "ended_at"),
+    Index("ix_tictactoe_results_user_b_ended_at", "user_b", "ended_at"),
     **TABLE_OPTIONS,
 )
 
-SCHEMA = Schema("tictactoe", _metadata)
+accounts = Accounts("tictactoe")
+
+SCHEMA = Schema("tictactoe", _metadata, Path(__file__).parent / "revisions")
 
 
 # Rows to values
-
-
-def _account(row: Row[Any]) -> Account:
-    password = PasswordRecord(row.pw_scheme, row.pw_hash, row.pw_salt, row.pw_parameters)
-    return Account(row.name, password, row.last_seen)
 
 
 def _session(row: Row[Any]) -> Session:
@@ -355,15 +350,14 @@ def _open_count(side: str) -> ColumnElement[int]:
     return count.scalar_subquery()
 
 
-_ACCOUNT = select(users).where(users.c.name == bindparam("of"))
-_ELO = select(users.c.elo).where(users.c.name == bindparam("of"))
+_ELO = select(players.c.elo).where(players.c.name == bindparam("of"))
 _RESERVED = select(sessions.c.id).where(sessions.c.temp_user == bindparam("of"))
 _SESSION = select(sessions).where(sessions.c.id == bindparam("of"))
 _FRIENDS = (
-    select(users.c.name, users.c.elo)
-    .join(friends, friends.c.friend == users.c.name)
+    select(players.c.name, players.c.elo)
+    .join(friends, friends.c.friend == players.c.name)
     .where(friends.c.user == bindparam("of"))
-    .order_by(users.c.name)
+    .order_by(players.c.name)
 )
 _MATCH = select(matches).where(matches.c.id == bindparam("of"))
 _MATCHES_OF = (
@@ -380,7 +374,7 @@ _MATCHES_OF = (
 _OBSTACLES = select(
     _open_count("a").label("open_a"),
     or_(
-        exists().where(users.c.name == bindparam("b")),
+        exists().where(players.c.name == bindparam("b")),
         exists().where(sessions.c.temp_user == bindparam("b")),
     ).label("known_b"),
     _open_count("b").label("open_b"),
@@ -406,23 +400,22 @@ _END = (
 )
 _DROP = delete(matches).where(_UNCHANGED)
 _RECORD = insert(results)
-_RATE = update(users).where(users.c.name == bindparam("of")).values(elo=bindparam("after"))
+_RATE = update(players).where(players.c.name == bindparam("of")).values(elo=bindparam("after"))
 #: Both ratings, locked against other processes in an order that cannot deadlock.
 _BOTH = (
-    select(users.c.name, users.c.elo)
-    .where(or_(users.c.name == bindparam("a"), users.c.name == bindparam("b")))
-    .order_by(users.c.name)
+    select(players.c.name, players.c.elo)
+    .where(or_(players.c.name == bindparam("a"), players.c.name == bindparam("b")))
+    .order_by(players.c.name)
     .with_for_update()
 )
-_BETTER = users.alias("better")
-_STANDING = select(
-    users.c.name,
-    users.c.elo,
-    (1 + select(func.count()).where(_BETTER.c.elo > users.c.elo).scalar_subquery()).label("rank"),
-).where(users.c.name.in_(bindparam("names", expanding=True)))
+_BETTER = players.alias("better")
+_AHEAD = select(func.count()).where(_BETTER.c.elo > players.c.elo).scalar_subquery()
+_STANDING = select(players.c.name, players.c.elo, (1 + _AHEAD).label("rank")).where(
+    players.c.name.in_(bindparam("names", expanding=True))
+)
 _TOP = (
-    select(users.c.name, users.c.elo)
-    .order_by(users.c.elo.desc(), users.c.name)
+    select(players.c.name, players.c.elo)
+    .order_by(players.c.elo.desc(), players.c.name)
     .limit(bindparam("top"))
 )
 
@@ -435,7 +428,7 @@ _TEXT = f"CHARACTER SET utf8mb4 COLLATE {EXACT}"
 #: By the name of the dialect.  None of it compares anything but C{id} and C{version}.
 _SAVE_MOVES = {
     "sqlite": text("""
-        UPDATE matches SET
+        UPDATE tictactoe_matches AS matches SET
             match_state = json_extract(moved.value, '$.state'),
             active_user = json_extract(moved.value, '$.active'),
             last_active = json_extract(moved.value, '$.at'), version = matches.version + 1
@@ -444,7 +437,7 @@ _SAVE_MOVES = {
             AND matches.version = json_extract(moved.value, '$.version') AND NOT matches.ended
     """),
     "postgresql": text("""
-        UPDATE matches SET
+        UPDATE tictactoe_matches AS matches SET
             match_state = moved.state, active_user = moved.active,
             last_active = moved.at, version = matches.version + 1
         FROM json_to_recordset(CAST(:moves AS json)) AS moved
@@ -453,7 +446,7 @@ _SAVE_MOVES = {
             AND matches.version = moved.version AND NOT matches.ended
     """),
     "mariadb": text(f"""
-        UPDATE matches JOIN JSON_TABLE(:moves, '$[*]' COLUMNS (
+        UPDATE tictactoe_matches AS matches JOIN JSON_TABLE(:moves, '$[*]' COLUMNS (
             id varchar(64) {_TEXT} PATH '$.id', version integer PATH '$.version',
             state longtext {_TEXT} PATH '$.state', active varchar(64) {_TEXT} PATH '$.active',
             at datetime(6) PATH '$.at'
@@ -530,15 +523,6 @@ def _remove_matches_of(connection: Connection, name: str) -> tuple[Match, ...]:
     return gone
 
 
-def _password_columns(password: PasswordRecord) -> dict[str, str]:
-    return {
-        "pw_hash": password.hash,
-        "pw_salt": password.salt,
-        "pw_scheme": password.scheme,
-        "pw_parameters": password.parameters,
-    }
-
-
 class TicTacToeRecords(Records):
     """All queries of the game."""
 
@@ -547,8 +531,7 @@ class TicTacToeRecords(Records):
     @question
     def account(self, connection: Connection, name: str) -> Account | None:
         """The account of this name."""
-        row = connection.execute(_ACCOUNT, {"of": name}).one_or_none()
-        return None if row is None else _account(row)
+        return accounts.find(connection, name)
 
     @question
     def opponent(self, connection: Connection, name: str) -> Opponent | None:
@@ -560,19 +543,13 @@ class TicTacToeRecords(Records):
         """A new account; L{NameTaken} if an account or a temporary session has the name."""
         if _opponent(connection, account.name) is not None:
             raise NameTaken(account.name)
-        row = {"name": account.name, "elo": elo, "last_seen": account.last_seen}
-        try:
-            connection.execute(insert(users), row | _password_columns(account.password))
-        except IntegrityError as problem:  # by another process
-            raise NameTaken(account.name) from problem
+        accounts.create(connection, account)
+        connection.execute(insert(players), {"name": account.name, "elo": elo})
 
     @change
     def change_password(self, connection: Connection, name: str, password: PasswordRecord) -> None:
         """Replace the record; L{NotFound} without such an account."""
-        columns = _password_columns(password)
-        done = connection.execute(update(users).where(users.c.name == name).values(columns))
-        if not done.rowcount:
-            raise NotFound(name)
+        accounts.change_password(connection, name, password)
 
     @change
     def remove_account(
@@ -584,16 +561,14 @@ class TicTacToeRecords(Records):
         @param unseen_since: only if the account was last seen before this moment.
         @return: L{None} if there was nothing to remove.
         """
-        locked = select(users.c.last_seen).where(users.c.name == name).with_for_update()
-        last_seen = connection.scalar(locked)
-        if last_seen is None or (unseen_since is not None and last_seen >= unseen_since):
+        if not accounts.remove(connection, name, unseen_since):
             return None
         gone_sessions = _remove_sessions(connection, sessions.c.registered_user == name)
         gone_matches = _remove_matches_of(connection, name)
         connection.execute(
             delete(friends).where(or_(friends.c.user == name, friends.c.friend == name))
         )
-        connection.execute(delete(users).where(users.c.name == name))
+        connection.execute(delete(players).where(players.c.name == name))
         return Removal(gone_sessions, gone_matches)
 
     # Sessions
@@ -613,8 +588,7 @@ class TicTacToeRecords(Records):
 
         @return: ids of the account's older sessions; they are void now.
         """
-        seen = connection.execute(update(users).where(users.c.name == name).values(last_seen=at))
-        if not seen.rowcount:
+        if not accounts.touch(connection, [name], at):
             raise NotFound(name)
         void = _remove_sessions(connection, sessions.c.registered_user == name)
         row = {"id": session_id, "registered_user": name, "last_seen": at}
@@ -639,11 +613,10 @@ class TicTacToeRecords(Records):
         """These sessions and their accounts were seen.  Unknown ids are passed over."""
         for ids in chunks(session_ids):
             these = sessions.c.id.in_(ids)
-            names = select(sessions.c.registered_user).where(
-                these, sessions.c.registered_user.is_not(None)
-            )
             connection.execute(update(sessions).where(these).values(last_seen=at))
-            connection.execute(update(users).where(users.c.name.in_(names)).values(last_seen=at))
+            owners = select(sessions.c.registered_user).where(these)
+            names = [name for name in connection.scalars(owners) if name is not None]
+            accounts.touch(connection, names, at)
 
     @change
     def remove_session(
@@ -868,7 +841,4 @@ class TicTacToeRecords(Records):
         self, connection: Connection, moment: datetime, limit: int = 100
     ) -> tuple[str, ...]:
         """Names of accounts."""
-        old = select(users.c.name).where(users.c.last_seen < moment)
-        return tuple(
-            connection.scalars(old.order_by(users.c.last_seen, users.c.name).limit(limit))
-        )
+        return accounts.seen_before(connection, moment, limit)

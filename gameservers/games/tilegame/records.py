@@ -1,10 +1,11 @@
 """
-Where the world is kept while the server is down: one row of C{worlds}.
+Where the world is kept while the server is down: one row of C{tilegame_worlds}.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import Column, Connection, LargeBinary, Table, insert, select, update
 from twisted.internet.defer import Deferred
@@ -23,7 +24,7 @@ NAME = "tilegame"
 _metadata = new_metadata()
 
 worlds = Table(
-    "worlds",
+    "tilegame_worlds",
     _metadata,
     Column("name", ExactText(64), primary_key=True),
     Column("description", ExactText(4096), nullable=False),
@@ -32,7 +33,7 @@ worlds = Table(
     **TABLE_OPTIONS,
 )
 
-SCHEMA = Schema("tilegame", _metadata)
+SCHEMA = Schema("tilegame", _metadata, Path(__file__).parent / "revisions")
 
 _ROW = worlds.c.name == NAME
 

@@ -20,7 +20,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 
 from gameservers.games import Surroundings
 from gameservers.games.tictactoe.presence import GAME
-from gameservers.games.tictactoe.records import TicTacToeRecords
+from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.service import TicTacToe
 from gameservers.games.tictactoe.settings import TicTacToeSettings
@@ -236,7 +236,7 @@ class Arena:
         self.settings = TicTacToeSettings(**generous)
         self.clock = Clock()
         self.clock.advance(DAWN.timestamp())
-        self.store = Store(StoreSettings(database="memory"), self.clock)  # type: ignore[arg-type]
+        self.store = Store(StoreSettings(database="memory"), self.clock, [SCHEMA])  # type: ignore[arg-type]
         self.passwords = InlinePasswords()
         self.restart()
 

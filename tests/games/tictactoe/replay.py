@@ -25,6 +25,7 @@ from sqlalchemy import update
 from twisted.internet.error import ConnectionLost
 
 from gameservers.games.tictactoe import records
+from gameservers.store.accounts import accounts
 from tests.games.tictactoe.arena import Arena, Browser
 
 FOLDER = Path(__file__).parents[2] / "transcripts" / "tictactoe"
@@ -109,7 +110,7 @@ def _age(table: Any, column: str, by: timedelta) -> Callable[[Arena], None]:
 
 def _set_elo(arena: Arena) -> None:
     for name, elo in (("alice", 1060), ("bob", 940)):
-        statement = update(records.users).where(records.users.c.name == name).values(elo=elo)
+        statement = update(records.players).where(records.players.c.name == name).values(elo=elo)
         arena.store.change(lambda c, statement=statement: c.execute(statement))
 
 
@@ -122,7 +123,7 @@ OPERATOR: dict[tuple[str, int], Callable[[Arena], None]] = {
     ("expiry", 27): _age(records.matches, "last_active", timedelta(days=7, minutes=1)),
     ("expiry", 37): _age(records.sessions, "last_seen", timedelta(minutes=61)),
     ("expiry", 52): _age(records.sessions, "last_seen", timedelta(days=21)),
-    ("expiry", 74): _age(records.users, "last_seen", timedelta(days=46)),
+    ("expiry", 74): _age(accounts, "last_seen", timedelta(days=46)),
     ("name_takeover", 12): _age(records.sessions, "last_seen", timedelta(minutes=61)),
     ("keepalive", 6): _wait(20),
     ("keepalive", 7): _wait(20),

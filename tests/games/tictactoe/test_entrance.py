@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from gameservers.games.tictactoe import entrance, texts
 from gameservers.games.tictactoe.attempts import Attempts
 from gameservers.games.tictactoe.entrance import AT_ONCE, Entrance
-from gameservers.games.tictactoe.records import TicTacToeRecords
+from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.games.tictactoe.wire import LogIn
@@ -187,7 +187,9 @@ class CrowdTests(SynchronousTestCase):
 
     def entrance(self, **kwargs: Any) -> Entrance:
         return Entrance(
-            TicTacToeRecords(Store(StoreSettings(database="memory"), Clock())),  # type: ignore[arg-type]
+            TicTacToeRecords(
+                Store(StoreSettings(database="memory"), Clock(), [SCHEMA])  # type: ignore[arg-type]
+            ),
             self,
             TicTacToeSettings(**kwargs),
             lambda: DAWN,

@@ -17,6 +17,7 @@ from zope.interface.verify import verifyObject
 from gameservers.games import IGame, Surroundings, Verdict
 from gameservers.games.tictactoe import game, protocol
 from gameservers.games.tictactoe.protocol import LINGER
+from gameservers.games.tictactoe.records import SCHEMA
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.settings import TicTacToeSettings, check_origins
 from gameservers.lobby import Lobby
@@ -443,7 +444,7 @@ class GameTests(SynchronousTestCase):
     def test_is_a_game(self) -> None:
         verifyObject(IGame, game)
         clock = Clock()
-        store = Store(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
+        store = Store(StoreSettings(database="memory"), clock, [SCHEMA])  # type: ignore[arg-type]
         wires = game.build(
             Surroundings(Lobby(clock, Metrics()), clock, TicTacToeSettings(), store)
         )
@@ -463,7 +464,7 @@ class GameTests(SynchronousTestCase):
         """HTTP is the door's own: requests and WebSockets with text are passed on to us."""
         self.assertIs(game.recognises_stream(b"GET / HTTP/1.1"), Verdict.NO)
         clock = Clock()
-        store = Store(StoreSettings(database="memory"), clock)  # type: ignore[arg-type]
+        store = Store(StoreSettings(database="memory"), clock, [SCHEMA])  # type: ignore[arg-type]
         wires = game.build(
             Surroundings(Lobby(clock, Metrics()), clock, TicTacToeSettings(), store)
         )

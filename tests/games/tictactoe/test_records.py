@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from gameservers.games.tictactoe.records import (
+    SCHEMA,
     AlreadyPlaying,
     Match,
     Opponent,
@@ -42,7 +43,7 @@ PASSWORD = PasswordRecord("scrypt", "ab" * 64, "cd" * 16, "n=16384,r=8,p=1")
 
 
 def account(name: str, last_seen: datetime = NOON) -> Account:
-    return Account(name, PASSWORD, last_seen)
+    return Account(name, last_seen, PASSWORD)
 
 
 def session_id(seed: str) -> str:
@@ -70,7 +71,7 @@ class RecordsTests:
         await self.records.store.ready()
 
     def open(self, **settings: Any) -> TicTacToeRecords:
-        store = Store(StoreSettings(database=self.url, **settings), reactor)
+        store = Store(StoreSettings(database=self.url, **settings), reactor, [SCHEMA])
         store.startService()
         self.addCleanup(store.stopService)
         return TicTacToeRecords(store)
@@ -596,7 +597,7 @@ class MemoryTests(RecordsTests, TestCase):
 
     def test_at_once(self) -> None:
         """A store in memory answers without a reactor."""
-        records = TicTacToeRecords(Store(StoreSettings(database="memory"), None))
+        records = TicTacToeRecords(Store(StoreSettings(database="memory"), None, [SCHEMA]))
         self.successResultOf(records.account("ann"))
 
 

@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from gameservers.games.tictactoe import texts
 from gameservers.games.tictactoe.presence import GAME
 from gameservers.games.tictactoe.protocol import MAX_SENSELESS
-from gameservers.games.tictactoe.records import users
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.store import Account, PasswordRecord, Unavailable
+from gameservers.store.accounts import accounts
 from gameservers.store.passwords import SHA512, Busy
 from tests.games.tictactoe.arena import Arena, Browser, start_match
 from tests.games.tictactoe.replay import moves_of
@@ -332,7 +332,7 @@ class WeaknessTests(ArenaTestCase):
         salt = "ab" * 16
         old = hashlib.sha512(b"secret" + salt.encode()).hexdigest()
         record = PasswordRecord(SHA512, old, salt)
-        self.arena.records.create_account(Account("old", record, self.arena.game.now()), 1000)
+        self.arena.records.create_account(Account("old", self.arena.game.now(), record), 1000)
         self.assertFalse(self.arena.browser().log_in("old", "wrong")[0]["data"]["success"])
         for _ in range(2):
             self.assertTrue(self.arena.browser().log_in("old")[0]["data"]["success"])
@@ -452,5 +452,7 @@ class KeptTests(ArenaTestCase):
 
     def test_no_password_is_kept(self) -> None:
         self.arena.player("alice", "very secret")
-        rows = self.successResultOf(self.arena.store.ask(lambda c: c.execute(select(users)).all()))
+        rows = self.successResultOf(
+            self.arena.store.ask(lambda c: c.execute(select(accounts)).all())
+        )
         self.assertNotIn("very secret", repr(rows))

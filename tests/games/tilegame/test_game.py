@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 from gameservers.games import IGame, Surroundings, Verdict
 from gameservers.games.tilegame import a_terrain, game, threads_of
 from gameservers.games.tilegame.protocol import ROOM
-from gameservers.games.tilegame.records import TileGameRecords
+from gameservers.games.tilegame.records import SCHEMA, TileGameRecords
 from gameservers.games.tilegame.settings import MAX_SEED, TileGameSettings
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
@@ -43,7 +43,7 @@ class GameTests(SynchronousTestCase):
 
     def build(self, clock, **settings):
         lobby = Lobby(clock, Metrics())
-        store = Store(StoreSettings(database="memory"), clock)
+        store = Store(StoreSettings(database="memory"), clock, [SCHEMA])
         settings = TileGameSettings(**settings)
         wires = game.build(Surroundings(lobby, clock, settings, store))
         return lobby, wires, TileGameRecords(store, clock)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from gameservers.games.tilegame.records import MAX_CONTENT, TileGameRecords, worlds
+from gameservers.games.tilegame.records import MAX_CONTENT, SCHEMA, TileGameRecords, worlds
 from gameservers.games.tilegame.world import LARGEST, Kept, Tile, World
 from gameservers.store import BadDatabase, Store, StoreSettings
 from tests.store import databases
@@ -28,7 +28,7 @@ class RecordsTests:
         url = made.__enter__()
         self.addCleanup(made.__exit__, None, None, None)
         self.clock = Clock()
-        self.store = Store(StoreSettings(database=url), reactor)
+        self.store = Store(StoreSettings(database=url), reactor, [SCHEMA])
         self.store.startService()
         self.addCleanup(self.store.stopService)
         self.records = TileGameRecords(self.store, self.clock)

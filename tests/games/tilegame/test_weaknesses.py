@@ -13,6 +13,7 @@ from gameservers.games import Surroundings
 from gameservers.games.tilegame import TileGame, protocol, wire
 from gameservers.games.tilegame import world as rules
 from gameservers.games.tilegame.protocol import GAME
+from gameservers.games.tilegame.records import SCHEMA
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.world import LARGEST, Tile, World
 from gameservers.lobby import Lobby
@@ -256,7 +257,7 @@ class WeaknessTests(SynchronousTestCase):
         for port in (0, 35000, 50000):
             settings = TileGameSettings(port=port)
             clock = Clock()
-            store = Store(StoreSettings(database="memory"), clock)
+            store = Store(StoreSettings(database="memory"), clock, [SCHEMA])
             wires = TileGame().build(Surroundings(Lobby(clock, Metrics()), clock, settings, store))
             self.assertEqual(wires.port, port)
 

@@ -1,0 +1,320 @@
+"""
+Takes over the database of an original server (ultimate_tictactoe_server at 77e1237).
+
+It has four tables, which are only read::
+
+    users     name PK, pw_hash, pw_salt, last_seen, elo
+    matches   id (no key), user_a, user_b, match_state, active_user, last_active, ranked
+    sessions  id PK, registered_user, temp_user, last_seen
+    friends   user, friend (no key)
+
+What they become in our tables, in one transaction:
+
+  - moments are the original machine's local time there, and UTC here;
+  - of several matches with one id the last active one counts, a friendship counts once, a
+    temporary name belongs to the session seen last;
+  - password hashes are L{SHA512};
+  - a finished match is one whose end the player to move has not seen: it was kept for them, as
+    the other one made the last move;
+  - C{match_state} without C{is_draw} gets one;
+  - a match that goes on although all small boards are decided, in which the original missed the
+    draw, is a finished draw that neither has seen; nobody could move, and ratings stay;
+  - sessions and friendships of accounts that are not there are left out.
+
+An earlier version of this server took the tables over when it started, and renamed them to
+C{original_users} and so on.  If it was cut off in between, they are found under these names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, tzinfo
+from getopt import GetoptError, gnu_getopt
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, Table, column, insert, inspect, select, table
+from sqlalchemy.exc import SQLAlchemyError
+from twisted.python.usage import UsageError
+
+from gameservers.games.tictactoe.records import (
+    SCHEMA,
+    friends,
+    matches,
+    players,
+    sessions,
+)
+from gameservers.store import BadDatabase, StoreSettings, migrate_database
+from gameservers.store.accounts import accounts
+from gameservers.store.backends import find_backend, require_file, unusable
+from gameservers.store.migrations import PATIENCE
+from gameservers.store.passwords import SHA512
+from gameservers.store.worker import answer
+
+#: Columns of the original's tables, each table after those it refers to.
+ORIGINAL = {
+    "users": ("name", "pw_hash", "pw_salt", "last_seen", "elo"),
+    "matches": (
+        "id",
+        "user_a",
+        "user_b",
+        "match_state",
+        "active_user",
+        "last_active",
+        "ranked",
+    ),
+    "sessions": ("id", "registered_user", "temp_user", "last_seen"),
+    "friends": ("user", "friend"),
+}
+
+#: How a match is over: the original knew it, or should have.
+NOTICED, MISSED = "noticed", "missed"
+
+#: Rows that are written at once, and that are reported at once.
+CHUNK = 500
+REPORTED = 10_000
+
+USAGE = "usage: gameserver [options] tictactoe-import URL [--zone=Europe/Berlin]"
+
+
+def import_original(store: StoreSettings, settings: object, arguments: Sequence[str]) -> None:
+    """Take over the database of an original server: URL [--zone=Europe/Berlin]"""
+    try:
+        options, words = gnu_getopt(list(arguments), "", ["zone=", "database="])
+    except GetoptError as problem:
+        raise UsageError(f"{problem}; {USAGE}") from problem
+    if len(words) != 1:
+        raise UsageError(USAGE)
+    given = dict(options)
+    store = replace(store, database=given.get("--database", store.database))
+    take_over(StoreSettings(database=words[0]), store, _zone(given.get("--zone")))
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except Exception as problem:
+        raise UsageError(f"--zone must be one such as Europe/Berlin, not {name!r}") from problem
+
+
+def take_over(source: StoreSettings, target: StoreSettings, zone: tzinfo | None) -> None:
+    """
+    Copy all rows, whole or not at all, and print how far it is.
+
+    L{BadDatabase} with a sentence if the source is not an original's, or if the target has rows.
+
+    @param zone: of the original's moments; L{None} is this machine's.
+    """
+    backends = find_backend(source), find_backend(target)
+    if backends[1].inline:
+        raise BadDatabase("--database=memory keeps nothing")
+    require_file(backends[0])
+    migrate_database(target, [SCHEMA])
+    timeout = target.database_timeout
+    reading = backends[0].engine(timeout=timeout, patience=PATIENCE, writes=False)
+    writing = backends[1].engine(timeout=timeout, patience=PATIENCE)
+    try:
+        try:
+            with reading.begin() as connection:
+                rows = _read(connection)
+        except SQLAlchemyError as problem:
+            raise unusable(backends[0], problem) from problem
+        try:
+            with writing.begin() as connection:
+                _write(connection, rows, zone)
+        except SQLAlchemyError as problem:
+            raise unusable(backends[1], problem) from problem
+    finally:
+        reading.dispose()
+        writing.dispose()
+
+
+def refuse_original(connection: Connection) -> None:
+    """Raise L{BadDatabase} if an original's users are there and nobody has taken them over."""
+    look = inspect(connection)
+    if look.has_table("schema_version"):  # an earlier version of this server has
+        return
+    try:
+        original = _tables(connection)
+    except BadDatabase:
+        return
+    taken = look.has_table(players.name) and _has_rows(connection, players)
+    if not taken and _has_rows(connection, original["users"]):
+        raise BadDatabase(
+            "the database has the tables of an original tic-tac-toe server: take them over with "
+            "gameserver tictactoe-import URL, where URL may be that of this same database"
+        )
+
+
+def _tables(connection: Connection) -> dict[str, Any]:
+    """The original's tables; L{BadDatabase} if they are not there or somebody else's."""
+    look = inspect(connection)
+    present = set(look.get_table_names())
+    prefix = "original_" if "original_users" in present else ""
+    found: dict[str, Any] = {}
+    for name, columns in ORIGINAL.items():
+        if prefix + name in present:
+            there = {each["name"] for each in look.get_columns(prefix + name)}
+            missing = sorted(set(columns) - there)
+            if missing or "pw_scheme" in there:
+                raise BadDatabase(
+                    f"its table {name} is not an original tic-tac-toe server's"
+                    + (f": it lacks {', '.join(missing)}" if missing else "")
+                )
+            found[name] = table(prefix + name, *map(column, columns))
+    if "users" not in found:
+        raise BadDatabase("it has no table users of an original tic-tac-toe server")
+    return found
+
+
+def _has_rows(connection: Connection, where: Any) -> bool:
+    return connection.execute(select(where).limit(1)).first() is not None
+
+
+Rows = dict[str, list[Row[Any]]]
+
+
+def _read(connection: Connection) -> Rows:
+    tables = _tables(connection)
+    rows: Rows = {name: [] for name in ORIGINAL}
+    for name, original in tables.items():
+        rows[name] = list(connection.execute(select(original)))
+        print(f"{name}: {len(rows[name])} rows read", flush=True)
+    return rows
+
+
+def _write(connection: Connection, rows: Rows, zone: tzinfo | None) -> None:
+    for ours in (players, matches, sessions):
+        if _has_rows(connection, ours):
+            raise BadDatabase(
+                f"the database has rows in {ours.name} already; nothing was taken over"
+            )
+    names = {row.name for row in rows["users"]}
+    fill: list[tuple[str, Table, Iterable[dict[str, Any]]]] = [
+        ("users", accounts, (_account(row, zone) for row in rows["users"])),
+        ("users", players, ({"name": row.name, "elo": int(row.elo)} for row in rows["users"])),
+        (
+            "matches",
+            matches,
+            _last((_match(row, zone) for row in rows["matches"]), key="id", by="last_active"),
+        ),
+        (
+            "sessions",
+            sessions,
+            _last((_session(row, zone) for row in rows["sessions"]), key="owner", by="last_seen"),
+        ),
+        (
+            "friends",
+            friends,
+            (
+                {"user": user, "friend": friend}
+                for user, friend in sorted({(row.user, row.friend) for row in rows["friends"]})
+            ),
+        ),
+    ]
+    taken: dict[str, int] = {}
+    for source, target, values in fill:
+        try:
+            taken[source] = _insert(connection, target, [r for r in values if _refers(r, names)])
+        except Exception as problem:
+            odd = answer(problem)
+            if not isinstance(odd, (TypeError, ValueError)):
+                raise
+            raise BadDatabase(f"the original's table {source} has an odd row: {odd}") from None
+    for source, count in taken.items():
+        print(f"{source}: took over {count} of {len(rows[source])} rows", flush=True)
+
+
+def _insert(connection: Connection, target: Table, rows: list[dict[str, Any]]) -> int:
+    for start in range(0, len(rows), CHUNK):
+        if start and not start % REPORTED:
+            print(f"{target.name}: {start} of {len(rows)} rows written", flush=True)
+        connection.execute(insert(target), rows[start : start + CHUNK])
+    return len(rows)
+
+
+def _moment(value: Any, zone: tzinfo | None) -> datetime:
+    """A local time, as text on SQLite, as an aware one."""
+    local: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if local.tzinfo is None and zone is not None:
+        return local.replace(tzinfo=zone)
+    return local.astimezone()
+
+
+def _account(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
+    return {
+        "game": SCHEMA.owner,
+        "name": row.name,
+        "last_seen": _moment(row.last_seen, zone),
+        "pw_scheme": SHA512,
+        "pw_hash": row.pw_hash,
+        "pw_salt": row.pw_salt,
+        "pw_parameters": "",
+    }
+
+
+def _match(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
+    state, end = _state(row.match_state)
+    return {
+        "id": row.id,
+        "user_a": row.user_a,
+        "user_b": row.user_b,
+        "match_state": state,
+        "active_user": row.active_user,
+        "last_active": _moment(row.last_active, zone),
+        "ranked": bool(row.ranked),
+        "ended": end is not None,
+        "seen_a": end == NOTICED and row.active_user != row.user_a,
+        "seen_b": end == NOTICED and row.active_user != row.user_b,
+    }
+
+
+def _state(stored: str) -> tuple[str, str | None]:
+    """The state with C{is_draw}, and how it is over.  What is not JSON stays as it is."""
+    try:
+        state = json.loads(stored)
+    except ValueError:
+        return stored, None
+    if not isinstance(state, dict):
+        return stored, None
+    try:
+        subgrids = [cell for row in state["global_field"] for cell in row]
+    except (KeyError, TypeError):
+        subgrids = []
+    full = len(subgrids) == 9 and all(subgrids)
+    end = NOTICED if state.get("game_over") is True else MISSED if full else None
+    if "is_draw" in state and end != MISSED:
+        return stored, end
+    state["game_over"] = end is not None
+    state["is_draw"] = full and state.get("player_won") is None
+    return json.dumps(state), end
+
+
+def _session(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "registered_user": row.registered_user,
+        "temp_user": row.temp_user,
+        "last_seen": _moment(row.last_seen, zone),
+        # A temporary name has one session; an account may have several.
+        "owner": ("temporary", row.temp_user) if row.registered_user is None else row.id,
+    }
+
+
+def _last(rows: Iterable[dict[str, Any]], *, key: str, by: str) -> Iterator[dict[str, Any]]:
+    """Of the rows with the same key, the one with the last moment."""
+    chosen = {row[key]: row for row in sorted(rows, key=lambda row: row[by])}
+    for row in chosen.values():
+        yield {name: value for name, value in row.items() if name != "owner"}
+
+
+def _refers(row: dict[str, Any], names: set[str]) -> bool:
+    """Whether all accounts that the row needs are there, and a session is somebody's."""
+    if "temp_user" in row and not (row["registered_user"] or row["temp_user"]):
+        return False
+    needed = [row[name] for name in ("registered_user", "user", "friend") if row.get(name)]
+    return names.issuperset(needed)

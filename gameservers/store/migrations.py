@@ -1,0 +1,133 @@
+"""
+How a database gets its tables: each owner has its own sequence of Alembic revisions and its own
+version table, C{<owner>_version}.
+
+A revision stands for ever as it was released; it writes its tables out instead of borrowing the
+present ones.  On SQLite and PostgreSQL all that an owner lacks is made in one transaction, the
+version with it.  MariaDB commits at each change of a table, so a revision must be one that can be
+started again after it was cut off anywhere: it makes and drops tables and indexes with
+C{if_not_exists} and C{if_exists}, and changes rows after that, which is one transaction with the
+new version.
+
+One process at a time migrates; others wait for it and find nothing left to do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from alembic import op
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, column, insert, literal, select, table, text
+from twisted.logger import Logger
+
+from gameservers.store.errors import BadDatabase
+from gameservers.store.schema import Schema
+
+#: A number of our own, for the lock of a database server.
+LOCK = 0x67616D65
+
+#: How long a process waits for another one that migrates, and for one statement, in seconds.
+PATIENCE = 3600
+
+#: C{alembic.op} is one object for all threads.
+_one_at_a_time = threading.Lock()
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """
+    What was done for one owner.
+
+    @ivar found: the revision before; L{None} if there was none.
+    @ivar now: the revision now.
+    """
+
+    owner: str
+    found: str | None
+    now: str
+
+    def __str__(self) -> str:
+        came = "" if self.found == self.now else f" (was {self.found or 'new'})"
+        return f"{self.owner} {self.now}{came}"
+
+
+def migrate(engine: Engine, schemas: Iterable[Schema]) -> list[Upgrade]:
+    """Bring the tables of all these owners up to date, in this order."""
+    with _one_at_a_time, engine.connect() as connection, _alone(connection):
+        return [_upgrade(connection, schema) for schema in schemas]
+
+
+def _upgrade(connection: Connection, schema: Schema) -> Upgrade:
+    with connection.begin():  # SQLite: nobody else writes from here on
+        if schema.check is not None:
+            schema.check(connection)
+        scripts = ScriptDirectory(schema.revisions, version_locations=[schema.revisions])
+        context = MigrationContext.configure(
+            connection, opts={"version_table": f"{schema.owner}_version"}
+        )
+        found = context.get_current_revision()
+        todo = [*reversed([*scripts.walk_revisions()])]
+        if found is None:
+            context.stamp(scripts, "base")  # makes the version table
+        else:
+            known = [script.revision for script in todo]
+            if found not in known:
+                raise BadDatabase(
+                    f"the tables of {schema.owner} are of revision {found}, and this program "
+                    f"knows {known[-1]}: a newer one has used the database"
+                )
+            todo = todo[known.index(found) + 1 :]
+        with Operations.context(context):
+            for script in todo:
+                script.module.upgrade()
+                context.stamp(scripts, script.revision)
+                _log.info(
+                    "migrated the tables of {owner} to revision {revision}: {what}",
+                    owner=schema.owner,
+                    revision=script.revision,
+                    what=script.doc,
+                )
+        return Upgrade(schema.owner, found, scripts.get_current_head() or "")
+
+
+def copy_rows(source: str, target: str, columns: Sequence[str], **constants: str) -> None:
+    """
+    For revisions: copy all rows of one table to another.
+
+    @param columns: those that both have.
+    @param constants: further columns of the other one, the same in every row.
+    """
+    old = table(source, *map(column, columns))
+    new = table(target, *map(column, (*columns, *constants)))
+    rows = select(old, *map(literal, constants.values()))
+    op.execute(insert(new).from_select([*columns, *constants], rows))
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Keep other processes that would migrate waiting; SQLite's own lock does it by itself."""
+    match connection.dialect.name:
+        case "postgresql":
+            take, leave = f"SELECT pg_advisory_lock({LOCK})", f"SELECT pg_advisory_unlock({LOCK})"
+        case "mariadb":
+            name = "concat('gameservers:', database())"
+            take, leave = f"SELECT get_lock({name}, {PATIENCE})", f"SELECT release_lock({name})"
+        case _:
+            yield
+            return
+    with connection.begin():
+        if connection.scalar(text(take)) == 0:
+            raise BadDatabase(f"another process has been migrating it for {PATIENCE} seconds")
+    try:
+        yield
+    finally:
+        with connection.begin():
+            connection.execute(text(leave))
