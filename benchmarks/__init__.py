@@ -1,7 +1,9 @@
 """
-How fast it is: one command each, as C{python -m benchmarks.vcmi_chat}.
+How fast the server is: one command for each benchmark, as C{python -m benchmarks.vcmi_chat}.
 
 Each starts the server of this checkout in a process of its own and is itself the load, in a
-closed loop for a bounded time.  C{--peer NAME=PORT:PID} measures another server, which is
-running already, in the same rounds; figures stand side by side with their ratio.
+closed loop for a bounded time.  C{--before DIR} measures the server of another checkout in the
+same rounds, and C{--peer NAME=PORT:PID} any server that is already running; the figures stand
+side by side with their ratio.  C{python -m benchmarks.compare --before DIR} does so for all
+benchmarks at once.
 """

@@ -1,9 +1,10 @@
-"""What every benchmark does: start the server, measure by turns, print a table."""
+"""What every benchmark does: start servers, measure them alternately, print a table."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import signal
 import socket
 import statistics
@@ -11,38 +12,62 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 #: How long a server may take to start or to stop, in seconds.
 PATIENCE = 15.0
 
-#: Games listen only where a benchmark says so: their own ports may be somebody else's here.
-NO_OWN_PORTS = (
+#: What holds unless a benchmark says otherwise.  Games listen nowhere, for their own ports may be
+#: somebody else's here, and nothing is kept.
+DEFAULTS = (
     "--tictactoe-port=0",
     "--tilegame-port=0",
     "--twister-port=0",
     "--velnet-port=0",
     "--database=memory",
+    "--logging=warning",
 )
 
+#: Systems give ports above these to outgoing connections, any of which could take a port between
+#: the moment it is chosen and the moment its server listens.
+PORTS = range(12_000, 32_000)
+
+#: Figures with this in their name are amounts of work per second of the server's processor time:
+#: they mean something on a busy machine, too.
+PER_CPU = "CPU second"
+
+_chosen: set[int] = set()
+
+#: What one round has measured, by name.
 Figures = dict[str, float]
+
+#: What all rounds have measured: by the name of the figure, and of the server.
+Results = dict[str, dict[str, list[float]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that is running: whom to connect to, and whose time counts."""
+    """
+    A server that is running.
+
+    @ivar port: where players connect.
+    @ivar pid: the process whose time counts; L{None} if that is unknown.
+    @ivar others: its other ports, if a benchmark needs some.
+    """
 
     name: str
     port: int
     pid: int | None = None
     host: str = "127.0.0.1"
+    others: tuple[int, ...] = ()
 
-    def connect(self) -> socket.socket:
-        player = socket.create_connection((self.host, self.port), PATIENCE)
+    def connect(self, port: int = 0) -> socket.socket:
+        player = socket.create_connection((self.host, port or self.port), PATIENCE)
         player.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return player
 
@@ -50,9 +75,59 @@ class Server:
         """The processor time it has taken so far; not a number if its process is unknown."""
         if self.pid is None:
             return float("nan")
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        user, system = int(fields[11]), int(fields[12])
-        return (user + system) / os.sysconf("SC_CLK_TCK")
+        # The clock of another process, which Python has no name for (clock_getcpuclockid(3)).
+        return time.clock_gettime(~self.pid << 3 | 2)
+
+    def resident(self) -> float:
+        """The memory it has, in MB; not a number if its process is unknown."""
+        if self.pid is None:
+            return float("nan")
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def pin(self, core: int) -> None:
+        """Keep the process on one core, and this process off it."""
+        if self.pid is not None:
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {core})
+        os.sched_setaffinity(0, os.sched_getaffinity(0) - {core} or {core})
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """
+    One benchmark.
+
+    @ivar parser: its options, made by L{arguments}.
+    @ivar start: starts what is measured of a checkout, until the block ends.
+    @ivar measure: does one round.
+    """
+
+    parser: argparse.ArgumentParser
+    start: Callable[[Path, argparse.Namespace], AbstractContextManager[Server]]
+    measure: Callable[[Server, argparse.Namespace], Figures]
+
+    def main(self) -> None:
+        """Measure what the command line says, and print the medians."""
+        show(self.run(self.parser.parse_args()))
+
+    def run(self, parsed: argparse.Namespace) -> Results:
+        """Measure the checkouts and the peers alternately, ours last."""
+        results: Results = {}
+        with ExitStack() as stack:
+            servers = {each.name: each for each in parsed.peer}
+            checkouts = {"before": parsed.before, "after": CHECKOUT}
+            if parsed.before is None:
+                checkouts = {"gameservers": CHECKOUT}
+            for name, checkout in checkouts.items() if not parsed.only_peers else ():
+                server = servers[name] = stack.enter_context(self.start(checkout, parsed))
+                if parsed.core is not None:
+                    server.pin(parsed.core)
+            for _ in range(parsed.rounds):
+                for name, server in servers.items():
+                    for figure, value in self.measure(server, parsed).items():
+                        results.setdefault(figure, {}).setdefault(name, []).append(value)
+        return results
 
 
 def peer(text: str) -> Server:
@@ -64,57 +139,21 @@ def peer(text: str) -> Server:
     return Server(name, int(port), int(pid) if pid else None)
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def checkout(text: str) -> Path:
+    """A directory with a C{gameservers} package."""
+    path = Path(text).resolve()
+    if not (path / "gameservers" / "__init__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} has no package gameservers")
+    return path
 
 
-@contextmanager
-def started(name: str, command: Sequence[str], port: int) -> Iterator[Server]:
-    """Run a server until the block ends."""
-    path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
-    process = subprocess.Popen(
-        command,
-        cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        patience = time.monotonic() + PATIENCE
-        while process.poll() is None and time.monotonic() < patience:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        else:
-            process.kill()
-            _, errors = process.communicate()
-            sys.exit(f"{name} does not serve port {port}:\n{errors.decode()[-2000:]}")
-        yield Server(name, port, process.pid)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.communicate(timeout=PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-
-
-def gameserver(*options: str) -> tuple[list[str], int]:
-    """The command that starts this checkout's server, and its port."""
-    port = free_port()
-    twistd = "from twisted.scripts.twistd import run; run()"
-    command = [sys.executable, "-c", twistd, "--nodaemon", "--pidfile=", "gameserver"]
-    return [*command, f"--port={port}", *NO_OWN_PORTS, "--logging=warning", *options], port
-
-
-def arguments(description: str) -> argparse.ArgumentParser:
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """The options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many (%(default)s)")
+    parser.add_argument(
+        "--before", type=checkout, metavar="DIR", help="measure the server of this checkout, too"
+    )
     parser.add_argument(
         "--peer",
         type=peer,
@@ -124,46 +163,127 @@ def arguments(description: str) -> argparse.ArgumentParser:
         help="measure this running server, too",
     )
     parser.add_argument("--only-peers", action="store_true", help="do not start our own")
+    parser.add_argument("--core", type=int, help="keep the server on this core, the load off it")
     return parser
 
 
-def run(
-    parsed: argparse.Namespace,
-    measure: Callable[[Server], Figures],
-    *options: str,
-) -> None:
-    """Measure our server, started with C{options}, and the peers by turns."""
-    with ExitStack() as stack:
-        servers = list(parsed.peer)
-        if not parsed.only_peers:
-            command, port = gameserver(*options)
-            servers.insert(0, stack.enter_context(started("gameservers", command, port)))
-        compare(servers, measure, parsed.rounds)
+def free_port() -> int:
+    """A port that nobody has for TCP or for UDP, and that was not chosen before."""
+    while True:
+        port = secrets.choice(PORTS)
+        if port not in _chosen and is_free(port):
+            _chosen.add(port)
+            return port
 
 
-def compare(servers: Sequence[Server], measure: Callable[[Server], Figures], rounds: int) -> None:
-    """Measure servers by turns and print the medians; ratios are to the first server."""
-    results: dict[Server, list[Figures]] = {server: [] for server in servers}
-    for _ in range(rounds):
-        for server in servers:
-            results[server].append(measure(server))
-    medians = [
-        {name: statistics.median(figures[name] for figures in measured) for name in measured[0]}
-        for measured in results.values()
-    ]
-    head = [f"medians of {rounds}", servers[0].name]
-    for other in servers[1:]:
-        head += [other.name, "ratio"]
-    table = [head]
-    for name, ours in medians[0].items():
-        row = [name, _number(ours)]
-        for median in medians[1:]:
-            row += [_number(median[name]), f"{per(ours, median[name]):.2f}"]
+def is_free(port: int) -> bool:
+    with (
+        socket.socket(type=socket.SOCK_STREAM) as tcp,
+        socket.socket(type=socket.SOCK_DGRAM) as udp,
+    ):
+        try:
+            for probe in (tcp, udp):
+                probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def started(command: Sequence[str], tree: Path, port: int) -> Iterator[int]:
+    """
+    Run a server of a checkout until the block ends, in a directory of its own.
+
+    What is yielded is the id of its process, which listens on C{port} by then.
+    """
+    path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
+    with TemporaryDirectory() as directory:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while process.poll() is None and time.monotonic() < deadline:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    time.sleep(0.05)
+            else:
+                process.kill()
+                _, errors = process.communicate()
+                sys.exit(f"{tree} does not serve port {port}:\n{errors.decode()[-2000:]}")
+            yield process.pid
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.communicate(timeout=PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()
+
+
+@contextmanager
+def gameserver(tree: Path, *options: str, game: str = "") -> Iterator[Server]:
+    """
+    Run the server of a checkout until the block ends.
+
+    @param game: the one on whose own port players connect, the front door being among the other
+        ports; without one they connect to the front door.
+    """
+    front, own = free_port(), free_port()
+    ports = [f"--port={front}", *([f"--{game}-port={own}"] if game else [])]
+    said = {each.partition("=")[0] for each in (*ports, *options)}
+    defaults = [each for each in DEFAULTS if each.partition("=")[0] not in said]
+    command = ["-m", "gameservers", *ports, *defaults, *options]
+    with started(command, tree, front) as pid:
+        if game:
+            yield Server(str(tree), own, pid, others=(front,))
+        else:
+            yield Server(str(tree), front, pid)
+
+
+def module(name: str, tree: Path, *options: str) -> list[str]:
+    """The command that runs a module of this package with the C{gameservers} of a checkout."""
+    code = (
+        "import runpy, sys; "
+        f"sys.path.insert(0, {str(CHECKOUT)!r}); import benchmarks; "
+        f"sys.path.insert(0, {str(tree)!r}); "
+        f"runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
+    )
+    return ["-c", code, *options]
+
+
+def show(results: Results, head: str = "") -> None:
+    """
+    Print the medians of all rounds, ours last, and its ratio to each of the others.
+
+    A ratio is the median of the rounds' ratios: what else the machine had to do in a round
+    concerns both sides of it.
+    """
+    names = list(next(iter(results.values())))
+    *others, ours = names
+    rounds = len(next(iter(results.values()))[ours])
+    ratios = ["ratio"] if len(others) == 1 else [f"to {other}" for other in others]
+    table = [[head or f"medians of {rounds}", *names, *ratios]]
+    for figure, values in results.items():
+        row = [figure, *(number(statistics.median(values[name])) for name in names)]
+        row += [f"{ratio(values[ours], values[other]):.2f}" for other in others]
         table.append(row)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
-        print(f"{row[0]:<{widths[0]}}", *cells, sep="  ")
+        print(f"{row[0]:<{widths[0]}}", *cells, sep="  ", flush=True)
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median ratio of figures of the same rounds."""
+    return statistics.median(per(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def per(amount: float, seconds: float) -> float:
@@ -171,5 +291,5 @@ def per(amount: float, seconds: float) -> float:
     return amount / seconds if seconds else float("nan")
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

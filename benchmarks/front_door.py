@@ -1,26 +1,18 @@
 """
-The front door: what it costs to come in by it, and that it costs nothing from then on.
+The front door: what a connection costs there, and that messages cost nothing more from then on.
 
-One server, one game (VelNet's text form), by turns through the front door and through the game's
-own port.  A message makes a round trip from one player of a room to the other and back; a
-connection is made, logs in and is closed.
+One game (VelNet's text form), alternately through the front door and through the game's own
+port.  A message makes a round trip from one player of a room to the other and back; a connection
+is made, logs in and is closed.
 """
 
 from __future__ import annotations
 
+import argparse
 import socket
 import time
 
-from benchmarks.common import (
-    Figures,
-    Server,
-    arguments,
-    compare,
-    free_port,
-    gameserver,
-    per,
-    started,
-)
+from benchmarks.common import Benchmark, Figures, Server, arguments, gameserver, per
 
 
 def read_line(player: socket.socket) -> bytes:
@@ -33,15 +25,15 @@ def read_line(player: socket.socket) -> bytes:
     return heard
 
 
-def enter(server: Server) -> socket.socket:
-    player = server.connect()
+def enter(server: Server, port: int) -> socket.socket:
+    player = server.connect(port)
     player.sendall(b"0:driver:\n")
     read_line(player)
     return player
 
 
-def join(server: Server) -> list[socket.socket]:
-    players = [enter(server) for _ in range(2)]
+def join(server: Server, port: int) -> list[socket.socket]:
+    players = [enter(server, port) for _ in range(2)]
     for player in players:
         player.sendall(b"2:bench\n")
     for player in players:
@@ -54,8 +46,8 @@ def join(server: Server) -> list[socket.socket]:
     return players
 
 
-def measure(server: Server, trips: int, connections: int) -> Figures:
-    a, b = join(server)
+def through(server: Server, port: int, trips: int, connections: int) -> Figures:
+    a, b = join(server, port)
     message = b"3:0:%b\n" % (b"x" * 64)
     cpu, begin = server.cpu_seconds(), time.perf_counter()
     for _ in range(trips):
@@ -68,7 +60,7 @@ def measure(server: Server, trips: int, connections: int) -> Figures:
     b.close()
     cpu, begin = server.cpu_seconds(), time.perf_counter()
     for _ in range(connections):
-        enter(server).close()
+        enter(server, port).close()
     made_seconds, made_cpu = time.perf_counter() - begin, server.cpu_seconds() - cpu
     return {
         "messages per second": per(2 * trips, trip_seconds),
@@ -78,21 +70,19 @@ def measure(server: Server, trips: int, connections: int) -> Figures:
     }
 
 
-def main() -> None:
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--trips", type=int, default=5_000)
-    parser.add_argument("--connections", type=int, default=1_000)
-    parsed = parser.parse_args()
-    own = free_port()
-    command, port = gameserver(f"--velnet-port={own}")
-    with started("front door", command, port) as front:
-        servers = [front, Server("own port", own, front.pid), *parsed.peer]
-        compare(
-            servers,
-            lambda server: measure(server, parsed.trips, parsed.connections),
-            parsed.rounds,
-        )
+def measure(server: Server, parsed: argparse.Namespace) -> Figures:
+    figures = {}
+    for name, port in zip(("own port", "front door"), (server.port, *server.others), strict=False):
+        for what, value in through(server, port, parsed.trips, parsed.connections).items():
+            figures[f"{what}, {name}"] = value
+    return dict(sorted(figures.items()))
 
+
+parser = arguments(__doc__)
+parser.add_argument("--trips", type=int, default=5_000)
+parser.add_argument("--connections", type=int, default=1_000)
+
+BENCHMARK = Benchmark(parser, lambda tree, parsed: gameserver(tree, game="velnet"), measure)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,31 +1,45 @@
 """
-The outbox alone: what telling one line to one of forty players costs the server.
+The outbox alone: what telling one line to each of forty players costs the server.
 
-The lines of a batch are said in one turn.  C{outbox} is cut at the connection's segment,
-C{outbox, 1400} where a usual path's segment would end.  C{one write per line} is
-C{transport.write} (uncut) without what the reactor takes to send what was written.
+The lines of a batch are said in one turn, and one line to one player is a delivery.  C{outbox}
+sends what a turn has said in one piece, C{outbox, 1400} in pieces that fit into a usual path's
+segments, C{one write per line} is C{transport.write}, and C{one write per turn} is that with all
+lines of the turn.  The last two leave out what the reactor takes to send what was written.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import json
 import os
 import select
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Server as Transport
 from twisted.internet.testing import MemoryReactor
 
-from gameservers.net.bypass import SAFE_SEGMENT, make_prompt, segment_size
+from benchmarks.common import (
+    PATIENCE,
+    Benchmark,
+    Figures,
+    Server,
+    arguments,
+    free_port,
+    module,
+    started,
+)
 from gameservers.net.outbox import Audience, Outbox, Turn
 
 PLAYERS = 40
 BATCHES = (1, 4, 16, 64, 256)  # lines per turn
-DELIVERIES = 200_000
+SEGMENT = 1400  # bytes
 LINE = b":>>MSG:a player:a line of chat, of some forty characters"
 
 
@@ -39,10 +53,11 @@ def players() -> Iterator[list[Transport]]:
             ends.append(socket.create_connection(listener.getsockname()))
             accepted, address = listener.accept()
             transport = Transport(accepted, Protocol(), address, None, number, reactor)
-            make_prompt(transport)
+            transport.setTcpNoDelay(True)
             transports.append(transport)
     child = os.fork()
     if not child:
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
         poll = select.epoll()
         for end in ends:
             poll.register(end, select.EPOLLIN)
@@ -59,16 +74,16 @@ def players() -> Iterator[list[Transport]]:
             each.close()
 
 
-def microseconds(turn: Callable[[int], None], batch: int) -> float:
-    """Processor time per delivery."""
-    turns = max(DELIVERIES // PLAYERS // batch, 1)
+def deliveries(turn: Callable[[int], None], batch: int, amount: int) -> float:
+    """Deliveries per second of processor time."""
+    turns = max(amount // PLAYERS // batch, 1)
     begin = time.process_time()
     for _ in range(turns):
         turn(batch)
-    return (time.process_time() - begin) / (turns * batch * PLAYERS) * 1e6
+    return turns * batch * PLAYERS / (time.process_time() - begin)
 
 
-def outbox(transports: list[Transport], cut: int) -> Callable[[int], None]:
+def outbox(transports: list[Transport], cut: int | None) -> Callable[[int], None]:
     clock = Clock()
     end = Turn(clock)
     outboxes = [
@@ -89,11 +104,11 @@ def outbox(transports: list[Transport], cut: int) -> Callable[[int], None]:
     return turn
 
 
-def writes(transports: list[Transport]) -> Callable[[int], None]:
+def writes(transports: list[Transport], joined: bool) -> Callable[[int], None]:
     def turn(batch: int) -> None:
-        for _ in range(batch):
+        for _ in range(1 if joined else batch):
             for transport in transports:
-                transport.write(LINE)
+                transport.write(LINE * batch if joined else LINE)
         for transport in transports:
             while transport._tempDataBuffer or transport.dataBuffer:
                 transport.doWrite()
@@ -101,18 +116,58 @@ def writes(transports: list[Transport]) -> Callable[[int], None]:
     return turn
 
 
-def main() -> None:
-    print(f"{'us per delivery':<20}", *(f"{batch:>8}" for batch in BATCHES), "lines per turn")
-    for name, make in (
-        ("outbox", lambda them: outbox(them, segment_size(them[0]))),
-        ("outbox, 1400", lambda them: outbox(them, SAFE_SEGMENT)),
-        ("one write per line", writes),
-    ):
-        with players() as transports:
-            turn = make(transports)
-            costs = [microseconds(turn, batch) for batch in BATCHES]
-        print(f"{name:<20}", *(f"{cost:8.3f}" for cost in costs))
+WAYS: dict[str, Callable[[list[Transport]], Callable[[int], None]]] = {
+    "outbox": lambda transports: outbox(transports, None),
+    "outbox, 1400": lambda transports: outbox(transports, SEGMENT),
+    "one write per line": lambda transports: writes(transports, joined=False),
+    "one write per turn": lambda transports: writes(transports, joined=True),
+}
 
+
+def serve(port: int, amount: int) -> None:
+    """Measure once for every connection to this port, and send it the figures."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        while True:
+            asker, _ = listener.accept()
+            with asker, contextlib.suppress(TimeoutError, ConnectionError):
+                asker.settimeout(1)
+                if not asker.recv(1):
+                    continue
+                figures = {}
+                for name, make in WAYS.items():
+                    with players() as transports:
+                        turn = make(transports)
+                        for batch in BATCHES:
+                            figure = f"deliveries per CPU second, {batch:3} lines a turn, {name}"
+                            figures[figure] = deliveries(turn, batch, amount)
+                asker.sendall(json.dumps(figures).encode())
+
+
+@contextmanager
+def start(tree: Path, parsed: argparse.Namespace) -> Iterator[Server]:
+    port = free_port()
+    options = (f"--serve={port}", f"--deliveries={parsed.deliveries}")
+    with started(module("benchmarks.net_outbox", tree, *options), tree, port) as pid:
+        yield Server(str(tree), port, pid)
+
+
+def measure(server: Server, parsed: argparse.Namespace) -> Figures:
+    with server.connect() as asker:
+        asker.settimeout(10 * PATIENCE)
+        asker.sendall(b"?")
+        answer = b"".join(iter(lambda: asker.recv(65_536), b""))
+    return dict(sorted(json.loads(answer).items()))
+
+
+parser = arguments(__doc__)
+parser.add_argument("--deliveries", type=int, default=200_000, help="of each (%(default)s)")
+parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+
+BENCHMARK = Benchmark(parser, start, measure)
 
 if __name__ == "__main__":
-    main()
+    parsed = parser.parse_args()
+    if parsed.serve:
+        serve(parsed.serve, parsed.deliveries)
+    else:
+        BENCHMARK.main()

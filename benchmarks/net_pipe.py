@@ -1,20 +1,30 @@
 """
 The byte pipe alone: a relay that couples every two connections, in three ways.
 
-C{spliced} is what plain TCP gets, C{coupled} what everything else gets, and C{plain} is two
-Twisted protocols that write to each other's transport.
+C{spliced} is what plain TCP gets, C{coupled} what everything else gets.  C{plain} is two Twisted
+protocols that write to each other's transport: a slow reader does not slow its writer there.
 """
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from benchmarks import streams
-from benchmarks.common import Figures, Server, arguments, compare, free_port, started
+from benchmarks.common import (
+    Benchmark,
+    Figures,
+    Server,
+    arguments,
+    free_port,
+    module,
+    started,
+)
 from gameservers.net import pipe
 
 KINDS = ("spliced", "coupled", "plain")
@@ -72,36 +82,41 @@ class Relay(Factory):
             b.dataReceived = a.transport.write
 
 
-def serve(kind: str, port: int) -> None:
+def serve(ports: list[int]) -> None:
     from twisted.internet import reactor
 
-    reactor.listenTCP(port, Relay(kind), interface="127.0.0.1")
+    for kind, port in zip(KINDS, ports, strict=True):
+        reactor.listenTCP(port, Relay(kind), interface="127.0.0.1")
     reactor.run()
 
 
-def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of writing (%(default)s)")
-    parser.add_argument("--serve", choices=KINDS, help="be the relay")
-    parser.add_argument("--port", type=int)
-    parsed = parser.parse_args()
-    if parsed.serve:
-        serve(parsed.serve, parsed.port)
-        return
+@contextmanager
+def start(tree: Path, parsed: argparse.Namespace) -> Iterator[Server]:
+    """Run one process, with a relay of each kind on a port of its own."""
+    ports = [free_port() for _ in KINDS]
+    command = module("benchmarks.net_pipe", tree, "--serve", *map(str, ports))
+    with started(command, tree, ports[-1]) as pid:
+        yield Server(str(tree), ports[0], pid, others=tuple(ports[1:]))
 
-    def measure(server: Server) -> Figures:
-        a, b = server.connect(), server.connect()
-        return streams.measure(server, a, b, parsed.seconds)
 
-    with ExitStack() as stack:
-        servers = []
-        for kind in KINDS:
-            port = free_port()
-            command = [sys.executable, "-m", "benchmarks.net_pipe"]
-            command += [f"--serve={kind}", f"--port={port}"]
-            servers.append(stack.enter_context(started(kind, command, port)))
-        compare(servers + parsed.peer, measure, parsed.rounds)
+def measure(server: Server, parsed: argparse.Namespace) -> Figures:
+    figures = {}
+    for kind, port in zip(KINDS, (server.port, *server.others), strict=False):
+        a, b = server.connect(port), server.connect(port)
+        for what, value in streams.measure(server, a, b, parsed.seconds).items():
+            figures[f"{what}, {kind}"] = value
+    return dict(sorted(figures.items()))
 
+
+parser = arguments(__doc__)
+parser.add_argument("--seconds", type=float, default=2.0, help="of writing (%(default)s)")
+parser.add_argument("--serve", type=int, nargs="+", help=argparse.SUPPRESS)
+
+BENCHMARK = Benchmark(parser, start, measure)
 
 if __name__ == "__main__":
-    main()
+    parsed = parser.parse_args()
+    if parsed.serve:
+        serve(parsed.serve)
+    else:
+        BENCHMARK.main()

@@ -1,4 +1,4 @@
-"""What is measured on a byte pipe, of whatever protocol."""
+"""What is measured on a byte pipe of any protocol."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def round_trips(server: Server, a: socket.socket, b: socket.socket) -> Figures:
     return {
         "round trip p50, us": times[TRIPS // 2] * 1e6,
         "round trip p99, us": times[TRIPS * 99 // 100] * 1e6,
-        "round trip, server CPU us": cpu / TRIPS * 1e6,
+        "round trips per server CPU second": per(TRIPS, cpu),
     }
 
 

@@ -1,9 +1,9 @@
 """
 Ultimate tic-tac-toe: log-ins with a password, and moves, which are answered when committed.
 
-C{python -m benchmarks.tictactoe} measures SQLite in a file; C{--database=URL} measures that
-database.  C{--peer=NAME=PORT} measures a server that is running, such as the original, whose
-accounts must be new.
+It is SQLite in a file that is measured unless C{--database} says otherwise; of a URL that ends
+with a slash, such as C{postgresql://user@host/}, a new database on that server.  The time of a
+database server is not counted as the game server's.  A peer's accounts must be new.
 """
 
 from __future__ import annotations
@@ -12,46 +12,70 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 import statistics
-import sys
-import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
+from itertools import count
 from pathlib import Path
-from typing import Any
 
-from benchmarks.common import CHECKOUT, Server, free_port, peer, per, started
+from benchmarks.common import CHECKOUT, Benchmark, Figures, Server, arguments, gameserver, per
 from gameservers.games.tictactoe import rules
 
 #: A recorded game.
 GAME = CHECKOUT / "tests" / "transcripts" / "tictactoe" / "full_game_win.jsonl"
 
 
-def serve(port: int, database: str) -> None:
-    """The game alone, on this port and database, until the process is ended."""
-    from twisted.internet import reactor
+#: How long a round may take to log all players in, besides its moves, in seconds.
+LONGEST = 120.0
 
-    from gameservers.games import Surroundings
-    from gameservers.games.tictactoe import game
-    from gameservers.lobby import Lobby
-    from gameservers.metrics import Metrics
-    from gameservers.store import Store, StoreSettings
+_rounds = count()
 
-    store: Any = Store(StoreSettings(database=database), reactor, [game.schema])  # type: ignore[arg-type]
-    many = dict.fromkeys(("new_names_per_address", "login_attempts_per_address"), 1_000_000)
-    lobby = Lobby(reactor, Metrics())  # type: ignore[arg-type]
-    wires = game.build(Surroundings(lobby, reactor, game.settings(**many), store))  # type: ignore[arg-type]
-    assert wires.service is not None and wires.stream is not None
-    loop: Any = reactor
-    store.startService()
-    wires.service.startService()
-    store.ready().addCallback(lambda _: loop.listenTCP(port, wires.stream, 1024, "127.0.0.1"))
-    loop.addSystemEventTrigger("before", "shutdown", wires.service.stopService)
-    loop.addSystemEventTrigger("during", "shutdown", store.stopService)
-    loop.run()
+
+@contextmanager
+def start(tree: Path, parsed: argparse.Namespace) -> Iterator[Server]:
+    with (
+        database(parsed.database) as url,
+        gameserver(
+            tree,
+            f"--database={url}",
+            "--tictactoe-capacity=10000",
+            "--tictactoe-connections=10000",
+            "--tictactoe-new-names=1000000",
+            "--tictactoe-address-attempts=1000000",
+            game="tictactoe",
+        ) as server,
+    ):
+        yield server
+
+
+@contextmanager
+def database(name: str) -> Iterator[str]:
+    """The database of this URL; if it ends with a slash, a new one that is dropped afterwards."""
+    if not name.endswith("/"):
+        yield name
+        return
+    from sqlalchemy import create_engine, make_url, text
+
+    url = make_url(name).set(database=f"benchmark_{secrets.token_hex(6)}")
+    postgresql = url.drivername == "postgresql"
+    engine = create_engine(
+        url.set(
+            drivername="postgresql+psycopg" if postgresql else "mysql+pymysql",
+            database="postgres" if postgresql else "information_schema",
+        ),
+        isolation_level="AUTOCOMMIT",
+    )
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {url.database}"))
+        try:
+            yield url.render_as_string(hide_password=False)
+        finally:
+            connection.execute(text(f"DROP DATABASE {url.database}"))
+    engine.dispose()
 
 
 class Client(asyncio.Protocol):
@@ -191,14 +215,20 @@ class Game:
                 self._over.set_result(None)
 
 
-async def measure_logins(server: Server, count: int) -> dict[str, float]:
+def unused(kind: str) -> str:
+    """What new names begin with: an old name may have a match that goes on."""
+    return f"{kind}{os.getpid() % 10_000}-{next(_rounds)}"
+
+
+async def measure_logins(server: Server, amount: int) -> Figures:
     """This many accounts log in with their passwords, all at the same time."""
-    names = [f"l{os.getpid() % 10000}-{count}-{n}" for n in range(count)]
+    prefix = unused("l")
+    names = [f"{prefix}-{number}" for number in range(amount)]
     for name in names:
         client = Client()
         await client.log_in(server.port, name)
         client.close()
-    begin = time.monotonic()
+    begin, cpu = time.monotonic(), server.cpu_seconds()
     waits = []
 
     async def one(client: Client, name: str) -> None:
@@ -207,11 +237,15 @@ async def measure_logins(server: Server, count: int) -> dict[str, float]:
 
     clients = [Client() for _ in names]
     await asyncio.gather(*map(one, clients, names))
-    elapsed = time.monotonic() - begin
+    elapsed, cpu = time.monotonic() - begin, server.cpu_seconds() - cpu
     for client in clients:
         client.close()
-    return {"logins/s": count / elapsed, "p50 ms": statistics.median(waits) * 1e3,
-            "p99 ms": sorted(waits)[int(len(waits) * 0.99)] * 1e3}  # fmt: skip
+    return {
+        "log-ins per second": amount / elapsed,
+        "log-ins per server CPU second": per(amount, cpu),
+        "p50, ms": statistics.median(waits) * 1e3,
+        "p99, ms": sorted(waits)[int(len(waits) * 0.99)] * 1e3,
+    }
 
 
 @cache
@@ -232,13 +266,14 @@ def recorded_game() -> list[bytes]:
 _ID = b"#" * 32
 
 
-async def measure_moves(server: Server, matches: int, seconds: float) -> dict[str, float]:
+async def measure_moves(server: Server, matches: int, seconds: float) -> Figures:
     """Moves in this many matches at the same time."""
+    prefix = unused("m")
     waits: list[float] = []
     end = 0.0
 
     async def play(number: int) -> None:
-        names = [f"m{os.getpid() % 10000}-{matches}-{number}{side}" for side in "ab"]
+        names = [f"{prefix}-{number}{side}" for side in "ab"]
         players = Client(), Client()
         for player, name in zip(players, names, strict=True):
             await player.log_in(server.port, name)
@@ -266,47 +301,34 @@ async def measure_moves(server: Server, matches: int, seconds: float) -> dict[st
     elapsed, cpu = time.monotonic() - begin, server.cpu_seconds() - cpu
     own = time.process_time() - own
     waits.sort()
-    return {"moves/s": len(waits) / elapsed, "p50 ms": statistics.median(waits) * 1e3,
-            "p99 ms": waits[int(len(waits) * 0.99)] * 1e3,
-            "CPU ms/move": cpu / len(waits) * 1e3, "moves/CPU s": per(len(waits), cpu),
-            "client's ms": own / len(waits) * 1e3}  # fmt: skip
+    return {
+        "moves per second": len(waits) / elapsed,
+        "moves per server CPU second": per(len(waits), cpu),
+        "p50, ms": statistics.median(waits) * 1e3,
+        "p99, ms": waits[int(len(waits) * 0.99)] * 1e3,
+        "the load's CPU ms per move": own / len(waits) * 1e3,
+    }
 
 
-def show(what: str, figures: dict[str, float]) -> None:
-    print(
-        f"{what:24}" + "".join(f"{name:>12} {value:8.2f}" for name, value in figures.items()),
-        flush=True,
-    )
+def measure(server: Server, parsed: argparse.Namespace) -> Figures:
+    rounds = [
+        (f"{amount} matches", measure_moves(server, amount, parsed.seconds))
+        for amount in parsed.matches
+    ] + [(f"{amount} at once", measure_logins(server, amount)) for amount in parsed.logins]
+    figures: Figures = {}
+    for what, measuring in rounds:
+        found = asyncio.run(asyncio.wait_for(measuring, LONGEST + parsed.seconds))
+        figures |= {f"{what}, {name}": value for name, value in found.items()}
+    return figures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--database", help="URL of the database (default: SQLite in a file)")
-    parser.add_argument(
-        "--peer", type=peer, help="NAME=PORT or NAME=PORT:PID of a server that is running"
-    )
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each round of moves")
-    parser.add_argument("--logins", type=int, nargs="*", default=[50, 500])
-    parser.add_argument("--matches", type=int, nargs="*", default=[25, 250])
-    parsed = parser.parse_args()
-    if parsed.serve:
-        serve(parsed.serve, parsed.database)
-        return
-    with ExitStack() as stack:
-        server = parsed.peer
-        if server is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            database = parsed.database or f"sqlite:///{folder / 'games.sqlite3'}"
-            port = free_port()
-            command = [sys.executable, "-m", "benchmarks.tictactoe", f"--serve={port}"]
-            command.append(f"--database={database}")
-            server = stack.enter_context(started("gameservers", command, port))
-        for count in parsed.matches:
-            show(f"{count} matches", asyncio.run(measure_moves(server, count, parsed.seconds)))
-        for count in parsed.logins:
-            show(f"{count} log-ins at once", asyncio.run(measure_logins(server, count)))
+parser = arguments(__doc__)
+parser.add_argument("--database", default="sqlite:///games.sqlite3", help="its URL (%(default)s)")
+parser.add_argument("--seconds", type=float, default=5.0, help="of moves (%(default)s)")
+parser.add_argument("--logins", type=int, nargs="*", default=[50, 500])
+parser.add_argument("--matches", type=int, nargs="*", default=[25, 250])
 
+BENCHMARK = Benchmark(parser, start, measure)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,22 +1,25 @@
 """
-Tile-Game players at full pace: each says where he is and asks for the next state, as the game
-does, as soon as he has the last one.
-
-The memory before is that of the first round: of a server that has just started, what it takes
-without players.
+Tile-Game players at full pace: each says where it is and asks for the next state, as the game
+does, as soon as it has the last one.  The world is kept in SQLite, in a file.
 """
 
 from __future__ import annotations
 
+import argparse
 import select
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import count
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from benchmarks.common import PATIENCE, Figures, Server, arguments, free_port, run
+from benchmarks.common import (
+    PATIENCE,
+    Benchmark,
+    Figures,
+    Server,
+    arguments,
+    gameserver,
+    per,
+)
 from gameservers.games.tilegame import wire
 from gameservers.games.tilegame.wire import BLOCK, Position
 
@@ -90,15 +93,9 @@ class Player:
             raise ConnectionError(f"{self.name} was told {message!r}")
 
 
-def memory(server: Server) -> float:
-    """Resident memory in MB; not a number if the process is unknown."""
-    if server.pid is None:
-        return float("nan")
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1_024 / 1e6
-
-
-def measure(server: Server, players: int, seconds: float) -> Figures:
+def measure(server: Server, parsed: argparse.Namespace) -> Figures:
+    players = parsed.players
+    without = server.resident()
     with ExitStack() as stack:
         all_players: dict[int, Player] = {}
         poll = stack.enter_context(select.epoll())
@@ -112,7 +109,7 @@ def measure(server: Server, players: int, seconds: float) -> Figures:
             for player in all_players.values():
                 player.states = 0
             cpu, begin = server.cpu_seconds(), time.perf_counter()
-            end = begin + (1.0 if warm else seconds)
+            end = begin + (0.5 if warm else parsed.seconds)
             while time.perf_counter() < end:
                 for descriptor, _ in poll.poll(PATIENCE):
                     all_players[descriptor].ready()
@@ -122,8 +119,9 @@ def measure(server: Server, players: int, seconds: float) -> Figures:
             "states per second of a player": sum(states) / players,
             "and of the slowest player": min(states),
             "share of a core, %": 100 * cpu / elapsed,
-            "microseconds of CPU per state": 1e6 * cpu / elapsed / sum(states),
-            "memory with the players, MB": memory(server),
+            "states per server CPU second": per(elapsed * sum(states), cpu),
+            "memory without players, MB": without,
+            "memory with the players, MB": server.resident(),
         }
         for player in all_players.values():
             player.socket.sendall(wire.DISCONNECT_REQ)
@@ -131,33 +129,23 @@ def measure(server: Server, players: int, seconds: float) -> Figures:
     return figures
 
 
-def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--players", type=int, default=10, help="how many (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each (%(default)s)")
-    parsed = parser.parse_args()
-    port = free_port()
-    before: Figures = {}
+parser = arguments(__doc__)
+parser.add_argument("--players", type=int, default=10, help="how many (%(default)s)")
+parser.add_argument("--tps", type=int, default=20, help="states a second (%(default)s)")
+parser.add_argument("--seconds", type=float, default=10.0, help="of each (%(default)s)")
 
-    def measured(server: Server) -> Figures:
-        memory_before = before.setdefault(server.name, memory(server))
-        ours = server not in parsed.peer
-        figures = measure(
-            replace(server, port=port) if ours else server, parsed.players, parsed.seconds
-        )
-        return {**figures, "memory before, MB": memory_before}
-
-    with TemporaryDirectory() as directory:
-        run(
-            parsed,
-            measured,
-            f"--tilegame-port={port}",
-            f"--database=sqlite:///{directory}/benchmark.sqlite3",
-            "--tilegame-seed=benchmark",
-            "--twister-port=0",
-            "--tictactoe-port=0",
-        )
-
+BENCHMARK = Benchmark(
+    parser,
+    lambda tree, parsed: gameserver(
+        tree,
+        "--database=sqlite:///tilegame.sqlite3",
+        "--tilegame-seed=benchmark",
+        f"--tilegame-tps={parsed.tps}",
+        f"--tilegame-max-players={parsed.players}",
+        game="tilegame",
+    ),
+    measure,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

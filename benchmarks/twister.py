@@ -1,5 +1,5 @@
 """
-TwisteR tanks: so many push their poses, or ask for everybody's, as fast as they are answered.
+TwisteR tanks push their poses, or ask for everybody's, as fast as they are answered.
 
 Each tank has one request on its way; the datagrams are those of the Python API, byte for byte.
 The API receives 1024 bytes of a reply, and a server may send no more: with many tanks C{bytes}
@@ -16,11 +16,18 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from benchmarks.common import PATIENCE, Figures, Server, arguments, free_port, run
+from benchmarks.common import (
+    PATIENCE,
+    Benchmark,
+    Figures,
+    Server,
+    arguments,
+    gameserver,
+    per,
+)
 
 PUSHED = b'{"status": 0, "response": null}'
 LISTED = b'{"status": 0, "response": [{"key":'
@@ -117,7 +124,7 @@ def load(
     poll.close()
     times.sort()
     return {
-        "per server CPU second": len(times) / cpu if cpu else float("nan"),
+        "per server CPU second": per(len(times), cpu),
         "per second": len(times) / elapsed,
         "p99, ms": times[len(times) * 99 // 100] * 1e3,
         "bytes": size,
@@ -142,21 +149,18 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
     return figures
 
 
-def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 100])
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each (%(default)s)")
-    parser.add_argument(
-        "--max-bytes", type=int, help="ask for longer lists than the API does, of who offers it"
-    )
-    parsed = parser.parse_args()
-    port = free_port(socket.SOCK_DGRAM)
+parser = arguments(__doc__)
+parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 100])
+parser.add_argument("--seconds", type=float, default=2.0, help="of each (%(default)s)")
+parser.add_argument(
+    "--max-bytes", type=int, help="ask for longer lists than the API does, if that is offered"
+)
 
-    def measured(server: Server) -> Figures:
-        return measure(server if server in parsed.peer else replace(server, port=port), parsed)
-
-    run(parsed, measured, f"--twister-port={port}", "--twister-admin-key-file=")
-
+BENCHMARK = Benchmark(
+    parser,
+    lambda tree, parsed: gameserver(tree, "--twister-admin-key-file=", game="twister"),
+    measure,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,31 +1,37 @@
-"""Chat: some of the players in a VCMI lobby talk, all of them listen."""
+"""
+Chat: some of the players in a VCMI lobby talk, and all of them listen.
+
+The loop is closed: each sender keeps C{--window} lines on their way.  A line is one delivery per
+player.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import select
 import socket
 import time
 
-from benchmarks.common import Figures, Server, arguments, per, run
+from benchmarks.common import Benchmark, Figures, Server, arguments, gameserver, per
 from benchmarks.vcmi import log_in, say
 
 TEXT = "a line of chat, of some forty characters"
 
 
-def measure(server: Server, players: int, senders: int, window: int, seconds: float) -> Figures:
-    """Each sender keeps C{window} lines on their way; a line is one delivery per player."""
+def measure(server: Server, parsed: argparse.Namespace) -> Figures:
+    players, window = parsed.players, parsed.window
     names = [f"c{os.getpid():07}-{number:04}" for number in range(players)]
     sockets: dict[int, socket.socket] = {}
     owners: dict[int, bytes] = {}  # how each sender's own lines begin
-    tails: dict[int, bytes] = {}  # his last bytes, for beginnings that were cut
+    tails: dict[int, bytes] = {}  # its last bytes, for beginnings that were cut
     poll = select.epoll()
     for name in names:
         player = log_in(server, name)
         player.setblocking(False)
         poll.register(player, select.EPOLLIN)
         sockets[player.fileno()] = player
-        if len(owners) < senders:
+        if len(owners) < parsed.senders:
             owners[player.fileno()] = f":>>MSG:{name}:".encode()
             tails[player.fileno()] = b""
     while events := poll.poll(0.5):  # until nothing is said any more
@@ -37,7 +43,7 @@ def measure(server: Server, players: int, senders: int, window: int, seconds: fl
     view = memoryview(into)
     sent = received = 0
     begin, cpu = time.monotonic(), server.cpu_seconds()
-    deadline = begin + seconds
+    deadline = begin + parsed.seconds
     for fd in owners:
         sockets[fd].sendall(line * window)
         sent += window
@@ -70,21 +76,15 @@ def measure(server: Server, players: int, senders: int, window: int, seconds: fl
     }
 
 
-def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--players", type=int, default=40)
-    parser.add_argument("--senders", type=int, default=10)
-    parser.add_argument("--window", type=int, default=16, help="lines on their way per sender")
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parsed = parser.parse_args()
-    run(
-        parsed,
-        lambda server: measure(
-            server, parsed.players, parsed.senders, parsed.window, parsed.seconds
-        ),
-        f"--capacity={2 * parsed.players}",
-    )
+parser = arguments(__doc__)
+parser.add_argument("--players", type=int, default=40)
+parser.add_argument("--senders", type=int, default=10)
+parser.add_argument("--window", type=int, default=16, help="lines on their way per sender")
+parser.add_argument("--seconds", type=float, default=3.0)
 
+BENCHMARK = Benchmark(
+    parser, lambda tree, parsed: gameserver(tree, f"--capacity={2 * parsed.players}"), measure
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

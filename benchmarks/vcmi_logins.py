@@ -1,25 +1,26 @@
-"""Logging in: many VCMI launchers connect, greet and wait to be welcomed."""
+"""Logging in: many VCMI launchers connect, greet and wait for their welcome."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import select
 import socket
 import time
 
-from benchmarks.common import Figures, Server, arguments, run
+from benchmarks.common import Benchmark, Figures, Server, arguments, gameserver, per
 from benchmarks.vcmi import WELCOME, greeting
 
 
-def measure(server: Server, players: int, at_once: int) -> Figures:
-    """Log in C{players}, of whom C{at_once} are on their way at any time."""
+def measure(server: Server, parsed: argparse.Namespace) -> Figures:
+    players = parsed.players
     poll = select.epoll()
-    waiting: dict[int, bytes] = {}  # the last bytes heard by those who are not welcome yet
+    waiting: dict[int, bytes] = {}  # the last bytes heard by those that log in
     sockets: dict[int, socket.socket] = {}
     received = 0
     begin, cpu = time.monotonic(), server.cpu_seconds()
     while len(sockets) < players or waiting:
-        while len(sockets) < players and len(waiting) < at_once:
+        while len(sockets) < players and len(waiting) < parsed.at_once:
             player = server.connect()
             player.sendall(greeting(f"p{os.getpid()}-{len(sockets)}"))
             player.setblocking(False)
@@ -45,23 +46,19 @@ def measure(server: Server, players: int, at_once: int) -> Figures:
         player.close()
     time.sleep(1.0)  # let the server see them go
     return {
-        f"{players} logins, s": elapsed,
-        f"{players} logins, server CPU s": cpu,
+        "logins per server CPU second": per(players, cpu),
+        "logins per second": players / elapsed,
         "MB received": received / 1e6,
     }
 
 
-def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--players", type=int, default=500)
-    parser.add_argument("--at-once", type=int, default=40, help="logins on their way")
-    parsed = parser.parse_args()
-    run(
-        parsed,
-        lambda server: measure(server, parsed.players, parsed.at_once),
-        f"--capacity={2 * parsed.players}",
-    )
+parser = arguments(__doc__)
+parser.add_argument("--players", type=int, default=500)
+parser.add_argument("--at-once", type=int, default=40, help="logins on their way")
 
+BENCHMARK = Benchmark(
+    parser, lambda tree, parsed: gameserver(tree, f"--capacity={2 * parsed.players}"), measure
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

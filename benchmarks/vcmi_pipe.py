@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 
 from benchmarks import streams, vcmi
-from benchmarks.common import Figures, Server, arguments, run
+from benchmarks.common import Benchmark, Figures, Server, arguments, gameserver
+
+_numbers = itertools.count()
 
 
-def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of writing (%(default)s)")
-    parsed = parser.parse_args()
-    numbers = itertools.count()
+def measure(server: Server, parsed: argparse.Namespace) -> Figures:
+    a, b = vcmi.start_pipe(server, f"pipe{os.getpid()}-{next(_numbers)}")
+    return streams.measure(server, a, b, parsed.seconds)
 
-    def measure(server: Server) -> Figures:
-        a, b = vcmi.start_pipe(server, f"pipe{os.getpid()}-{next(numbers)}")
-        return streams.measure(server, a, b, parsed.seconds)
 
-    run(parsed, measure)
+parser = arguments(__doc__)
+parser.add_argument("--seconds", type=float, default=3.0, help="of writing (%(default)s)")
 
+BENCHMARK = Benchmark(parser, lambda tree, parsed: gameserver(tree), measure)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,35 +1,33 @@
 """
-VelNet: rooms of 10 and of 50 players, of whom one or all send payloads of 100 bytes.
+VelNet: rooms of 10 and of 50 players, where one or all send payloads of 100 bytes.
 
 The loop is closed: every sender sends a burst, and the next when the one before last has reached
-everybody.  Besides there are the time from sending to hearing at a moderate rate (every player
-of a room of 10 sends 20 payloads a second) and the memory of 500 players who say nothing.
+everybody.  In datagrams, of the binary form, one player sends.  Besides there are the time from
+sending to hearing at a moderate rate (every player of a room of 10 sends 20 payloads a second)
+and the memory of 500 players that say nothing.
 
 The driver is one process, so the figures mean most on a machine with a processor for it alone.
-A peer is any server that speaks one of the two forms, C{--form} says which.
+A peer is any server that speaks one of the forms, C{--form} says which.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import select
 import socket
 import statistics
 import struct
 import time
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.common import (
+    PATIENCE,
+    Benchmark,
     Figures,
     Server,
     arguments,
-    compare,
-    free_port,
     gameserver,
     per,
-    started,
 )
 
 PAYLOAD = 100  # bytes
@@ -81,26 +79,17 @@ Form = type[Text] | type[Binary]
 
 FORMS: dict[str, Form] = {"binary": Binary, "text": Text}
 
+DATAGRAMS = "datagrams"
 
-def owner_of(port: int) -> int:
-    """The id of the process that listens on a TCP port."""
-    wanted = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                wanted.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(os.readlink(each) in wanted for each in (process / "fd").iterdir()):
-                return int(process.name)
-        except OSError:
-            continue
-    raise SystemExit(f"Nobody listens on port {port}.")
+#: Datagrams that are sent at once: the kernel keeps so many for a reader that is late.
+FEW = 8
+
+#: After so many seconds a datagram is lost.
+LOST = 0.5
 
 
 def settle(connections: list[socket.socket], quiet: float = 0.3) -> None:
-    """Read whatever comes until nothing comes any more."""
+    """Read until nothing comes any more."""
     while True:
         ready, _, _ = select.select(connections, [], [], quiet)
         if not ready:
@@ -124,7 +113,7 @@ def room(server: Server, form: Form, size: int) -> list[socket.socket]:
 
 
 def relayed_sizes(players: list[socket.socket], senders: int, form: Form) -> list[int]:
-    """How many bytes each sender's payload takes for who hears it."""
+    """How many bytes each sender's payload takes where it is heard."""
     sizes = []
     for player in players[:senders]:
         player.sendall(form.payload(b"x" * PAYLOAD))
@@ -208,61 +197,95 @@ def latency(server: Server, form: Form, seconds: float) -> tuple[float, float]:
     return cuts[49] * 1000, cuts[98] * 1000
 
 
+def datagrams(server: Server, size: int, burst: int, seconds: float) -> tuple[float, float]:
+    """Datagrams delivered per second, and per second of the server's processor time."""
+    hello = struct.Struct(">BI")
+    players, sockets, ids = [], [], []
+    with ExitStack() as stack:
+        poll = stack.enter_context(select.epoll())
+        for _ in range(size):
+            players.append(player := stack.enter_context(server.connect()))
+            player.sendall(Binary.login)
+            ids.append(hello.unpack(player.recv(hello.size))[1])
+            udp = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            udp.settimeout(PATIENCE)
+            udp.connect((server.host, server.port))
+            udp.send(hello.pack(0, ids[-1]))
+            assert udp.recv(16) == b"\0", "a hello is answered"
+            sockets.append(udp)
+        for player in players:
+            player.sendall(Binary.join)
+        settle(players)
+        by_fd = {udp.fileno(): udp for udp in sockets[1:]}
+        for fd in by_fd:
+            poll.register(fd, select.EPOLLIN)
+        message = hello.pack(3, ids[0]) + b"x" * PAYLOAD
+        heard = 0
+        start, cpu = time.perf_counter(), server.cpu_seconds()
+        end = start + seconds
+        while time.perf_counter() < end:
+            for _ in range(burst):
+                sockets[0].send(message)
+            missing = burst * (size - 1)
+            while missing and (events := poll.poll(LOST)):
+                for fd, _ in events:
+                    by_fd[fd].recv(1500)
+                missing -= len(events)
+                heard += len(events)
+        took, used = time.perf_counter() - start, server.cpu_seconds() - cpu
+    time.sleep(0.3)
+    return per(heard, took), per(heard, used)
+
+
 def memory(server: Server, form: Form, players: int) -> float:
-    """What that many silent players take of the server's memory, in MiB."""
-
-    def resident() -> float:
-        pages = Path(f"/proc/{server.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    before = resident()
+    """What that many silent players take of the server's memory, in MB."""
+    before = server.resident()
     idle = [server.connect() for _ in range(players)]
     for player in idle:
         player.sendall(form.login)
     settle(idle)
-    used = resident() - before
+    used = server.resident() - before
     for player in idle:
         player.close()
     time.sleep(0.5)
     return used
 
 
-def measure(server: Server, form: Form, idle: int, burst: int, seconds: float) -> Figures:
-    figures = {f"MiB for {idle} idle players": memory(server, form, idle)}
-    median, late = latency(server, form, seconds)
-    figures |= {"moderate rate, p50 in ms": median, "moderate rate, p99 in ms": late}
-    for size, senders in SHAPES:
-        rate, per_cpu = throughput(server, form, size, senders, burst, seconds)
-        shape = f"room of {size}, {senders} sending"
-        figures |= {f"{shape}: delivered/s": rate, f"{shape}: per CPU second": per_cpu}
+def measure(server: Server, parsed: argparse.Namespace) -> Figures:
+    figures: Figures = {}
+    for name in parsed.form or [*FORMS, DATAGRAMS]:
+        form = FORMS.get(name)
+        if form and parsed.idle:
+            figures[f"{name}, MB for {parsed.idle} idle players"] = memory(
+                server, form, parsed.idle
+            )
+        if form and parsed.moderate:
+            median, late = latency(server, form, parsed.moderate)
+            figures[f"{name}, moderate rate, p50 in ms"] = median
+            figures[f"{name}, moderate rate, p99 in ms"] = late
+        for size, senders in SHAPES:
+            if form:
+                rate, per_cpu = throughput(
+                    server, form, size, senders, parsed.burst, parsed.seconds
+                )
+            elif senders == 1:
+                rate, per_cpu = datagrams(server, size, FEW, parsed.seconds)
+            else:
+                continue
+            shape = f"{name}, room of {size}, {senders} sending"
+            figures[f"{shape}: delivered/s"] = rate
+            figures[f"{shape}: per CPU second"] = per_cpu
     return figures
 
 
-def main() -> None:
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--form", choices=FORMS, action="append", help="only this one")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each figure (%(default)s)")
-    parser.add_argument("--burst", type=int, default=32, help="payloads at once (%(default)s)")
-    parser.add_argument("--idle", type=int, default=500, help="silent players (%(default)s)")
-    parsed = parser.parse_args()
-    with ExitStack() as stack:
-        servers = [
-            peer if peer.pid else replace(peer, pid=owner_of(peer.port)) for peer in parsed.peer
-        ]
-        if not parsed.only_peers:
-            port = free_port()
-            command, _ = gameserver(f"--velnet-port={port}")
-            servers.insert(0, stack.enter_context(started("gameservers", command, port)))
-        for name in parsed.form or FORMS:
-            print(f"\nThe {name} form, bursts of {parsed.burst}")
-            compare(
-                servers,
-                lambda server, form=FORMS[name]: measure(
-                    server, form, parsed.idle, parsed.burst, parsed.seconds
-                ),
-                parsed.rounds,
-            )
+parser = arguments(__doc__)
+parser.add_argument("--form", choices=[*FORMS, DATAGRAMS], action="append", help="only this one")
+parser.add_argument("--seconds", type=float, default=3.0, help="for each figure (%(default)s)")
+parser.add_argument("--burst", type=int, default=32, help="payloads at once (%(default)s)")
+parser.add_argument("--moderate", type=float, default=3.0, help="seconds at a moderate rate, or 0")
+parser.add_argument("--idle", type=int, default=500, help="silent players, or 0 (%(default)s)")
 
+BENCHMARK = Benchmark(parser, lambda tree, parsed: gameserver(tree, game="velnet"), measure)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()
