@@ -19,7 +19,7 @@ ROOT = Path(gameservers.__file__).parent.parent
 
 #: Options in the documentation that are other programs', or a command's.
 OTHERS = {"logfile", "nodaemon", "pidfile", "syslog", "peer", "single-transaction"}
-OTHERS |= {"dice-port", "dice-max-players", "zone"}
+OTHERS |= {"dice-port", "dice-max-players", "before", "zone"}
 
 
 def shown(setting: Setting | None) -> str:
