@@ -36,7 +36,7 @@ from zope.interface import implementer
 from gameservers.net.guard import Guard, Ticket
 from gameservers.net.handover import hand_over, holder_of
 from gameservers.net.tls import SPOKEN
-from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode
+from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode, is_asked_for
 from gameservers.wire import Recogniser, Verdict, begins, decide
 
 #: The most of an HTTP request's head, or of what a WebSocket says before its first message, in
@@ -191,7 +191,7 @@ class FirstBytes(Protocol):
         elif not end:
             pass
         elif (found := accepted(head + end)) is None:
-            if self._routes.site is not None:
+            if self._routes.site is not None and not is_asked_for(head + end):
                 self._admit(self._build(self._routes.site))
             else:
                 self._answer(HTTPStatus.BAD_REQUEST)

@@ -26,6 +26,7 @@ makes 1.4 times the moves per CPU-second (C{python -m benchmarks.tictactoe}).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -66,6 +67,9 @@ SIZE_2, SIZE_8 = 126, 127
 
 MASK_SIZE = 4
 
+#: The header of such a request.
+_ASKED_FOR = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
+
 #: How long a client that was told the end may take for its own end, in seconds.
 PARTING = 1.0
 
@@ -73,7 +77,7 @@ PARTING = 1.0
 SERVICE_UNAVAILABLE = 503
 
 #: The code of the close frame, by the reason; a client that does not read gets none.
-CODES: Mapping[Reason, int] = {
+CODES: dict[Reason, int] = {
     Reason.SILENT: CloseReason.POLICY_VIOLATION,
     Reason.MALFORMED: CloseReason.POLICY_VIOLATION,
     Reason.FULL: CloseReason.TRY_AGAIN_LATER,
@@ -124,6 +128,11 @@ def accepted(head: bytes) -> tuple[Upgrade, bytes] | None:
     except RemoteProtocolError:
         pass
     return None
+
+
+def is_asked_for(head: bytes) -> bool:
+    """Whether the head of an HTTP request asks for a WebSocket, be it in a way that is wrong."""
+    return _ASKED_FOR.search(head) is not None
 
 
 def first_opcode(frames: bytes) -> int | None:

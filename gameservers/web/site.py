@@ -19,6 +19,7 @@ from twisted.web.http import NOT_FOUND, HTTPChannel
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
+from twisted.web.util import redirectTo
 
 from gameservers.net.guard import Ticket
 
@@ -91,6 +92,10 @@ class Pages(Resource):
         folder = files(package) / "page"
         for name, (file, content_type) in pages.items():
             self.putChild(name.encode(), Page(content_type, (folder / file).read_bytes()))
+
+    def render_GET(self, request: Request) -> bytes:
+        """Asked for without the last slash, from which pages find each other."""
+        return redirectTo(request.path + b"/", request)
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         return NoPage()

@@ -34,32 +34,6 @@ ROOT = Path(__file__).parents[2]
 #: How long a whole tour may take, in seconds.
 TOUR = 3 * PATIENCE
 
-#: The same game behind TLS.
-TLS_SERVER = """
-import sys
-from pathlib import Path
-from twisted.internet import reactor
-from twisted.protocols.tls import TLSMemoryBIOFactory
-from gameservers.games import Surroundings
-from gameservers.games.tictactoe import game
-from gameservers.lobby import Lobby
-from gameservers.metrics import Metrics
-from gameservers.net.tls import Certificates, Renewal
-from gameservers.store import Store, StoreSettings
-
-folder, port = Path(sys.argv[1]), int(sys.argv[2])
-store = Store(StoreSettings(database="memory"), reactor, [game.schema])
-wires = game.build(Surroundings(Lobby(reactor, Metrics()), reactor, game.settings(), store))
-wires.service.startService()
-certificates = Certificates(folder / "cert.pem", folder / "key.pem")
-Renewal(certificates, reactor).startService()
-factory = TLSMemoryBIOFactory(certificates, False, wires.stream)
-reactor.listenTCP(port, factory, interface="127.0.0.1")
-reactor.addSystemEventTrigger("before", "shutdown", wires.service.stopService)
-reactor.callWhenRunning(print, "it is ready", flush=True)
-reactor.run()
-"""
-
 
 class Server:
     """The server as a process of its own, as an operator starts it."""
@@ -83,7 +57,7 @@ class Server:
             f"--database=sqlite:///{self.folder}/games.sqlite3",
         ]
         if self.tls:
-            arguments = ["-c", TLS_SERVER, str(self.folder), str(self.port)]
+            arguments += [f"--tls-{each}={self.folder}/{each}.pem" for each in ("cert", "key")]
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,

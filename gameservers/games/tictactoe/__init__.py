@@ -10,10 +10,11 @@ from typing import ClassVar
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from gameservers.games import IGame, Surroundings, Wires, never
+from gameservers.games import Carriage, Dependencies, IGame, Wire
 from gameservers.games.tictactoe.original import import_original, refuse_original
+from gameservers.games.tictactoe.protocol import TicTacToeProtocol
 from gameservers.games.tictactoe.records import SCHEMA
-from gameservers.games.tictactoe.service import TicTacToe
+from gameservers.games.tictactoe.service import TicTacToeService
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 
 
@@ -26,13 +27,10 @@ class TicTacToeGame:
     settings = TicTacToeSettings
     schema = replace(SCHEMA, check=refuse_original)
     commands: ClassVar = {"import": import_original}
-    recognises_stream = staticmethod(never)  # HTTP is the front door's own
-    recognises_datagram = staticmethod(never)
+    wires = (Wire("JSON", Carriage.TEXT, TicTacToeProtocol),)
 
-    def build(self, surroundings: Surroundings) -> Wires:
-        service = TicTacToe(surroundings)
-        port = surroundings.settings.port
-        return Wires(stream=service.site, port=port, service=service, http=("page", "text"))
+    def build(self, dependencies: Dependencies) -> TicTacToeService:
+        return TicTacToeService(dependencies)
 
 
 game = TicTacToeGame()

@@ -1,12 +1,14 @@
 """
-How often somebody may try: a few times freely, then with growing delays; and how many at once.
+How often a log-in may be tried: a few times freely, then with growing delays; and how many at
+once.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 
+from cachetools import LRUCache
 from twisted.internet.defer import Deferred
 
 
@@ -23,9 +25,9 @@ class Attempts:
 
     The first C{free} attempts cost nothing.  After each further one comes a pause, C{pause}
     seconds at first and twice as long each time, up to C{longest}.  An attempt counts when it
-    begins, so that many at once are no way around; one that succeeds is given back.  Whoever
-    does not try for C{forget} seconds starts anew.  At most C{keys} are remembered; then the
-    one that has not tried for longest is forgotten.
+    begins, so that many at once are no way around; one that succeeds is given back.  After
+    C{forget} seconds without an attempt everything is free again.  At most C{keys} are
+    remembered, those that were asked about last.
     """
 
     def __init__(
@@ -41,8 +43,7 @@ class Attempts:
         self._pause = pause
         self._longest = longest
         self._forget = forget
-        self._keys = keys
-        self._tries: OrderedDict[str, _Tries] = OrderedDict()
+        self._tries: LRUCache[str, _Tries] = LRUCache(keys)
 
     def __len__(self) -> int:
         return len(self._tries)
@@ -56,18 +57,15 @@ class Attempts:
 
     def begin(self, key: str, now: float) -> None:
         """An attempt begins (one that had not to wait)."""
-        tries = self._tries.setdefault(key, _Tries())
-        self._tries.move_to_end(key)
-        if now - tries.last > self._forget:
-            tries.count = 0
+        tries = self._tries.get(key)
+        if tries is None or now - tries.last > self._forget:
+            tries = self._tries[key] = _Tries()
         tries.count += 1
         tries.last = now
         beyond = tries.count - self._free
         if beyond > 0:
             # The exponent is bounded: a float has an end.
             tries.not_before = now + min(self._pause * 2 ** min(beyond - 1, 64), self._longest)
-        while len(self._tries) > self._keys:
-            self._tries.popitem(last=False)
 
     def give_back(self, key: str) -> None:
         """An attempt that has begun was a good one."""
@@ -84,8 +82,13 @@ class Attempts:
         self._tries.pop(key, None)
 
 
-class Line:
-    """Some at once; the others wait for their turn, first come, first served."""
+class AdmissionQueue:
+    """
+    Some at once; the others wait for their turn, first come, first served.
+
+    It is not Twisted's C{DeferredSemaphore}, which calls the next one from within the one before:
+    hundreds that are refused at once are too deep for that.
+    """
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
@@ -98,18 +101,18 @@ class Line:
         return not self._under_way and not self._waiting
 
     def turn(self) -> Deferred[None]:
-        """Fires when it is the caller's turn, who says when he is L{done}."""
+        """Fires when it is the caller's turn, which lasts until it calls L{done}."""
         deferred: Deferred[None] = Deferred()
         self._waiting.append(deferred)
         self._call()
         return deferred
 
     def done(self) -> None:
+        """A turn has ended."""
         self._under_way -= 1
         self._call()
 
     def _call(self) -> None:
-        # Whoever is done at once, being refused, comes back here: hundreds of them in a loop.
         if self._calling:
             return
         self._calling = True

@@ -2,7 +2,7 @@
 Ratings after Arpad Elo, in whole points.
 
 The expected score of A against B is C{1 / (1 + 10 ** ((elo_b - elo_a) / 400))}, B's is what is
-missing to 1.  After a match each gains L{K} times the difference between his score (1 for a
+missing to 1.  After a match each gains L{K} times the difference between its score (1 for a
 victory, 0.5 for a draw, 0 for a defeat) and what was expected, rounded to the nearest integer
 (halves to the even one).  There is no lowest rating.
 """

@@ -13,16 +13,17 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from gameservers.games.tictactoe import elo, texts, wire
-from gameservers.games.tictactoe.attempts import Attempts, Line
+from gameservers.games.tictactoe import elo, wire, words
+from gameservers.games.tictactoe.attempts import AdmissionQueue, Attempts
 from gameservers.games.tictactoe.records import Session, TicTacToeRecords
 from gameservers.games.tictactoe.settings import TicTacToeSettings
+from gameservers.net.connection import Reason
 from gameservers.net.guard import place_of
 from gameservers.store import Account, NameTaken, NotFound, PasswordRecord, StoreError
 from gameservers.store.passwords import Busy, Checked
 
-#: Log-ins with a password from one place that are under way at once.  The others wait in line, so
-#: that a crowd from one place is served, and a crowd of guesses is stopped at the limit.
+#: Log-ins with a password from one place that are under way at once.  The others wait, so that a
+#: crowd from one place is served, and a crowd of guesses is stopped at the limit.
 AT_ONCE = 8
 
 #: Passwords that may wait to be checked, of all places together.
@@ -32,8 +33,9 @@ MAX_WAITING = 1_000
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """
-    C{response} is what a client is told once all else has been seen to.
+    A client may come in.
 
+    @ivar response: what it is told then.
     @ivar new: the session has just been opened and voids older ones of the account.
     """
 
@@ -44,16 +46,25 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
+    """
+    A client may not come in.
+
+    @ivar response: what it is told.
+    @ivar detail: for the log.
+    """
+
     response: str
+    detail: str
+    reason: Reason = Reason.REFUSED
 
 
-class Wrong(Exception):
+class WrongPassword(Exception):
     """The name is somebody else's, as far as the password tells; the text is for the client."""
 
 
-class TooMany(Exception):
+class TooManyAttempts(Exception):
     """
-    Too many attempts.
+    There were too many attempts.
 
     @ivar wait: seconds until the next may begin.
     """
@@ -98,23 +109,23 @@ class Entrance:
         self._by_address = Attempts(settings.login_attempts_per_address)
         self._new_names = Attempts(settings.new_names_per_address)
         self._place_of = place_of
-        self._lines: dict[str, Line] = {}
-        self._in_line = 0
+        self._queues: dict[str, AdmissionQueue] = {}  # by place
+        self._queued = 0
 
     async def log_in(self, wish: wire.LogIn, address: str) -> Admitted | Denied:
         """Log in with a password, which may make the account; or, without, for a while."""
         name = wire.fold_name(wish.name)
         if name is None or not (wish.password == "" or wire.is_password(wish.password)):
-            return _denied(texts.BAD_LOGIN, registered=True)
+            return BAD_LOGIN
         try:
             if wish.password == "":
                 return await self._open_temporary(name, self._place_of(address))
             return await self._log_in(name, wish.password, address)
-        except TooMany as limit:
-            text = texts.TOO_MANY_ATTEMPTS.format(math.ceil(limit.wait))
-            return _denied(text, registered=bool(wish.password))
+        except TooManyAttempts as limit:
+            text = words.TOO_MANY_ATTEMPTS.format(math.ceil(limit.wait))
+            return _denied(text, Reason.FLOOD, registered=bool(wish.password))
         except (Busy, StoreError):
-            return _denied(texts.UNAVAILABLE, registered=bool(wish.password))
+            return _denied(words.UNAVAILABLE, Reason.FAILED, registered=bool(wish.password))
 
     async def reconnect(self, wish: wire.Reconnect) -> Admitted | Denied:
         """Come back through a session that is there."""
@@ -125,25 +136,26 @@ class Entrance:
                 return NO_SESSION
             await self._records.touch([session.id], now)
         except StoreError:
-            return Denied(wire.reconnect_response(False, None, None, False, texts.UNAVAILABLE))
+            text = words.UNAVAILABLE
+            return Denied(words.reconnect_refused(text), text, Reason.FAILED)
         response = wire.reconnect_response(True, session.id, session.name, session.registered, "")
         return Admitted(session, response, new=False)
 
     async def _log_in(self, name: str, password: str, address: str) -> Admitted | Denied:
         """Log in when it is this one's turn among those from the same place."""
-        if self._in_line >= MAX_WAITING:
+        if self._queued >= MAX_WAITING:
             raise Busy
-        place = place_of(address)  # a password is to be guessed from a trusted one, too
-        line = self._lines.setdefault(place, Line(AT_ONCE))
-        self._in_line += 1
-        await line.turn()
+        place = place_of(address)  # guesses are limited from a trusted one, too
+        queue = self._queues.setdefault(place, AdmissionQueue(AT_ONCE))
+        self._queued += 1
+        await queue.turn()
         try:
             return await self._attempt(name, password, place, self._place_of(address))
         finally:
-            self._in_line -= 1
-            line.done()
-            if line.is_empty:
-                self._lines.pop(place, None)
+            self._queued -= 1
+            queue.done()
+            if queue.is_empty:
+                self._queues.pop(place, None)
 
     async def _attempt(
         self, name: str, password: str, place: str, names_from: str
@@ -151,13 +163,13 @@ class Entrance:
         seconds = self._now().timestamp()
         wait = max(self._by_name.wait(name, seconds), self._by_address.wait(place, seconds))
         if wait > 0:
-            raise TooMany(wait)
+            raise TooManyAttempts(wait)
         self._by_name.begin(name, seconds)
         self._by_address.begin(place, seconds)
         try:
             text = await self._prove(name, password, names_from)
-        except Wrong as wrong:
-            return _denied(str(wrong), registered=True)
+        except WrongPassword as wrong:
+            return _denied(str(wrong))
         except Exception:  # nobody knows if the password was wrong
             self._by_name.give_back(name)
             self._by_address.give_back(place)
@@ -167,25 +179,30 @@ class Entrance:
         return await self._open_session(name, text.format(name))
 
     async def _prove(self, name: str, password: str, place: str) -> str:
-        """Check the password, or make the account: the text to say; L{Wrong} if it is not his."""
+        """
+        Check the password, or make the account.
+
+        @return: the text for the client.
+        @raise WrongPassword: the name is another's.
+        """
         account = await self._records.account(name)
         if account is None:
             self._begin_name(place)
             record = await self._passwords.make(password)
             try:
                 await self._records.create_account(Account(name, self._now(), record), elo.START)
-                return texts.REGISTERED
+                return words.REGISTERED
             except NameTaken:
-                # By a temporary session, or by whoever has just been quicker.
+                # By a temporary session, or by somebody who has just been quicker.
                 account = await self._records.account(name)
                 if account is None:
-                    raise Wrong(texts.NAME_RESERVED.format(name)) from None
+                    raise WrongPassword(words.NAME_RESERVED.format(name)) from None
         checked = await self._passwords.check(account.password, password)
         if not checked.right:
-            raise Wrong(texts.WRONG_PASSWORD.format(name))
+            raise WrongPassword(words.WRONG_PASSWORD.format(name))
         if checked.replacement is not None:
             await self._records.change_password(name, checked.replacement)
-        return texts.LOGGED_IN
+        return words.LOGGED_IN
 
     def _begin_name(self, place: str) -> None:
         if not place:
@@ -193,7 +210,7 @@ class Entrance:
         seconds = self._now().timestamp()
         wait = self._new_names.wait(place, seconds)
         if wait > 0:
-            raise TooMany(wait)
+            raise TooManyAttempts(wait)
         self._new_names.begin(place, seconds)
 
     async def _open_session(self, name: str, text: str) -> Admitted | Denied:
@@ -201,7 +218,7 @@ class Entrance:
         try:
             await self._records.open_session(session.id, name, session.last_seen)
         except NotFound:  # the account was removed a moment ago
-            return _denied(texts.NAME_RESERVED.format(name), registered=True)
+            return _denied(words.NAME_RESERVED.format(name))
         return Admitted(session, wire.login_response(True, session.id, True, text), new=True)
 
     async def _open_temporary(self, name: str, place: str) -> Admitted | Denied:
@@ -211,15 +228,15 @@ class Entrance:
             await self._records.open_temporary_session(session.id, name, session.last_seen)
         except NameTaken:
             self._new_names.give_back(place)
-            return _denied(texts.NAME_EXISTS.format(name), registered=False)
-        text = texts.TEMPORARY.format(name)
+            return _denied(words.NAME_EXISTS.format(name), registered=False)
+        text = words.TEMPORARY.format(name)
         return Admitted(session, wire.login_response(True, session.id, False, text), new=True)
 
 
-NO_SESSION = Denied(wire.reconnect_response(False, None, None, False, texts.NO_SESSION))
-BAD_LOGIN = Denied(wire.login_response(False, None, True, texts.BAD_LOGIN))
-FULL = Denied(wire.login_response(False, None, True, texts.LOBBY_FULL))
+def _denied(text: str, reason: Reason = Reason.REFUSED, *, registered: bool = True) -> Denied:
+    return Denied(words.login_refused(text, registered=registered), text, reason)
 
 
-def _denied(text: str, *, registered: bool) -> Denied:
-    return Denied(wire.login_response(False, None, registered, text))
+BAD_LOGIN = _denied(words.BAD_LOGIN)
+FULL = _denied(words.LOBBY_FULL, Reason.FULL)
+NO_SESSION = Denied(words.reconnect_refused(words.NO_SESSION), words.NO_SESSION)

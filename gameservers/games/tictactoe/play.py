@@ -2,8 +2,8 @@
 What users may do: find opponents, move, end matches, have friends.
 
 Every wish of a user becomes a few calls to the store and then messages: the answer on the
-connection it came from, and what concerns both players of a match to all their connections.
-Whatever is answered has been committed before.
+connection it came from, and what concerns both players of a match on all their connections.
+What is answered has been committed before.
 
 Nothing is locked.  The store refuses a change to a match that was changed since it was read
 (L{Stale}), so of two moves at once one is made and the other one is looked at again.
@@ -21,8 +21,8 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gameservers.games.tictactoe import elo, texts, wire
-from gameservers.games.tictactoe.presence import GAME, Connection, Presence, User
+from gameservers.games.tictactoe import elo, wire, words
+from gameservers.games.tictactoe.presence import Client, Presence, User
 from gameservers.games.tictactoe.records import (
     AlreadyPlaying,
     Finished,
@@ -49,7 +49,8 @@ DRAWN = "draw"
 ABANDONED = "abandoned"
 TIMEOUT = "timeout"
 
-Table = tuple[Match, Game]
+#: A match as it is kept, and what its state says.
+Played = tuple[Match, Game]
 
 
 class Play:
@@ -68,16 +69,19 @@ class Play:
         settings: TicTacToeSettings,
         now: Callable[[], datetime],
         metrics: Metrics,
+        game: str,
     ) -> None:
+        """@param game: its name, for metrics."""
         self._records = records
-        self._metrics = metrics
         self._presence = presence
         self.now = now
+        self._metrics = metrics
+        self._game = game
         self._limit = settings.max_matches
         self._lifetime = timedelta(seconds=settings.match_lifetime)
         self._timeout_elo = settings.timeout_elo
         self._pairing = DeferredLock()
-        self._tables: LRUCache[str, Table] = LRUCache(REMEMBERED)
+        self._matches: LRUCache[str, Played] = LRUCache(REMEMBERED)
 
     # What a user is shown
 
@@ -85,7 +89,7 @@ class Play:
         """
         What follows the answer to a log-in.
 
-        @param back: he has come back through a session.
+        @param back: the user has come back through a session.
         """
         messages = [await self._elo_update(user.name, user.registered)]
         if user.registered or not back:
@@ -93,17 +97,16 @@ class Play:
         return messages + await self.match_states(user)
 
     async def match_states(self, user: User) -> list[str]:
-        """One message per match, also of those whose end he has not seen; now he has."""
+        """One message per match, also of those whose end the user has not seen; now it has."""
         messages = []
         seen = []
         for read in await self._records.matches_of(user.name):
-            table = self._remember(read)
-            if table is None:
-                continue
-            match, _ = table  # it may have changed since it was read
-            messages.append(self._match_update(table))
-            if match.ended:
-                seen.append(match.id)
+            played = self._remember(read)
+            if played is not None:
+                match, _ = played  # it may have changed since it was read
+                messages.append(words.match_update(match, self._lifetime))
+                if match.ended:
+                    seen.append(match.id)
         if seen:
             await self._records.mark_seen(user.name, seen)
         return messages
@@ -112,7 +115,7 @@ class Play:
 
     async def request_match(self, user: User, typed: str | None) -> str:
         """
-        Invite somebody, or play against whoever wants to.
+        Invite somebody, or play against anybody who wants to.
 
         @return: the response.
         """
@@ -124,49 +127,49 @@ class Play:
             opponent = await self._records.opponent(name)
         if opponent is None:
             if await self._running(user.name) >= self._limit:
-                return _refused(texts.TOO_MANY_MATCHES)
+                return words.match_refused(words.TOO_MANY_MATCHES)
             if name == user.name:
-                return _refused(texts.ONESELF)
-            return _refused(texts.NO_USER.format(typed.lower()))
+                return words.match_refused(words.ONESELF)
+            return words.match_refused(words.NO_USER, typed.lower())
         try:
             await self._open(user, opponent)
         except TooManyMatches as full:
             if full.player == user.name:
-                return _refused(texts.TOO_MANY_MATCHES)
-            return _refused(texts.OPPONENT_TOO_MANY.format(opponent.name))
+                return words.match_refused(words.TOO_MANY_MATCHES)
+            return words.match_refused(words.OPPONENT_TOO_MANY, opponent.name)
         except NotFound:
-            return _refused(texts.NO_USER.format(opponent.name))
+            return words.match_refused(words.NO_USER, opponent.name)
         except AlreadyPlaying:
-            return _refused(texts.ALREADY_PLAYING.format(opponent.name))
-        return wire.match_request_response(True, texts.INVITED.format(opponent.name))
+            return words.match_refused(words.ALREADY_PLAYING, opponent.name)
+        return wire.match_request_response(True, words.INVITED.format(opponent.name))
 
     async def _search(self, user: User) -> str:
         if await self._running(user.name) >= self._limit:
-            return _refused(texts.TOO_MANY_MATCHES)
+            return words.match_refused(words.TOO_MANY_MATCHES)
         for other in self._presence.waiting():
             if other is user:
                 continue
             if self._presence.find(user.name) is not user:
-                break  # he has gone meanwhile
+                break  # it has gone meanwhile
             try:
                 await self._open(other, Opponent(user.name, user.registered, None))
             except TooManyMatches as full:
                 if full.player == user.name:
-                    return _refused(texts.TOO_MANY_MATCHES)
+                    return words.match_refused(words.TOO_MANY_MATCHES)
             except (AlreadyPlaying, NotFound):
                 pass  # these two will not do; perhaps the next one
             else:
                 self._presence.wait_no_longer(other)
                 self._presence.wait_no_longer(user)
-                return wire.match_request_response(True, texts.SEARCHING)
+                return wire.match_request_response(True, words.SEARCHING)
         # Those who wait already would not do for each other then, but they may do now.
         if self._presence.is_waiting(user):
-            return _refused(texts.ALREADY_SEARCHING)
+            return words.match_refused(words.ALREADY_SEARCHING)
         self._presence.wait(user)
-        return wire.match_request_response(True, texts.SEARCHING)
+        return wire.match_request_response(True, words.SEARCHING)
 
     async def _open(self, user: User, opponent: Opponent) -> None:
-        """A new match, in which the first of the two begins; both are told, he first."""
+        """A new match, in which the first of the two begins; both are told, that one first."""
         players = user.name, opponent.name
         game = Game()
         match = Match(
@@ -181,10 +184,8 @@ class Play:
         match = await self._records.open_match(match, self._limit)
         self._keep(match, game)
         self._log.info("{player} plays against {opponent}", player=players[0], opponent=players[1])
-        self._metrics.matches_opened[GAME] += 1
-        update = self._match_update((match, game))
-        for name in players:
-            self._presence.push(name, [update])
+        self._metrics.matches_opened[self._game] += 1
+        self._push(players, match)
 
     async def _running(self, name: str) -> int:
         """How many matches a user has that are not over."""
@@ -192,50 +193,45 @@ class Play:
 
     # Matches
 
-    async def move(
-        self, user: User, connection: Connection, match_id: str, cell: Cell | None
-    ) -> None:
+    async def move(self, user: User, client: Client, match_id: str, cell: Cell | None) -> None:
         """
-        Move, and tell both; or tell the mover that nothing has changed.
+        Move, and tell both; or tell the mover's client that nothing has changed.
 
-        Who is not one of the two hears nothing.  L{Stale}: others change the match all the time.
+        Who is not one of the two hears nothing.
+
+        @raise Stale: others change the match all the time.
         """
         for _ in range(TRIES):
-            table = await self._table(match_id, user)
-            if table is None:
+            played = await self._find(match_id, user)
+            if played is None:
                 return
-            match, game = table
+            match, game = played
             try:
                 if cell is None or match.ended:
                     raise IllegalMove
-                after = game.move(_mark(match, user), cell)
+                after = game.move(Mark.A if user.name == match.player_a else Mark.B, cell)
             except IllegalMove:
-                connection.send(self._match_update(table))
+                client.send(words.match_update(match, self._lifetime))
                 return
             try:
                 await self._make(match, after)
                 return
             except Stale:
-                self._tables.pop(match_id, None)
+                self._matches.pop(match_id, None)
         raise Stale
 
     async def _make(self, match: Match, game: Game) -> None:
-        mover, other = match.players if game.turn is Mark.B else match.players[::-1]
+        players = match.players if game.turn is Mark.B else match.players[::-1]
         moved = self._changed(match, game)
-        self._metrics.moves_made[GAME] += 1
+        self._metrics.moves_made[self._game] += 1
         if not game.over:
             moved = await self._records.save_move(moved)
             self._keep(moved, game)
-            update = [self._match_update((moved, game))]
-            self._presence.push(mover, update)
-            self._presence.push(other, update)
+            self._push(players, moved)
             return
-        outcome = DRAWN if game.winner is None else WON
-        finished = await self._finish(moved, game, outcome)
-        update = [self._match_update((finished.match, game))]
-        for name in (mover, other):
-            self._presence.push(name, update)
-        await self._push_elos(mover, other)
+        finished = await self._finish(moved, game, DRAWN if game.winner is None else WON)
+        self._push(players, finished.match)
+        await self._push_elos(players)
 
     async def end_match(self, user: User, match_id: str) -> None:
         """
@@ -244,70 +240,57 @@ class Play:
         Who is not one of the two, or comes too late, hears nothing.
         """
         for _ in range(TRIES):
-            table = await self._table(match_id, user)
-            if table is None or table[0].ended:
+            played = await self._find(match_id, user)
+            if played is None or played[0].ended:
                 return
-            match, game = table
-            other = match.player_b if user.name == match.player_a else match.player_a
+            match, game = played
             closed = game.close()
+            loser = user.name if game.under_way else None
             try:
-                finished = await self._finish(
-                    self._changed(match, closed),
-                    closed,
-                    ABANDONED,
-                    loser=user.name if game.under_way else None,
-                )
+                changed = self._changed(match, closed)
+                finished = await self._finish(changed, closed, ABANDONED, loser=loser)
             except Stale:
-                self._tables.pop(match_id, None)
+                self._matches.pop(match_id, None)
                 continue
-            update = [self._match_update((finished.match, closed))]
+            other = _other(match, user.name)
             try:
                 if finished.result.elo_after is not None:
-                    await self._push_elos(user.name, other)
+                    await self._push_elos((user.name, other))
             finally:  # they count as those who have seen the end, whatever becomes of the ranks
-                self._presence.push(other, update)
-                self._presence.push(user.name, update)
+                self._push((other, user.name), finished.match)
             return
 
     async def time_out(self, match: Match) -> None:
-        """The player whose turn it is has let the time run out: he loses if both have moved."""
-        table = self._remember(match)
-        if table is None:
+        """
+        The player whose turn it is has let the time run out, and loses if both have moved.
+
+        @raise Stale: somebody has just moved.
+        """
+        played = self._remember(match)
+        if played is None:
             await self._records.remove_match(match)
             return
-        game = table[1]
-        loser = wire.name_of((match.player_a, match.player_b), game.turn)
+        game = played[1]
+        late = wire.name_of(match.players, game.turn)
+        loser = late if game.under_way else None
         winner = Mark.A if game.turn is Mark.B else Mark.B
         closed = game.close(winner if game.under_way else None)
+        changed = self._changed(match, closed)
         finished = await self._finish(
-            self._changed(match, closed),
-            closed,
-            TIMEOUT,
-            loser=loser if game.under_way else None,
-            rated=self._timeout_elo,
+            changed, closed, TIMEOUT, loser=loser, rated=self._timeout_elo
         )
-        self._log.info(
-            "{player} let the time run out against {opponent}",
-            player=loser,
-            opponent=match.player_a if loser == match.player_b else match.player_b,
-        )
-        update = [self._match_update((finished.match, closed))]
-        for name in match.players:
-            self._presence.push(name, update)
+        self._log.info("{player} let the time of a match run out", player=late)
+        self._push(match.players, finished.match)
         if finished.result.elo_after is not None:
-            await self._push_elos(*match.players)
+            await self._push_elos(match.players)
 
     def vanished(self, matches: Sequence[Match]) -> None:
         """These matches went with one of their players: tell the other one."""
         for match in matches:
-            table = self._remember(match)
-            self._tables.pop(match.id, None)
-            if table is None or match.ended:
-                continue
-            closed = table[1].close()
-            update = [self._match_update((self._changed(match, closed), closed))]
-            for name in match.players:
-                self._presence.push(name, update)
+            played = self._remember(match)
+            self._matches.pop(match.id, None)
+            if played is not None and not match.ended:
+                self._push(match.players, self._changed(match, played[1].close()))
 
     async def _finish(
         self,
@@ -324,9 +307,9 @@ class Play:
         @param loser: who loses although the board does not say so.
         @param rated: whether ratings change at all.
         """
-        winner = wire.name_of((match.player_a, match.player_b), game.winner)
+        winner = wire.name_of(match.players, game.winner)
         if winner is None and loser is not None:
-            winner = match.player_b if loser == match.player_a else match.player_a
+            winner = _other(match, loser)
         score = elo.DRAWN
         if winner is not None:
             score = elo.A_WINS if winner == match.player_a else elo.B_WINS
@@ -350,19 +333,19 @@ class Play:
 
     # What is known of a match
 
-    async def _table(self, match_id: str, user: User) -> Table | None:
+    async def _find(self, match_id: str, user: User) -> Played | None:
         """A match as it is now, if the user is one of the two and one has not seen its end."""
-        table = self._tables.get(match_id)
-        if table is None:
+        played = self._matches.get(match_id)
+        if played is None:
             match = await self._records.match(match_id)
-            table = None if match is None else self._remember(match)
-        if table is None or user.name not in table[0].players:
+            played = None if match is None else self._remember(match)
+        if played is None or user.name not in played[0].players:
             return None
-        return None if table[0].seen.issuperset(table[0].players) else table
+        return None if played[0].seen.issuperset(played[0].players) else played
 
-    def _remember(self, match: Match) -> Table | None:
+    def _remember(self, match: Match) -> Played | None:
         """A match that has just been read, and its game; L{None} if there is no making it out."""
-        known = self._tables.get(match.id)
+        known = self._matches.get(match.id)
         if known is not None and known[0].version >= match.version:
             return known
         try:
@@ -381,27 +364,27 @@ class Play:
         return match, game
 
     def _keep(self, match: Match, game: Game) -> None:
-        self._tables[match.id] = match, game
+        self._matches[match.id] = match, game
 
     # Friends
 
     async def befriend(self, user: User, typed: str) -> list[str]:
         """@return: the response and, if there is a new friend, the list."""
         if not user.registered:
-            return [wire.friend_request_response(False, texts.NO_FRIENDS)]
+            return [wire.friend_request_response(False, words.NO_FRIENDS)]
         name = wire.fold_name(typed)
         if name is None:
-            return [wire.friend_request_response(False, texts.BAD_FRIEND)]
+            return [wire.friend_request_response(False, words.BAD_FRIEND)]
         try:
             if name == user.name:
                 raise NotFound
             added = await self._records.befriend(user.name, name)
         except NotFound:
-            return [wire.friend_request_response(False, texts.NO_PLAYER.format(name))]
+            return [wire.friend_request_response(False, words.NO_PLAYER.format(name))]
         if not added:
-            return [wire.friend_request_response(False, texts.ALREADY_FRIEND.format(name))]
+            return [wire.friend_request_response(False, words.ALREADY_FRIEND.format(name))]
         return [
-            wire.friend_request_response(True, texts.BEFRIENDED.format(name)),
+            wire.friend_request_response(True, words.BEFRIENDED.format(name)),
             await self._friends_update(user.name),
         ]
 
@@ -409,28 +392,23 @@ class Play:
         """@return: the response and, if there is a friend less, the list."""
         name = wire.fold_name(typed)
         if name is None:
-            return [wire.unfriend_request_response(False, texts.UNFRIEND_ERROR)]
+            return [wire.unfriend_request_response(False, words.UNFRIEND_ERROR)]
         if not await self._records.unfriend(user.name, name):
-            return [wire.unfriend_request_response(False, texts.NOT_A_FRIEND.format(name))]
+            return [wire.unfriend_request_response(False, words.NOT_A_FRIEND.format(name))]
         return [
-            wire.unfriend_request_response(True, texts.UNFRIENDED.format(name)),
+            wire.unfriend_request_response(True, words.UNFRIENDED.format(name)),
             await self._friends_update(user.name),
         ]
 
     # Messages
 
-    def _match_update(self, table: Table) -> str:
-        match, _ = table
-        return wire.match_update(
-            match.id, match.last_active + self._lifetime, match.ranked, match.state
-        )
+    def _push(self, names: Sequence[str], match: Match) -> None:
+        """Tell these, in this order, how a match stands."""
+        update = words.match_update(match, self._lifetime)
+        for name in names:
+            self._presence.push(name, update)
 
-    async def _elo_update(self, name: str, registered: bool) -> str:
-        ranking = await self._records.ranking(name if registered else None, wire.TOP)
-        top = [(rating.name, rating.elo) for rating in ranking.top]
-        return wire.elo_update(ranking.elo, ranking.rank, top)
-
-    async def _push_elos(self, *names: str) -> None:
+    async def _push_elos(self, names: Sequence[str]) -> None:
         here = [user for user in map(self._presence.find, names) if user is not None]
         # At the same time, so that the store looks once.
         updates = [self._elo_update(user.name, user.registered) for user in here]
@@ -440,14 +418,13 @@ class Play:
                 update.raiseException()
             user.send(update)
 
+    async def _elo_update(self, name: str, registered: bool) -> str:
+        ranking = await self._records.ranking(name if registered else None, wire.TOP)
+        return words.elo_update(ranking)
+
     async def _friends_update(self, name: str) -> str:
-        friends = await self._records.friends(name)
-        return wire.friends_update([(friend.name, friend.elo) for friend in friends])
+        return words.friends_update(await self._records.friends(name))
 
 
-def _mark(match: Match, user: User) -> Mark:
-    return Mark.A if user.name == match.player_a else Mark.B
-
-
-def _refused(text: str) -> str:
-    return wire.match_request_response(False, text)
+def _other(match: Match, name: str) -> str:
+    return match.player_b if name == match.player_a else match.player_a

@@ -4,37 +4,24 @@ Who is here: users, each with any number of connections, and each one player in 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gameservers.games.tictactoe.records import Session
-from gameservers.lobby import Lobby, Player
+from gameservers.lobby import Lobby
 from gameservers.lobby.events import Expelled
-
-GAME = "tictactoe"
-
-
-class Farewell(enum.IntEnum):
-    """Why we close a connection, as WebSocket numbers it."""
-
-    DONE = 1000
-    GOING_AWAY = 1001
-    POLICY = 1008
-    TOO_BIG = 1009
-    NO_PONG = 1011
-    TRY_LATER = 1013
+from gameservers.net.connection import Reason
 
 
-class Connection(Protocol):
-    """One client's connection, as those see it who have something to say to him."""
+class Client(Protocol):
+    """One connection of a user, as those see it who have something to tell it."""
 
     def send(self, message: str) -> None:
-        """Say something.  It never fails: what the client cannot hear is lost."""
+        """Tell it something.  It never fails: what the client cannot hear is lost."""
 
-    def close(self, why: Farewell) -> None:
-        """Say farewell, once."""
+    def cut(self, reason: Reason, detail: str) -> None:
+        """End it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -42,21 +29,28 @@ class User:
     """
     Somebody who is logged in.
 
-    @ivar session_id: of the session through which all his connections came.
-    @ivar player: who he is in the lobby.
-    @ivar connections: the oldest first.
+    @ivar session_id: of the session through which all the connections came.
+    @ivar player: the id in the lobby.
+    @ivar clients: the connections, the oldest first.
     """
 
     name: str
     registered: bool
     session_id: str = field(repr=False)
-    player: Player
-    connections: dict[Connection, None] = field(default_factory=dict, repr=False)
+    player: int
+    clients: dict[Client, None] = field(default_factory=dict, repr=False)
 
     def send(self, message: str) -> None:
-        """Say something on all connections."""
-        for connection in tuple(self.connections):
-            connection.send(message)
+        """Tell all connections something."""
+        for client in tuple(self.clients):
+            client.send(message)
+
+    def cut(self, reason: Reason, detail: str) -> None:
+        """End all connections; the user is here all the same."""
+        clients = tuple(self.clients)
+        self.clients.clear()
+        for client in clients:
+            client.cut(reason, detail)
 
 
 class Superseded(Exception):
@@ -64,15 +58,13 @@ class Superseded(Exception):
 
 
 class Presence:
-    """
-    All users who are here, by name.
+    """All users who are here, by name."""
 
-    @ivar lobby: where each of them is one player.
-    """
-
-    def __init__(self, lobby: Lobby, *, connections: int) -> None:
-        self.lobby = lobby
-        self._limit = connections
+    def __init__(self, lobby: Lobby, game: str, *, max_per_player: int) -> None:
+        self._lobby = lobby
+        self._game = game
+        self._max_per_player = max_per_player
+        self._queue = lobby.queue(game)
         self._users: dict[str, User] = {}
         self._by_player: dict[int, User] = {}
 
@@ -85,97 +77,90 @@ class Presence:
     def find(self, name: str) -> User | None:
         return self._users.get(name)
 
-    def arrive(self, session: Session, connection: Connection, address: str, *, new: bool) -> User:
+    def arrive(self, session: Session, client: Client, address: str, *, new: bool) -> User:
         """
-        A connection has shown which session it belongs to.
+        A client has shown which session it belongs to.
 
-        A C{new} session closes the connections of the user's older one; one that is not and
-        differs from the user's present one is L{Superseded}.  With too many connections the
-        oldest is closed.  The lobby may refuse to let the user in.
+        A C{new} session ends the connections of the user's older one.  With too many
+        connections the oldest is ended.
+
+        @raise Superseded: the session is not new, and not the user's present one.
+        @raise gameservers.lobby.Refused: there is no room.
         """
         user = self._users.get(session.name)
         if user is None:
-            player = self.lobby.enter(session.name, GAME, self._deliver, address=address)
-            user = User(session.name, session.registered, session.id, player)
-            self._users[session.name] = user
-            self._by_player[player.id] = user
+            player = self._lobby.enter(session.name, self._game, self.deliver, address=address)
+            user = User(session.name, session.registered, session.id, player.id)
+            self._users[session.name] = self._by_player[player.id] = user
         elif user.session_id != session.id:
             if not new:
                 raise Superseded
-            displaced = tuple(user.connections)
-            user.connections.clear()
             user.session_id = session.id
             user.registered = session.registered
-            for other in displaced:
-                other.close(Farewell.DONE)
-        user.connections[connection] = None
-        while len(user.connections) > self._limit:
-            oldest = next(iter(user.connections))
-            del user.connections[oldest]
-            oldest.close(Farewell.DONE)
+            user.cut(Reason.REFUSED, "replaced by a new log-in")
+        user.clients[client] = None
+        if len(user.clients) > self._max_per_player:
+            oldest = next(iter(user.clients))
+            del user.clients[oldest]
+            oldest.cut(Reason.CROWDED, "too many connections of one player")
         return user
 
-    def leave(self, user: User, connection: Connection) -> bool:
+    def leave(self, user: User, client: Client) -> bool:
         """
-        A connection is gone.
+        A client is gone.
 
-        @return: whether that was the user's last one.
+        @return: whether that was the user's last connection.
         """
-        if connection not in user.connections:
+        if client not in user.clients:
             return False
-        del user.connections[connection]
-        if user.connections:
+        del user.clients[client]
+        if user.clients:
             return False
         self._remove(user)
         return True
 
-    def expel(self, session: Session) -> None:
-        """The session is no more: close what came through it."""
+    def expire(self, session: Session) -> None:
+        """The session is no more: end what came through it."""
         user = self._users.get(session.name)
         if user is not None and user.session_id == session.id:
-            self._dismiss(user, Farewell.DONE)
+            self._dismiss(user, Reason.REFUSED, "the session was out of date")
 
-    def push(self, name: str, messages: Sequence[str]) -> None:
-        """Say something to a user if he is here."""
+    def push(self, name: str, message: str) -> None:
+        """Tell a user something, if it is here."""
         user = self._users.get(name)
         if user is not None:
-            for message in messages:
-                user.send(message)
+            user.send(message)
 
-    def _deliver(self, players: Sequence[int], event: object) -> None:
-        """The lobby tells players something; the game has no words for announcements."""
+    def deliver(self, players: Sequence[int], event: object) -> None:
+        """The lobby tells players something; this wire has no words for announcements."""
         if isinstance(event, Expelled):
-            for each in players:
-                self._dismiss(self._by_player[each], Farewell.POLICY)
+            for user in [self._by_player[each] for each in players]:
+                self._dismiss(user, Reason.BANNED, event.why)
 
-    def _dismiss(self, user: User, why: Farewell) -> None:
-        """Close all connections of a user."""
+    def _dismiss(self, user: User, reason: Reason, detail: str) -> None:
         self._remove(user)
-        connections = tuple(user.connections)
-        user.connections.clear()
-        for connection in connections:
-            connection.close(why)
+        user.cut(reason, detail)
 
     def _remove(self, user: User) -> None:
         del self._users[user.name]
-        del self._by_player[user.player.id]
-        self.lobby.exit(user.player.id)
+        del self._by_player[user.player]
+        self._lobby.exit(user.player)
 
     # The matchmaking queue
 
     def waiting(self) -> Iterator[User]:
         """Those who wait for any opponent, the longest first."""
-        for player_id in self.lobby.queue(GAME):
-            if player_id in self.lobby.queue(GAME):  # and not gone since the last one
-                yield self._by_player[player_id]
+        for player in self._queue:
+            if player in self._queue:  # and not gone since the last one
+                yield self._by_player[player]
 
     def is_waiting(self, user: User) -> bool:
-        return user.player.id in self.lobby.queue(GAME)
+        return user.player in self._queue
 
     def wait(self, user: User) -> None:
-        """He waits for any opponent, until he is paired or gone."""
-        if self._by_player.get(user.player.id) is user:
-            self.lobby.queue(GAME).add(user.player.id)
+        """A user waits for any opponent, until it is paired or gone."""
+        if self._by_player.get(user.player) is user:
+            self._queue.add(user.player)
 
     def wait_no_longer(self, user: User) -> None:
-        self.lobby.queue(GAME).discard(user.player.id)
+        self._queue.discard(user.player)

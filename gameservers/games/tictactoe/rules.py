@@ -5,7 +5,7 @@ A cell is addressed by four numbers from 0 to 2: C{sub_x}, C{sub_y} name the col
 small board, C{x}, C{y} the cell in it; x grows to the right, y downwards.
 
 Player A begins, anywhere.  From then on the cell C{(x, y)} of the last move names the small board
-in which the next player must play; if that one is decided, he may play in any that is not.  A
+in which the next player must play; if that one is decided, any other that is not will do.  A
 small board is decided when it is won by three in a line or full (a draw).  The game is won by
 three small boards of one player in a line, and drawn when all nine are decided without that.
 

@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 
 class Sweep:
-    """Whoever is connected is in use, and stays; his matches need moves all the same."""
+    """A user who is connected is in use, and stays; its matches need moves all the same."""
 
     _log = Logger()
 
@@ -71,7 +71,7 @@ class Sweep:
         # Somebody may have come in a moment ago through what is no more.
         for session in removal.sessions:
             self._log.info("{player}'s session was out of date", player=session.name)
-            self._presence.expel(session)
+            self._presence.expire(session)
         self._play.vanished(removal.matches)
 
 

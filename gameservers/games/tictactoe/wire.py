@@ -3,7 +3,7 @@ Ultimate tic-tac-toe over WebSocket: JSON messages to values and back.
 
 A message is one WebSocket message (text; binary is taken too if it is UTF-8), which is one JSON
 object C{{"type": <string>, "data": <any>}}; further keys are ignored.  Nothing is numbered: an
-answer comes in the order of the questions, and what concerns others' doings may come between.
+answer comes in the order of the questions, and what others do may be told between.
 A message is at most L{MAX_MESSAGE} bytes (ours; upstream takes 1 MiB, its client sends under 200).
 
 Client to server, first message, exactly one of::
@@ -63,9 +63,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from gameservers.games.tictactoe.rules import Cell, End, Game, Mark, Nine
+from gameservers.wire import WireError
 
 #: The largest message we take, in bytes.
 MAX_MESSAGE = 16 * 1024
@@ -81,10 +82,6 @@ TOP = 100
 
 _NAME = re.compile(r"[a-z0-9_-]{3,16}")
 _ID = re.compile(r"[0-9a-f]{32}")
-
-
-class WireError(Exception):
-    """What came is not a message of this wire."""
 
 
 class BadState(ValueError):
@@ -154,9 +151,9 @@ class Malformed:
     type: str
 
 
-FirstMessage = LogIn | Reconnect
 Message = (
-    FirstMessage
+    LogIn
+    | Reconnect
     | MatchRequest
     | Move
     | EndMatch
@@ -166,6 +163,9 @@ Message = (
     | EndGame
     | Malformed
 )
+
+#: All kinds of messages that a client can send.
+MESSAGES: tuple[type[Message], ...] = get_args(Message)
 
 
 def parse(message: str | bytes | bytearray) -> Message:
@@ -330,7 +330,7 @@ def _shown(seconds: int, zone: tzinfo | None) -> str:
 
 
 def name_of(players: tuple[str, str], mark: Mark | None) -> str | None:
-    """Who plays with this mark."""
+    """The player that has this mark."""
     if mark is Mark.A:
         return players[0]
     return players[1] if mark is Mark.B else None

@@ -1,6 +1,6 @@
 """
-The game in memory: the real site, store and lobby, with a clock in the test's hands, and clients
-that speak WebSocket through transports in memory.
+The game in memory: the real door, store and lobby, with a clock in the test's hands, and clients
+that speak WebSocket to Twisted's real transport.
 """
 
 from __future__ import annotations
@@ -9,25 +9,28 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, execute
-from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+from wsproto.frame_protocol import Opcode
 
-from gameservers.games import Surroundings
-from gameservers.games.tictactoe.presence import GAME
+from gameservers.games import Dependencies
+from gameservers.games.tictactoe.protocol import TicTacToeProtocol
 from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
 from gameservers.games.tictactoe.rules import Cell
-from gameservers.games.tictactoe.service import TicTacToe
+from gameservers.games.tictactoe.service import TicTacToeService
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
+from gameservers.net.door import Door, Routes, WireFactory
+from gameservers.net.guard import DoorSettings, Guard
 from gameservers.store import PasswordRecord, Store, StoreSettings
 from gameservers.store.passwords import Checked, check, make_record
+from gameservers.web.site import WebSite
+from tests.transports import Network
+
+#: The game's name, as its service is told it.
+GAME = "tictactoe"
 
 #: The cheapest hash: tests make thousands.
 COST = 1
@@ -51,43 +54,11 @@ class InlinePasswords:
         return execute(check, record, password, COST)
 
 
-class Transport(StringTransport):
-    """A transport that can be cut, and that fills up when told to."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(peerAddress=IPv4Address("TCP", host, 40000))
-        self.protocol: Any = None
-        self.connected = True
-        self.aborted = False
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        pass
-
-    def loseConnection(self) -> None:
-        super().loseConnection()
-        if self.connected and self.producer is None:
-            self.lost(ConnectionDone())
-
-    def unregisterProducer(self) -> None:
-        super().unregisterProducer()
-        if self.disconnecting and self.connected:
-            self.lost(ConnectionDone())
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-        self.lost(ConnectionAborted())
-
-    def lost(self, why: Exception) -> None:
-        if self.connected:
-            self.connected = False
-            self.protocol.connectionLost(Failure(why))
-
-
 class Browser:
     """
     A client.
 
-    @ivar closed: the code of the server's farewell.
+    @ivar closed: the code of the server's close frame.
     @ivar refused: the status line, if there was no WebSocket.
     @ivar pings: what the server's pings carried.
     """
@@ -102,7 +73,7 @@ class Browser:
         answers_pings: bool = True,
     ) -> None:
         self.arena = arena
-        self.transport = Transport(host)
+        self.peer = arena.clock.connect(arena.door, host)
         self.closed: int | None = None
         self.refused: str | None = None
         self.pings: list[bytes] = []
@@ -113,9 +84,6 @@ class Browser:
         self._text = ""
         self._left = False
         self._ws = Connection(ConnectionType.CLIENT)
-        protocol = arena.site.buildProtocol(self.transport.getPeer())
-        self.transport.protocol = protocol
-        protocol.makeConnection(self.transport)
         lines = [
             f"GET {path} HTTP/1.1",
             "Host: games.example.org",
@@ -125,15 +93,13 @@ class Browser:
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
             *headers,
         ]
-        protocol.dataReceived("\r\n".join([*lines, "", ""]).encode("ascii"))
-        answer, _, rest = self.transport.value().partition(b"\r\n\r\n")
-        self.transport.clear()
+        self.peer.send("\r\n".join([*lines, "", ""]).encode("ascii"))
+        answer, _, rest = self.peer.received().partition(b"\r\n\r\n")
         status = answer.split(b"\r\n")[0].decode("ascii")
         if "101" not in status:
             self.refused = status
-            self.body = rest
         else:
-            self.transport.write(rest)
+            assert not rest
 
     # What a client does
 
@@ -146,7 +112,7 @@ class Browser:
         return self.heard()
 
     def send(self, message: str | bytes, *, closes_too: bool = False) -> None:
-        """Send a message, with a farewell in the same segment if wanted."""
+        """Send a message, with a close frame in the same segment if wanted."""
         event = TextMessage(message) if isinstance(message, str) else BytesMessage(message)
         segment = self._ws.send(event)
         if closes_too:
@@ -156,7 +122,7 @@ class Browser:
 
     def write(self, data: bytes) -> None:
         """Send raw bytes."""
-        self.transport.protocol.dataReceived(data)
+        self.peer.send(data)
 
     def log_in(self, name: str, password: str = "secret") -> list[dict[str, Any]]:
         heard = self.say("login", name=name, pw=password)
@@ -177,29 +143,24 @@ class Browser:
 
     def hang_up(self) -> None:
         """Close as a browser does."""
-        if self._ws.state is ConnectionState.OPEN and self.transport.connected:
+        if self._ws.state is ConnectionState.OPEN and not self.peer.closed:
             self._left = True
             self.write(self._ws.send(CloseConnection(1000)))
-        self.arena.clock.advance(0)
-        self.vanish()
+        self.peer.end()
 
     def vanish(self) -> None:
         """Be gone without a word."""
-        self.transport.lost(ConnectionDone())
+        self.peer.break_off()
 
     # What a client hears
 
     def heard(self) -> list[dict[str, Any]]:
         """The messages since the last time."""
-        self.arena.clock.advance(0)
-        data = self.transport.value()
-        self.transport.clear()
+        data = self.peer.received()
         if data and self._ws.state is not ConnectionState.CLOSED:
             self._ws.receive_data(data)
             for event in self._ws.events():
                 self._hear(event)
-        if self.closed is not None and self.transport.connected:
-            self.vanish()
         heard, self._heard = self._heard, []
         return heard
 
@@ -221,11 +182,18 @@ class Browser:
                 self.pongs += 1
             case CloseConnection(code=code) if not self._left:
                 self.closed = int(code)
+                self.write(self._ws.send(event.response()))
+                self.peer.end()
 
     @property
     def connected(self) -> bool:
         self._heard = self.heard() + self._heard
-        return self.transport.connected
+        return not self.peer.ended
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the server ended the connection without a word."""
+        return not self.connected and self.closed is None
 
 
 class Arena:
@@ -234,7 +202,7 @@ class Arena:
     def __init__(self, **settings: Any) -> None:
         generous = {"new_names_per_address": 1000, **settings}
         self.settings = TicTacToeSettings(**generous)
-        self.clock = Clock()
+        self.clock = Network()
         self.clock.advance(DAWN.timestamp())
         self.store = Store(StoreSettings(database="memory"), self.clock, [SCHEMA])  # type: ignore[arg-type]
         self.passwords = InlinePasswords()
@@ -244,11 +212,15 @@ class Arena:
         """A new process on the same store."""
         self.metrics = Metrics()
         self.lobby = Lobby(self.clock, self.metrics)
-        self.game = TicTacToe(
-            Surroundings(self.lobby, self.clock, self.settings, self.store, metrics=self.metrics),
+        self.game = TicTacToeService(
+            Dependencies(GAME, self.lobby, self.clock, self.settings, self.metrics, self.store),
             self.passwords,
         )
-        self.site = self.game.site
+        routes = Routes(
+            sockets={Opcode.TEXT: WireFactory(lambda: TicTacToeProtocol(self.game))},
+            site=WebSite([(GAME, self.game.pages)], self.clock),
+        )
+        self.door = Door(Guard(self.clock, DoorSettings(), self.metrics), routes)
 
     def browser(self, host: str = "192.0.2.1", **kwargs: Any) -> Browser:
         return Browser(self, host, **kwargs)

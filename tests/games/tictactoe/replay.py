@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import update
-from twisted.internet.error import ConnectionLost
 
 from gameservers.games.tictactoe import records
 from gameservers.store.accounts import accounts
@@ -196,7 +195,7 @@ class Replay:
         elif text.startswith("client closes") or text == "closed":
             self._browsers[conn].hang_up()
         elif text.startswith("client drops TCP"):
-            self._browsers[conn].transport.lost(ConnectionLost())
+            self._browsers[conn].vanish()
 
     def _say(self, conn: str, text: str, closes_too: bool) -> None:
         browser = self._browsers[conn]

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gameservers.games.tictactoe import entrance, texts
+from gameservers.games.tictactoe import entrance, words
 from gameservers.games.tictactoe.attempts import Attempts
 from gameservers.games.tictactoe.entrance import AT_ONCE, Entrance
 from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
@@ -208,7 +208,7 @@ class CrowdTests(SynchronousTestCase):
         return deferred
 
     def crowd(self, entrance: Entrance, password: str, size: int = 30) -> list[str]:
-        """What they are told who log in at the same moment, each with a name of his own."""
+        """What clients are told that log in at the same moment, each with a name of its own."""
         wishes = [LogIn(f"user{n}", password) for n in range(size)]
         answers = [Deferred.fromCoroutine(entrance.log_in(w, "127.0.0.1")) for w in wishes]
         while self.held:
@@ -221,25 +221,25 @@ class CrowdTests(SynchronousTestCase):
         """All get in, however few may fail; names that are new cost a trusted address nothing."""
         entrance = self.entrance(login_attempts_per_address=8, new_names_per_address=1)
         names = [f"user{n}" for n in range(30)]
-        self.assertEqual(self.crowd(entrance, "pw"), [texts.REGISTERED.format(n) for n in names])
-        self.assertEqual(self.crowd(entrance, "pw"), [texts.LOGGED_IN.format(n) for n in names])
+        self.assertEqual(self.crowd(entrance, "pw"), [words.REGISTERED.format(n) for n in names])
+        self.assertEqual(self.crowd(entrance, "pw"), [words.LOGGED_IN.format(n) for n in names])
 
     def test_wrong(self) -> None:
         """Guesses end at the limit, also when they come at the same moment."""
         entrance = self.entrance(login_attempts_per_address=10)
         self.crowd(entrance, "pw", 900)
         told = self.crowd(entrance, "guess", 900)
-        guessed = [texts.WRONG_PASSWORD.format(f"user{n}") for n in range(900)]
+        guessed = [words.WRONG_PASSWORD.format(f"user{n}") for n in range(900)]
         wrong = sum(text == guess for text, guess in zip(told, guessed, strict=True))
         self.assertEqual(wrong, 11)
-        self.assertEqual(told[-1], texts.TOO_MANY_ATTEMPTS.format(1))
+        self.assertEqual(told[-1], words.TOO_MANY_ATTEMPTS.format(1))
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_line(self) -> None:
-        """The line has an end."""
+    def test_queue(self) -> None:
+        """The queue has an end."""
         self.patch(entrance, "MAX_WAITING", 20)
         told = self.crowd(self.entrance(), "pw")
-        self.assertEqual(told.count(texts.UNAVAILABLE), 10)
+        self.assertEqual(told.count(words.UNAVAILABLE), 10)
 
 
 class SweepTests(ArenaTestCase):
@@ -312,7 +312,7 @@ class SweepTests(ArenaTestCase):
         self.assertEqual(self.elo("alice"), 1000)
 
     def test_time_out_while_away(self) -> None:
-        """Who was away is shown the end once, when he comes back; and not for ever."""
+        """A player who was away is shown the end once, after coming back; and not for ever."""
         alice, bob, match_id = self.two()
         alice.hang_up()
         self.arena.clock.advance(7 * _DAY + 1)
@@ -326,7 +326,7 @@ class SweepTests(ArenaTestCase):
         self.assertEqual([m["type"] for m in heard if m["type"] == "match_update"], [])
 
     def test_many(self) -> None:
-        """More than one batch, of which some stay."""
+        """More than one batch; some stay."""
         for n in range(120):
             self.arena.player(f"user{n}", "").hang_up()
         stays = self.arena.player("stays", "")

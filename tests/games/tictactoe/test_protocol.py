@@ -14,17 +14,18 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from gameservers.games import IGame, Surroundings, Verdict
-from gameservers.games.tictactoe import game, protocol
-from gameservers.games.tictactoe.protocol import LINGER
+from gameservers.games import Carriage, Dependencies, IGame
+from gameservers.games.tictactoe import game, session
 from gameservers.games.tictactoe.records import SCHEMA
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.settings import TicTacToeSettings, check_origins
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
+from gameservers.net.outbox import LINGER
 from gameservers.store import Store, StoreSettings, Unavailable
-from tests.games.tictactoe.arena import Arena, start_match
-from tests.games.tictactoe.test_frames import OPCODE_BYTES, OPCODE_MORE, OPCODE_TEXT, frame
+from gameservers.wire import Verdict
+from tests.games.tictactoe.arena import GAME, Arena, start_match
+from tests.net.test_websocket import BINARY, MORE, PING, TEXT, frame
 
 
 class SizeTests(SynchronousTestCase):
@@ -44,14 +45,14 @@ class SizeTests(SynchronousTestCase):
 
     def test_fragments_are_not_joined_without_end(self) -> None:
         """Small fragments that never end are cut off at the limit, and nothing of them is kept."""
-        for opcode in (OPCODE_TEXT, OPCODE_BYTES):
+        for opcode in (TEXT, BINARY):
             arena = Arena()
             alice = arena.player("alice")
             alice.write(frame(opcode, b"x" * 1000, last=False))
             for _ in range(15):
-                alice.write(frame(OPCODE_MORE, b"x" * 1000, last=False))
+                alice.write(frame(MORE, b"x" * 1000, last=False))
             self.assertTrue(alice.connected)
-            alice.write(frame(OPCODE_MORE, b"x" * 1000, last=False) * 3)
+            alice.write(frame(MORE, b"x" * 1000, last=False) * 3)
             alice.heard()
             self.assertEqual(alice.closed, 1009)
 
@@ -68,7 +69,7 @@ class SizeTests(SynchronousTestCase):
     def test_what_follows_in_the_same_segment(self) -> None:
         """A ping behind a message that is too big is no mistake of ours."""
         alice = Arena().player("alice")
-        alice.write(frame(OPCODE_TEXT, b"x" * 20000, last=True) + frame(9, b"?", last=True))
+        alice.write(frame(TEXT, b"x" * 20000) + frame(PING, b"?"))
         alice.heard()
         self.assertEqual(alice.closed, 1009)
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -88,8 +89,8 @@ class SizeTests(SynchronousTestCase):
 
     def test_every_split(self) -> None:
         """TCP may cut the stream anywhere."""
-        stream = frame(OPCODE_TEXT, b'{"type":"friend_request",', last=False)
-        stream += frame(OPCODE_MORE, b'"data":{"user":"nobody"}}', last=True)
+        stream = frame(TEXT, b'{"type":"friend_request",', last=False)
+        stream += frame(MORE, b'"data":{"user":"nobody"}}')
         for cut in range(len(stream)):
             alice = Arena().player("alice")
             alice.write(stream[:cut])
@@ -99,7 +100,7 @@ class SizeTests(SynchronousTestCase):
 
 class TimeTests(SynchronousTestCase):
     def test_silent_client(self) -> None:
-        """Who does not log in is dropped when his time is up, not before."""
+        """A client that does not log in is dropped when its time is up, not before."""
         arena = Arena(ping_interval=1000.0)
         browser = arena.browser()
         arena.clock.advance(29.9)
@@ -109,7 +110,7 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(browser.closed, 1008)
 
     def test_logged_in_client(self) -> None:
-        """Who has logged in may be silent for as long as he answers pings."""
+        """A client that has logged in may be silent for as long as it answers pings."""
         arena = Arena()
         alice = arena.player("alice")
         for _ in range(10):
@@ -128,20 +129,18 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(mute.closed, 1011)
         self.assertEqual(arena.here, [])
 
-    def test_farewell_is_not_waited_for_without_end(self) -> None:
-        """Who does not close his side is cut."""
+    def test_close_is_not_waited_for_without_end(self) -> None:
+        """A client that does not close its side is cut."""
         arena = Arena()
         alice = arena.player("alice")
-        alice.transport.loseConnection = lambda: None  # type: ignore[method-assign]
-        alice.write(frame(OPCODE_TEXT, b"x" * 20000, last=True))
-        arena.clock.advance(0)
-        arena.clock.advance(LINGER)
-        self.assertTrue(alice.transport.aborted)
+        alice.write(frame(TEXT, b"x" * 20000))
+        arena.clock.turn(LINGER)
+        self.assertTrue(alice.peer.closed)
 
 
 class OrderTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.patch(protocol, "BACKLOG", 4)
+        self.patch(session, "BACKLOG", 3)
         self.arena = Arena()
         self.alice, self.bob = self.arena.players("alice", "bob")
         self.match_id = start_match(self.alice, self.bob, "bob")
@@ -188,15 +187,15 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(len(self.bob.heard()), 1)
 
     def test_backlog(self) -> None:
-        """Who sends on while he is being served is read no further, until there is room."""
+        """A client that sends on while it is served is read no further, until there is room."""
         held = self.hold("save_move")
         self.alice.move(self.match_id, Cell(0, 0, 1, 1))
         for count in range(3):
-            self.assertEqual(self.alice.transport.producerState, "producing", count)
+            self.assertTrue(self.alice.peer.reading, count)
             self.alice.say("end_game")
-        self.assertEqual(self.alice.transport.producerState, "paused")
+        self.assertFalse(self.alice.peer.reading)
         held.callback(None)
-        self.assertEqual(self.alice.transport.producerState, "producing")
+        self.assertTrue(self.alice.peer.reading)
 
     def test_pushes_wait_for_the_greeting(self) -> None:
         """What happens during a log-in is told after what was there before."""
@@ -213,8 +212,8 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(alice.types(), wanted)
 
     def test_pushes_wait_not_without_end(self) -> None:
-        """Who is told too much before his greeting is read out is dropped."""
-        self.patch(protocol, "HELD", 2)
+        """A client that is told too much during its log-in is dropped."""
+        self.patch(session, "HELD", 2)
         self.alice.hang_up()
         held = self.hold("friends")
         alice = self.arena.browser()
@@ -223,7 +222,7 @@ class OrderTests(SynchronousTestCase):
         for dropped in (False, True):
             match_id = start_match(carl, alice, "alice")
             carl.say("end_match", id=match_id)
-            self.assertEqual(alice.transport.aborted, dropped)
+            self.assertEqual(alice.aborted, dropped)
         held.callback(None)
         self.assertEqual(self.arena.here, ["bob", "carl"])
 
@@ -256,13 +255,13 @@ class OrderTests(SynchronousTestCase):
 
     def test_matches_in_memory(self) -> None:
         """Only so many matches are kept in memory; the others are read again."""
-        self.arena.game.play._tables = LRUCache(1)
+        self.arena.game.play._matches = LRUCache(1)
         carl = self.arena.player("carl")
         second = start_match(carl, self.bob, "bob")
         for match_id, mover in ((self.match_id, self.alice), (second, carl)):
             [update] = mover.move(match_id, Cell(0, 0, 1, 1))
             self.assertEqual(update["data"]["match_state"]["current_player"], "bob")
-        self.assertEqual(len(self.arena.game.play._tables), 1)
+        self.assertEqual(len(self.arena.game.play._matches), 1)
 
 
 class SlowReaderTests(SynchronousTestCase):
@@ -270,28 +269,26 @@ class SlowReaderTests(SynchronousTestCase):
         """Who does not read is told no more than the limit, and then nothing; others go on."""
         arena = Arena(max_unread=65536)
         alice, bob = arena.players("alice", "bob")
-        client = alice.transport.producer
-        client.pauseProducing()
-        self.assertEqual(alice.transport.producerState, "paused")  # asks for nothing more
-        for _ in range(100):
+        alice.peer.stall()
+        for number in range(100):
             match_id = start_match(bob, alice, "alice")
             bob.say("end_match", id=match_id)
-            arena.clock.advance(0)
-            if not alice.transport.connected:
+            if alice.peer.closed:
                 break
-        self.assertTrue(alice.transport.aborted)
+            self.assertFalse(alice.peer.reading, number)  # asks for nothing more
+        self.assertTrue(alice.aborted)
         self.assertEqual(arena.here, ["bob"])
+        self.assertEqual(arena.metrics.cuts, {(GAME, "slow"): 1})
 
     def test_reads_again(self) -> None:
         arena = Arena(max_unread=65536)
         alice, bob = arena.players("alice", "bob")
-        client = alice.transport.producer
         for _ in range(60):
-            client.pauseProducing()
+            alice.peer.stall()
             match_id = start_match(bob, alice, "alice")
             bob.say("end_match", id=match_id)
-            client.resumeProducing()
-            alice.heard()
+            alice.peer.read_on()
+            self.assertEqual(alice.types(), ["match_update"] * 2)
         self.assertTrue(alice.connected)
 
 
@@ -397,13 +394,9 @@ class UserTests(SynchronousTestCase):
 class SiteTests(SynchronousTestCase):
     def request(self, lines: str) -> tuple[str, bytes]:
         arena = Arena()
-        browser = arena.browser()
-        transport = type(browser.transport)("192.0.2.9")
-        protocol = arena.site.buildProtocol(transport.getPeer())
-        transport.protocol = protocol
-        protocol.makeConnection(transport)
-        protocol.dataReceived(lines.encode() + b"\r\n\r\n")
-        head, _, body = transport.value().partition(b"\r\n\r\n")
+        peer = arena.clock.connect(arena.door, "192.0.2.9")
+        peer.send(lines.encode() + b"\r\n\r\n")
+        head, _, body = peer.received().partition(b"\r\n\r\n")
         return head.decode(), body
 
     def test_page(self) -> None:
@@ -419,6 +412,17 @@ class SiteTests(SynchronousTestCase):
             self.assertIn(content_type, head)
             self.assertIn("default-src 'none'", head)
             self.assertGreater(len(body), 100, path)
+
+    def test_under_its_name(self) -> None:
+        """The same page, which connects its WebSocket to where it lies."""
+        self.assertEqual(
+            self.request("GET /tictactoe/ HTTP/1.1\r\nHost: x")[1],
+            self.request("GET / HTTP/1.1\r\nHost: x")[1],
+        )
+        head, _ = self.request("GET /tictactoe HTTP/1.1\r\nHost: x")
+        self.assertIn("\r\nLocation: /tictactoe/\r\n", head)
+        browser = Arena().browser(path="/tictactoe/")
+        self.assertTrue(browser.log_in("alice")[0]["data"]["success"])
 
     def test_nothing_else(self) -> None:
         for path in ("/x", "/../settings.py", "/page"):
@@ -441,34 +445,27 @@ class SiteTests(SynchronousTestCase):
 
 
 class GameTests(SynchronousTestCase):
+    def dependencies(self, store: Store | None) -> Dependencies:
+        self.clock = Clock()
+        lobby = Lobby(self.clock, Metrics())
+        return Dependencies("chess", lobby, self.clock, TicTacToeSettings(), store=store)
+
     def test_is_a_game(self) -> None:
         verifyObject(IGame, game)
-        clock = Clock()
-        store = Store(StoreSettings(database="memory"), clock, [SCHEMA])  # type: ignore[arg-type]
-        wires = game.build(
-            Surroundings(Lobby(clock, Metrics()), clock, TicTacToeSettings(), store)
-        )
-        self.assertEqual((wires.port, wires.datagram), (5556, None))
-        self.assertIsNotNone(wires.service)
-        self.assertEqual(clock.getDelayedCalls(), [])
+        store = Store(StoreSettings(database="memory"), Clock(), [SCHEMA])  # type: ignore[arg-type]
+        service = game.build(self.dependencies(store))
+        self.assertEqual((service.game, service.settings.port), ("chess", 5556))
+        self.assertIsNotNone(service.pages)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_needs_a_store(self) -> None:
-        clock = Clock()
-        self.assertRaises(
-            ValueError,
-            game.build,
-            Surroundings(Lobby(clock, Metrics()), clock, TicTacToeSettings()),
-        )
+        self.assertRaises(ValueError, game.build, self.dependencies(None))
 
-    def test_front_door(self) -> None:
-        """HTTP is the door's own: requests and WebSockets with text are passed on to us."""
-        self.assertIs(game.recognises_stream(b"GET / HTTP/1.1"), Verdict.NO)
-        clock = Clock()
-        store = Store(StoreSettings(database="memory"), clock, [SCHEMA])  # type: ignore[arg-type]
-        wires = game.build(
-            Surroundings(Lobby(clock, Metrics()), clock, TicTacToeSettings(), store)
-        )
-        self.assertEqual(wires.http, ("page", "text"))
+    def test_wire(self) -> None:
+        """WebSockets are the door's own: those with text are passed on to us."""
+        (wire,) = game.wires
+        self.assertIs(wire.carriage, Carriage.TEXT)
+        self.assertIs(wire.recognise(b"GET / HTTP/1.1"), Verdict.NO)
 
     def test_origins(self) -> None:
         check_origins(("https://a.example", "http://b.example:8080"))

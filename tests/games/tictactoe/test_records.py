@@ -158,7 +158,7 @@ class RecordsTests:
         self.assertIsNone(await self.records.session("3"))
 
     async def test_player(self) -> None:
-        """Whoever can be invited is found."""
+        """Everybody who can be invited is found."""
         await self.accounts("ann")
         await self.records.open_temporary_session("2", "tim", NOON)
         self.assertEqual(await self.records.opponent("ann"), Opponent("ann", True, 1000))
@@ -321,7 +321,7 @@ class RecordsTests:
         self.assertEqual(len(await self.records.matches_of("ann")), 1)
 
     async def test_already_playing(self) -> None:
-        """One match between two at a time, whoever began it; a finished one is none."""
+        """One match between two at a time, no matter who began it; a finished one is none."""
         await self.accounts("ann", "bob")
         first = await self.records.open_match(match("1", "ann", "bob"), 5)
         for players in (("ann", "bob"), ("bob", "ann")):
@@ -444,7 +444,7 @@ class RecordsTests:
         self.assertEqual(await self.records.results("ann"), ())
 
     async def test_seen(self) -> None:
-        """A finished match is kept for whoever has not seen its end."""
+        """A finished match is kept for a player who has not seen its end."""
         await self.accounts("ann", "bob")
         opened = await self.records.open_match(match("1", "ann", "bob"), 5)
         finished = await self.records.finish_match(opened, "won", "ann", at=LATER, seen=["ann"])

@@ -119,7 +119,7 @@ class RandomGameTests(SynchronousTestCase):
         st.sampled_from([Mark.A, Mark.B]),
     )
     def test_any_move(self, choices: list[int], numbers: tuple[int, ...], mover: Mark) -> None:
-        """A move is taken if and only if it is allowed and his whose turn it is."""
+        """A move is taken if and only if it is allowed and made by the player to move."""
         game = Game()
         for choice in choices:
             allowed = sorted(game.legal_moves())

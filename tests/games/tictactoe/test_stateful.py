@@ -8,9 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gameservers.games.tictactoe.presence import GAME
 from gameservers.games.tictactoe.rules import Cell
-from tests.games.tictactoe.arena import Arena, Browser
+from tests.games.tictactoe.arena import GAME, Arena, Browser
 
 NAMES = ("alice", "bob", "carl", "tess")
 LIMIT = 2

@@ -11,17 +11,15 @@ from typing import Any
 
 from sqlalchemy import select
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.tictactoe import texts
-from gameservers.games.tictactoe.presence import GAME
-from gameservers.games.tictactoe.protocol import MAX_SENSELESS
+from gameservers.games.tictactoe import words
 from gameservers.games.tictactoe.rules import Cell
+from gameservers.games.tictactoe.session import MAX_SENSELESS
 from gameservers.store import Account, PasswordRecord, Unavailable
 from gameservers.store.accounts import accounts
 from gameservers.store.passwords import SHA512, Busy
-from tests.games.tictactoe.arena import Arena, Browser, start_match
+from tests.games.tictactoe.arena import GAME, Arena, Browser, start_match
 from tests.games.tictactoe.replay import moves_of
 
 _DAY = 86_400
@@ -93,7 +91,7 @@ class WeaknessTests(ArenaTestCase):
         )
 
     def test_04_name_takeover(self) -> None:
-        """While a temporary user is connected his name is his; afterwards he has no socket."""
+        """While a temporary user is connected the name is taken; afterwards nothing is left."""
         old = self.arena.player("tess", "")
         self.arena.clock.advance(2 * 3600)
         old.heard()
@@ -154,13 +152,13 @@ class WeaknessTests(ArenaTestCase):
         self.assertTrue(alice.connected)
 
     def test_07_gone_while_the_password_is_checked(self) -> None:
-        """Who leaves before he is let in is never here."""
+        """A client that leaves before it is let in is never here."""
         checked: Deferred[PasswordRecord] = Deferred()
         made = self.arena.passwords.make("x")
         self.arena.passwords.make = lambda password: checked  # type: ignore[method-assign]
         bob = self.arena.browser()
         bob.log_in_quietly("bob")
-        bob.transport.lost(ConnectionLost())
+        bob.vanish()
         made.addCallback(checked.callback)
         self.assertEqual(self.arena.here, [])
 
@@ -246,18 +244,18 @@ class WeaknessTests(ArenaTestCase):
         match_id = start_match(alice, bob, "bob")
         for waiting in (alice, bob):
             [response] = waiting.say("match_request", player=None)
-            self.assertEqual(response["data"], {"success": True, "msg": texts.SEARCHING})
+            self.assertEqual(response["data"], {"success": True, "msg": words.SEARCHING})
         [response] = bob.say("match_request", player=None)
-        self.assertEqual(response["data"]["msg"], texts.ALREADY_SEARCHING)
+        self.assertEqual(response["data"]["msg"], words.ALREADY_SEARCHING)
         alice.say("end_match", id=match_id)
         bob.heard()
         update, response = bob.say("match_request", player=None)
         self.assertEqual(update["data"]["match_state"]["player_a"], "alice")
-        self.assertEqual(response["data"], {"success": True, "msg": texts.SEARCHING})
+        self.assertEqual(response["data"], {"success": True, "msg": words.SEARCHING})
         self.assertEqual(len(self.arena.lobby.queue(GAME)), 0)
 
     def test_12_finished_matches_do_not_block(self) -> None:
-        """A match whose end one has not seen counts no more, and is shown to him once."""
+        """A match whose end one has not seen counts no more, and is shown to that player once."""
         alice, bob, match_id = self.two()
         bob.hang_up()
         alice.say("end_match", id=match_id)
@@ -279,7 +277,7 @@ class WeaknessTests(ArenaTestCase):
         alice.say("end_match", id="0" * 32)
         bob.ping()
         self.assertEqual(bob.pongs, 1)
-        self.assertEqual(alice.say("match_states_request"), [])  # his messages stay in order
+        self.assertEqual(alice.say("match_states_request"), [])  # messages stay in order
         never.callback(None)
         alice.say("friend_request", user="bob")
         self.assertIn(
@@ -293,15 +291,15 @@ class WeaknessTests(ArenaTestCase):
         for _ in range(8):
             response = self.arena.browser().log_in("alice", "wrong")[0]
             texts_heard.append(response["data"]["msg"])
-        wrong = texts.WRONG_PASSWORD.format("alice")
-        self.assertEqual(texts_heard, [wrong] * 6 + [texts.TOO_MANY_ATTEMPTS.format(1)] * 2)
+        wrong = words.WRONG_PASSWORD.format("alice")
+        self.assertEqual(texts_heard, [wrong] * 6 + [words.TOO_MANY_ATTEMPTS.format(1)] * 2)
         calls = self.arena.passwords.calls
         self.arena.browser().log_in("alice", "wrong")
         self.assertEqual(self.arena.passwords.calls, calls)
         self.arena.clock.advance(1)
         self.assertEqual(self.arena.browser().log_in("alice", "wrong")[0]["data"]["msg"], wrong)
         response = self.arena.browser().log_in("alice", "wrong")[0]
-        self.assertEqual(response["data"]["msg"], texts.TOO_MANY_ATTEMPTS.format(2))
+        self.assertEqual(response["data"]["msg"], words.TOO_MANY_ATTEMPTS.format(2))
 
     def test_14_new_names_are_limited(self) -> None:
         arena = Arena(new_names_per_address=2)
@@ -319,11 +317,11 @@ class WeaknessTests(ArenaTestCase):
             arena.player(name)
         for _ in range(3):
             refused = arena.browser().log_in("carl")[0]["data"]["msg"]
-            self.assertEqual(refused, texts.TOO_MANY_ATTEMPTS.format(1))
+            self.assertEqual(refused, words.TOO_MANY_ATTEMPTS.format(1))
         busy = self.patch(arena.passwords, "check", lambda *_: fail(Busy()))
         for _ in range(3):
             refused = arena.browser().log_in("alice")[0]["data"]["msg"]
-            self.assertEqual(refused, texts.UNAVAILABLE)
+            self.assertEqual(refused, words.UNAVAILABLE)
         busy.restore()
         self.assertTrue(arena.browser().log_in("alice")[0]["data"]["success"])
 
@@ -357,7 +355,7 @@ class WeaknessTests(ArenaTestCase):
         ):
             browser = self.arena.browser()
             [response] = browser.say("login", **data)
-            self.assertEqual(response["data"]["msg"], texts.BAD_LOGIN)
+            self.assertEqual(response["data"]["msg"], words.BAD_LOGIN)
             self.assertEqual(browser.closed, 1000)
 
     def test_17_times_are_fresh(self) -> None:
@@ -373,7 +371,7 @@ class WeaknessTests(ArenaTestCase):
             self.arena.clock.advance(30 * _DAY)
             self.arena.sweep()
             response = self.arena.browser().log_in("alice")[0]
-            self.assertEqual(response["data"]["msg"], texts.LOGGED_IN.format("alice"))
+            self.assertEqual(response["data"]["msg"], words.LOGGED_IN.format("alice"))
 
     def test_18_elo_and_result_together(self) -> None:
         """The end of a match is one call to the store: both ratings with it, or nothing."""
@@ -400,12 +398,12 @@ class WeaknessTests(ArenaTestCase):
         self.assertEqual((result.elo_before, result.elo_after), ((1000, 1000), (990, 1010)))
 
     def test_19_friends_of_a_temporary_user(self) -> None:
-        """He is told that it needs an account, and stays."""
+        """The user is told that it needs an account, and stays."""
         self.arena.player("alice")
         tess = self.arena.player("tess", "")
         for name in ("alice", "nobody", "!!"):
             [response] = tess.say("friend_request", user=name)
-            self.assertEqual(response["data"], {"success": False, "msg": texts.NO_FRIENDS})
+            self.assertEqual(response["data"], {"success": False, "msg": words.NO_FRIENDS})
         self.assertTrue(tess.connected)
 
     def test_20_origins(self) -> None:

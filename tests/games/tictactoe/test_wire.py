@@ -245,7 +245,7 @@ class StateTests(SynchronousTestCase):
     @settings(max_examples=60, deadline=None)
     @given(st.data())
     def test_broken(self, data: st.DataObject) -> None:
-        """A state of which anything was replaced is read, or a L{wire.BadState}."""
+        """A state with anything replaced in it is read, or a L{wire.BadState}."""
         state = json.loads(wire.encode_state(("ann", "bob"), Game()))
         state[data.draw(st.sampled_from(sorted(state)))] = data.draw(JSON)
         for text in (json.dumps(state), data.draw(st.text(max_size=40)), "[" * 5000):

@@ -7,7 +7,7 @@ const KEY = "tictactoe-session";
 const SHOWN = "tictactoe-match";
 const TITLE = "Ultimate tic-tac-toe";
 const CONNECTING = "Connecting …";
-const SEARCHING = "created match request"; // the server's words: he waits, or has an opponent
+const SEARCHING = "created match request"; // the server's words: we wait, or have an opponent
 const NO_SESSION = "session not available";
 
 const matches = new Map(); // id -> the data of its last match_update
@@ -168,7 +168,7 @@ function meet({ id, match_state: state }) {
   const other = board.opponentOf(state, me);
   const begins = state.player_a === me;
   const begun = state.game_over || state.last_move;
-  // Who waits is to begin; who finds somebody waiting is not, and hears of it before the answer.
+  // Who waits will begin; who finds somebody waiting will not, and hears of it before the answer.
   const found = !begun && other !== invited && search === (begins ? "waiting" : "asked");
   if (found) setSearch("");
   const asked = found || (!begun && begins && other === invited);

@@ -1,0 +1,254 @@
+"""
+One client's messages: what each of them does, before the log-in and after it.
+
+Messages are obeyed one after the other, also while one waits for the database: those behind it
+wait, and with L{BACKLOG} of them the connection is read no further.  So there is no phase between
+the two: while a log-in is being answered, nothing else is obeyed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gameservers.games.tictactoe import wire, words
+from gameservers.games.tictactoe.entrance import (
+    BAD_LOGIN,
+    FULL,
+    NO_SESSION,
+    Admitted,
+    Denied,
+)
+from gameservers.games.tictactoe.presence import Superseded, User
+from gameservers.games.tictactoe.service import TicTacToeService
+from gameservers.lobby import Refused
+from gameservers.net.connection import Reason
+from gameservers.net.websocket import CloseReason, WebSocket
+from gameservers.store import StoreError
+from gameservers.wire import WireError
+
+#: How many messages may wait behind the one that is being obeyed, before reading is paused.
+BACKLOG = 16
+
+#: How much may be told to a client while its log-in is being answered, in messages.
+HELD = 1000
+
+#: How many messages without meaning a connection may send; it is closed with the last.
+MAX_SENSELESS = 50
+
+
+class Phase(enum.Enum):
+    """How far a client has come."""
+
+    NEW = "not logged in"
+    PLAYING = "logged in"
+
+
+class TicTacToeSession:
+    """
+    One connection, and the user behind it.
+
+    @ivar phase: how far it has come.
+    """
+
+    _log = Logger()
+    _user: User  # once it is logged in
+
+    def __init__(self, service: TicTacToeService, connection: WebSocket) -> None:
+        self.phase = Phase.NEW
+        self._service = service
+        self._connection = connection
+        self._waiting: deque[str | bytes] = deque()
+        self._obeying = False
+        self._senseless = 0
+        self._held: list[str] | None = None
+
+    # --- what its connection tells ------------------------------------------------------------
+
+    def received(self, message: str | bytes) -> None:
+        """A message has come."""
+        self._waiting.append(message)
+        if len(self._waiting) >= BACKLOG:
+            self._connection.pauseProducing()
+        if not self._obeying:
+            Deferred.fromCoroutine(self._obey_all())
+
+    def left(self) -> None:
+        """The client is gone."""
+        self._waiting.clear()
+        service = self._service
+        if self.phase is Phase.PLAYING and service.presence.leave(self._user, self):
+            self._log.info("{player} has gone", player=self._user.name)
+            seen = service.records.touch([self._user.session_id], service.now())
+            seen.addErrback(lambda failure: failure.trap(StoreError) and None)
+
+    # --- gameservers.games.tictactoe.presence.Client ------------------------------------------
+
+    def send(self, message: str) -> None:
+        if self._held is None:
+            self._connection.send(message)
+        elif len(self._held) < HELD:
+            self._held.append(message)
+        else:
+            self.cut(Reason.SLOW, "told too much during its log-in")
+
+    def cut(self, reason: Reason, detail: str) -> None:
+        self._connection.cut(reason, detail)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    async def _obey_all(self) -> None:
+        self._obeying = True
+        while self._waiting:
+            try:
+                await self._obey(self._waiting.popleft())
+            except StoreError as problem:
+                code = CloseReason.TRY_AGAIN_LATER
+                self._connection.cut(Reason.FAILED, f"the store: {problem}", code=code)
+            except Exception:
+                self._connection.failed(Failure())
+            if self._connection.paused and len(self._waiting) < BACKLOG:
+                self._connection.resumeProducing()
+        self._obeying = False
+
+    async def _obey(self, encoded: str | bytes) -> None:
+        try:
+            message = wire.parse(encoded)
+        except WireError as fault:
+            self._complain(str(fault))
+            return
+        obey = TABLE[self.phase].get(type(message))
+        if obey is not None:
+            await obey(self, message)
+
+    def _complain(self, fault: str) -> None:
+        """A message was without meaning: the first must have one, and of the others most."""
+        self._senseless += 1
+        if self.phase is Phase.NEW or self._senseless >= MAX_SENSELESS:
+            self.cut(Reason.MALFORMED, fault)
+
+    def _send_all(self, messages: Iterable[str]) -> None:
+        for message in messages:
+            self.send(message)
+
+    # --- before the log-in --------------------------------------------------------------------
+
+    async def _log_in(self, message: wire.LogIn) -> None:
+        entrance, address = self._service.entrance, self._connection.address
+        await self._enter(entrance.log_in(message, address))
+
+    async def _reconnect(self, message: wire.Reconnect) -> None:
+        await self._enter(self._service.entrance.reconnect(message))
+
+    async def _malformed_login(self, message: wire.Malformed) -> None:
+        match message.type:
+            case "login" | "temp_session":
+                self._deny(BAD_LOGIN)
+            case "reconnect":
+                self._deny(NO_SESSION)
+            case _:
+                await self._too_early(message)
+
+    async def _too_early(self, message: wire.Message) -> None:
+        self._complain("not logged in")
+
+    async def _enter(self, asked: Awaitable[Admitted | Denied]) -> None:
+        self._connection.time_limit(None)
+        answer = await asked
+        if self._connection.ended:
+            return  # nobody must think that it is here
+        if isinstance(answer, Admitted):
+            answer = self._arrive(answer)
+        if isinstance(answer, Denied):
+            self._deny(answer)
+            return
+        self.send(answer.response)
+        self._log.info("{player} has come", player=self._user.name)
+        self._held = []
+        try:
+            greeting = await self._service.play.greeting(self._user, back=not answer.new)
+        finally:
+            held, self._held = self._held, None
+        self._send_all(greeting + held)
+
+    def _arrive(self, admitted: Admitted) -> Admitted | Denied:
+        try:
+            self._user = self._service.presence.arrive(
+                admitted.session, self, self._connection.address, new=admitted.new
+            )
+        except Superseded:
+            return NO_SESSION
+        except Refused:
+            return FULL
+        self.phase = Phase.PLAYING
+        self._connection.logged_in()
+        return admitted
+
+    def _deny(self, denied: Denied) -> None:
+        self.send(denied.response)
+        code = CloseReason.NORMAL_CLOSURE  # the words have told why
+        self._connection.cut(denied.reason, denied.detail, code=code)
+
+    # --- after the log-in ---------------------------------------------------------------------
+
+    async def _move(self, message: wire.Move) -> None:
+        await self._service.play.move(self._user, self, message.match_id, message.cell)
+
+    async def _end_match(self, message: wire.EndMatch) -> None:
+        await self._service.play.end_match(self._user, message.match_id)
+
+    async def _request_match(self, message: wire.MatchRequest) -> None:
+        self.send(await self._service.play.request_match(self._user, message.player))
+
+    async def _befriend(self, message: wire.FriendRequest) -> None:
+        self._send_all(await self._service.play.befriend(self._user, message.user))
+
+    async def _unfriend(self, message: wire.UnfriendRequest) -> None:
+        self._send_all(await self._service.play.unfriend(self._user, message.user))
+
+    async def _show_matches(self, message: wire.MatchStatesRequest) -> None:
+        self._send_all(await self._service.play.match_states(self._user))
+
+    async def _malformed(self, message: wire.Malformed) -> None:
+        if message.type in words.MALFORMED:
+            self.send(words.MALFORMED[message.type])
+        self._complain(f"bad {message.type}")
+
+    async def _logged_in_already(self, message: wire.LogIn | wire.Reconnect) -> None:
+        self._complain("logged in already")
+
+
+Obey = Callable[[TicTacToeSession, Any], Awaitable[None]]
+
+#: What each kind of message does.
+TABLE: Mapping[Phase, Mapping[type[wire.Message], Obey]] = {
+    Phase.NEW: dict.fromkeys(wire.MESSAGES, TicTacToeSession._too_early)
+    | {
+        wire.LogIn: TicTacToeSession._log_in,
+        wire.Reconnect: TicTacToeSession._reconnect,
+        wire.Malformed: TicTacToeSession._malformed_login,
+    },
+    Phase.PLAYING: {
+        wire.Move: TicTacToeSession._move,
+        wire.EndMatch: TicTacToeSession._end_match,
+        wire.MatchRequest: TicTacToeSession._request_match,
+        wire.FriendRequest: TicTacToeSession._befriend,
+        wire.UnfriendRequest: TicTacToeSession._unfriend,
+        wire.MatchStatesRequest: TicTacToeSession._show_matches,
+        wire.Malformed: TicTacToeSession._malformed,
+        wire.LogIn: TicTacToeSession._logged_in_already,
+        wire.Reconnect: TicTacToeSession._logged_in_already,
+    },
+}
+
+#: What is read, and does nothing.
+IGNORED: Mapping[Phase, frozenset[type[wire.Message]]] = {
+    Phase.NEW: frozenset(),
+    Phase.PLAYING: frozenset({wire.EndGame}),
+}

@@ -1,0 +1,93 @@
+"""
+What the server says.
+
+The texts are upstream's, word for word, misspellings included: its client prints them, and
+players know them.  A name in a text is folded to lower case.  The last group is ours, for cases
+in which upstream says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from gameservers.games.tictactoe import wire
+from gameservers.games.tictactoe.records import Match, Ranking, Rating
+
+REGISTERED = "successful registered and logged in user {}"
+LOGGED_IN = "successful logged in as user {}"
+TEMPORARY = "created a temporary session for user {}"
+WRONG_PASSWORD = "invalid password for user {}"
+NAME_RESERVED = "the username {} is currently not available"
+NAME_EXISTS = "user '{}' already exists"
+BAD_LOGIN = (
+    "invalid username or pw. Only usernames containing alphanumerical symbols (including '_','-')"
+    " between 3 and 16 characters are allowed!"
+)
+NO_SESSION = "session not available"
+
+SEARCHING = "created match request"
+INVITED = "startet match against {}"
+ALREADY_SEARCHING = "you are already searching for a random match"
+TOO_MANY_MATCHES = "you have too many active matches to search for a new one"
+OPPONENT_TOO_MANY = "player {} has too many open matches"
+ALREADY_PLAYING = "you are already plaing against {}"
+ONESELF = "you cannot play against yourself"
+NO_USER = "user {} not found :("
+
+BEFRIENDED = "added '{}' as a friend"
+ALREADY_FRIEND = "'{}' is already your friend"
+NO_PLAYER = "player '{}' not found"
+BAD_FRIEND = "misformated friend request"
+NO_FRIENDS = "you cannot have friends without an account"
+FRIEND_ERROR = "error in handling friend request"
+UNFRIENDED = "removed '{}' from your friend list"
+NOT_A_FRIEND = "cannot end friendship with '{}': it's not one of your friends"
+UNFRIEND_ERROR = "error in handling unfriend request"
+
+BAD_REQUEST = "misformated match request"
+TOO_MANY_ATTEMPTS = "too many attempts, please wait {} seconds"
+LOBBY_FULL = "the server is full, please try again later"
+UNAVAILABLE = "the server cannot answer now, please try again later"
+
+
+def login_refused(text: str, *, registered: bool = True) -> str:
+    """@param registered: whether it was for an account."""
+    return wire.login_response(False, None, registered, text)
+
+
+def reconnect_refused(text: str) -> str:
+    """A session is not taken up again."""
+    return wire.reconnect_response(False, None, None, False, text)
+
+
+def match_refused(text: str, name: str = "") -> str:
+    """@param name: for the text."""
+    return wire.match_request_response(False, text.format(name))
+
+
+def elo_update(ranking: Ranking) -> str:
+    """Where a player stands, and the best."""
+    return wire.elo_update(ranking.elo, ranking.rank, _pairs(ranking.top))
+
+
+def friends_update(friends: Sequence[Rating]) -> str:
+    """A player's friends."""
+    return wire.friends_update(_pairs(friends))
+
+
+def match_update(match: Match, lifetime: timedelta) -> str:
+    """@param lifetime: the time in which a move must be made."""
+    return wire.match_update(match.id, match.last_active + lifetime, match.ranked, match.state)
+
+
+def _pairs(ratings: Sequence[Rating]) -> list[tuple[str, int]]:
+    return [(rating.name, rating.elo) for rating in ratings]
+
+
+#: The answers to messages whose data will not do, where there is one.
+MALFORMED: Mapping[str, str] = {
+    "match_request": match_refused(BAD_REQUEST),
+    "friend_request": wire.friend_request_response(False, FRIEND_ERROR),
+    "unfriend_request": wire.unfriend_request_response(False, UNFRIEND_ERROR),
+}

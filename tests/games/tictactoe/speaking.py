@@ -1,0 +1,41 @@
+"""What is said on this game's wire, for the promises that hold on every wire."""
+
+from __future__ import annotations
+
+import json
+
+from gameservers.games import Carriage
+from gameservers.games.tictactoe import game, wire, words
+
+
+def _message(kind: str, **data: str) -> bytes:
+    return json.dumps({"type": kind, "data": data}).encode()
+
+
+class TicTacToeSpeaking:
+    """Guests: they need no password."""
+
+    name = "tictactoe"
+    game = game.name
+    carriage = Carriage.TEXT
+    junk = b"[" * (wire.MAX_MESSAGE + 1)  # anything smaller is ignored after the log-in
+    full = words.LOBBY_FULL.encode()
+    farewell = b""  # the code of the close frame
+
+    def log_in(self, name: str) -> list[bytes]:
+        """@param name: of any form; names here have at least three characters."""
+        return [_message("login", name=f"{name:_<3}", pw="")]
+
+    def answered(self, name: str) -> bytes:
+        return words.TEMPORARY.format(f"{name:_<3}").encode()
+
+    def talk(self, n: int) -> bytes:
+        """There is no chat."""
+        return b""
+
+    def heard(self, n: int) -> bytes:
+        return b""
+
+    def provoke(self) -> bytes:
+        """A guest cannot have friends, and is told so."""
+        return _message("friend_request", user="nobody")
