@@ -21,6 +21,8 @@ from twisted.internet.udp import Port
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gameservers.net.bypass import CHUNK
+
 #: Bytes of a socket's send buffer.
 ROOM = 1 << 20
 
@@ -38,6 +40,7 @@ class Network(Clock):
         self.readers: dict[Any, None] = {}
         self.writers: dict[Any, None] = {}
         self.peers: list[Peer] = []
+        self._sockets: dict[int, Any] = {}
 
     def addReader(self, reader: Any) -> None:
         self.readers[reader] = None
@@ -64,6 +67,7 @@ class Network(Clock):
         """A client connects."""
         peer = Peer(self, host, 40_000 + len(self.peers))
         self.peers.append(peer)
+        self._sockets[peer.socket.fileno()] = peer.socket
         protocol = factory.buildProtocol(peer.address)
         assert protocol is not None
         transport: Any = MemoryServer(peer.socket, protocol, (host, peer.port), None, 0, self)
@@ -85,16 +89,20 @@ class Network(Clock):
         busy = False
         for ready, method in ((self.readers, "doRead"), (self.writers, "doWrite")):
             for each in tuple(ready):
-                if each in ready and each.socket.is_ready(method):
+                if each in ready and self._socket_of(each).is_ready(method):
                     busy = True
                     why = getattr(each, method)()
                     if why is not None:
-                        self._lose(each, why)
+                        self._lose(each, why, method)
         return busy or any(call.getTime() <= self.seconds() for call in self.getDelayedCalls())
 
-    def _lose(self, transport: Any, why: Exception) -> None:
+    def _socket_of(self, each: Any) -> Any:
+        """What of a byte pipe waits in a transport's place has no socket but its number."""
+        return each.socket if hasattr(each, "socket") else self._sockets[each.fileno()]
+
+    def _lose(self, transport: Any, why: Exception, method: str) -> None:
         self.removeReader(transport)
-        if isinstance(why, ConnectionDone):
+        if isinstance(why, ConnectionDone) and method == "doRead":
             transport.readConnectionLost(Failure(why))
         else:
             self.removeWriter(transport)
@@ -174,6 +182,34 @@ class MemorySocket:
         if option == socket.TCP_MAXSEG:
             return 1448
         return 0
+
+
+class MemoryKernelPipe:
+    """
+    What L{gameservers.net.bypass.KernelPipe} is, between sockets in memory: to be put in its
+    place where a test couples connections.
+    """
+
+    def __init__(self, first: bytes) -> None:
+        self.first = memoryview(first)
+        self._inside = memoryview(b"")
+
+    @property
+    def inside(self) -> int:
+        return len(self._inside)
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+    def fill(self, source: MemorySocket) -> int:
+        self._inside = memoryview(source.recv(CHUNK))
+        return self.inside
+
+    def drain(self, sink: MemorySocket) -> None:
+        while self.first:
+            self.first = self.first[sink.send(self.first) :]
+        while self._inside:
+            self._inside = self._inside[sink.send(self._inside) :]
 
 
 class Peer:
