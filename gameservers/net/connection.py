@@ -289,6 +289,11 @@ class Connection(TimeoutMixin, Protocol):
             self.outbox.send(last)
             self.close()
         else:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection now, whatever it is still owed."""
+        if not self.ended:
             self._leave()
             self.outbox.abort()
 

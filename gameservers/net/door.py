@@ -44,7 +44,7 @@ from gameservers.wire import Recogniser, Verdict, begins, decide
 MAX_HEAD = 16 * 1024
 
 #: What a connection may say before it is clear what it speaks, in bytes: no game needs more than
-#: eight, and what is no game's is known as such even sooner.
+#: ten, and what is no game's is known as such even sooner.
 MAX_FIRST_BYTES = 64
 
 HTTP = begins(b"GET ", b"HEAD ", b"POST ", b"OPTIONS ")

@@ -32,8 +32,8 @@ class OperatorTests(SynchronousTestCase):
         house.settle()
         self.assertEqual(bobby.messages(), [":>>MSG:System:enough"])
         self.assertEqual([player.name for player in house.lobby.players()], ["alice"])
-        self.assertFalse(bobby.transport.connected)
-        self.assertTrue(alice.transport.connected)
+        self.assertFalse(bobby.connected)
+        self.assertTrue(alice.connected)
 
     def test_velnet(self) -> None:
         """There are no words: an announcement is not heard, who is expelled is cut off."""

@@ -64,7 +64,7 @@ class GameConnection:
         self.socket.sendall(b"\x01")
 
     def handshake(self) -> tuple[str, str]:
-        """What the partner said of himself."""
+        """What the partner said of itself."""
         words = []
         for _ in range(3):
             (length,) = struct.unpack("<I", self.exactly(4))
@@ -145,7 +145,7 @@ class VcmiTests(ProcessTestCase):
         self.assertNotIn("hello", log)
 
     def test_a_side_that_ends_unread(self) -> None:
-        """What was too much to be kept is forgotten with who sent it and went."""
+        """What was too much to be kept is forgotten with the side that sent it and went."""
         port = free_port()
         process, _ = self.started(f"--port={port}")
         host, guest = Launcher(port, "host", 4), Launcher(port, "guest", 4)

@@ -1,43 +1,40 @@
 """
 VCMI (Heroes III) of 1.1 to 1.4: the lobby in which players meet and the pipe they play through.
+
+    - L{gameservers.games.vcmi.wires}: the bytes of the text lobby and of the game pipe;
+    - L{gameservers.games.vcmi.protocol}: their connections;
+    - L{gameservers.games.vcmi.session}, L{gameservers.games.vcmi.words} and
+      L{gameservers.games.vcmi.rules}: a launcher in the text lobby, what it is told, and what it
+      may do;
+    - L{gameservers.games.vcmi.pipe_session} and L{gameservers.games.vcmi.started}: one side of a
+      game pipe, and the games in which two of them meet.
 """
 
 from __future__ import annotations
 
 from zope.interface import implementer
 
-from gameservers.games import IGame, Surroundings, Verdict, Wires, never
-from gameservers.games.vcmi.protocol import VcmiFactory, VcmiService
-from gameservers.games.vcmi.rules import GAME
+from gameservers.games import Carriage, Dependencies, IGame, Wire
+from gameservers.games.vcmi.protocol import PipeProtocol, TextLobbyProtocol
+from gameservers.games.vcmi.service import VcmiService
 from gameservers.games.vcmi.settings import VcmiSettings
-from gameservers.games.vcmi.wire import recognises
+from gameservers.games.vcmi.wires import pipe, text
 
 
 @implementer(IGame)
 class Vcmi:
     """The plugin object; see L{IGame}."""
 
-    name = GAME
+    name = "vcmi"
     title = "VCMI 1.1 to 1.4, lobby and game pipe"
     settings = VcmiSettings
-    recognises_datagram = staticmethod(never)
+    wires = (
+        Wire("text lobby", Carriage.STREAM, TextLobbyProtocol, text.recognises, text.alone),
+        Wire("pipe", Carriage.STREAM, PipeProtocol, pipe.recognises, pipe.recognises),
+    )
 
-    def recognises_stream(self, first: bytes) -> Verdict:
-        match recognises(first):
-            case None:
-                return Verdict.MORE
-            case known:
-                return Verdict.YES if known else Verdict.NO
-
-    def build(self, surroundings: Surroundings) -> Wires:
-        factory = VcmiFactory(
-            surroundings.lobby,
-            surroundings.clock,
-            surroundings.settings,
-            surroundings.metrics,
-            surroundings.logged_in,
-        )
-        return Wires(stream=factory, port=surroundings.settings.port, service=VcmiService(factory))
+    def build(self, dependencies: Dependencies) -> VcmiService:
+        return VcmiService(dependencies)
 
 
 game = Vcmi()

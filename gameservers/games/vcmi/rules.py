@@ -6,10 +6,7 @@ from __future__ import annotations
 
 import re
 
-from gameservers.lobby import RoomKey, RoomRules, Succession
-
-#: The name of the game in room keys, counters and options.
-GAME = "vcmi"
+from gameservers.lobby import RoomRules, Succession
 
 #: The host's leaving ends a room, a start ends it too, and it starts by itself when at least two
 #: are in it and all are ready, whatever places are free.
@@ -30,9 +27,11 @@ MODES = {"0": 0, "1": 1}
 #: The room property that holds the host's mods, name to version.
 MODS = "mods"
 
-#: The traits of a player: the protocol version, and the version of the program, as it tells it.
+#: The traits of a player: its protocol version, the version of its program as it tells it, and
+#: the channel in which it speaks.
 VERSION = "version"
 PROGRAM = "program"
+CHANNEL = "channel"
 
 #: Channels in which a client of protocol 5 can speak.  The talk of a room is the room's; those
 #: who chose C{ROOM} and are in none share the channel C{ROOM} of the lobby.
@@ -42,16 +41,12 @@ ROOM = "room"
 #: Characters a name of a user or a room must have at least.
 SHORTEST_NAME = 3
 
-#: The host of these protocol versions cannot wait for the others: his readiness starts the game.
+#: The host of these protocol versions cannot wait for the others: its readiness starts the game.
 STARTS_AT_ONCE = range(1, 3)
 
 _RESERVED = frozenset({"System", "all", "room"})
 _USER = re.compile(r"[\w.%+-]+")
 _NUMBER = re.compile(r"[0-9]{1,3}")
-
-
-def room_key(name: str) -> RoomKey:
-    return RoomKey(GAME, "", name)
 
 
 def user_name_fault(name: str, longest: int) -> str | None:

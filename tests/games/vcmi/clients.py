@@ -1,97 +1,72 @@
 """
-A house with one VCMI factory in memory, and launchers that talk to it.
+VCMI in memory, behind a door of its own, and clients that talk to it.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from functools import partial
 from typing import Any
 
-from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransportWithDisconnection
-from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.vcmi.protocol import VcmiFactory
+from gameservers.games import Dependencies
+from gameservers.games.vcmi import game
+from gameservers.games.vcmi.service import VcmiService
 from gameservers.games.vcmi.settings import VcmiSettings
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
+from gameservers.net import pipe
+from gameservers.net.door import Door, Routes, WireFactory
+from gameservers.net.guard import DoorSettings, Guard
+from tests.transports import ROOM, MemoryKernelPipe, Network, Peer
+
+#: The door has no limits that matter here.
+DOOR = DoorSettings(first_byte_timeout=60, login_timeout=86_400, max_per_address=1_000_000)
 
 
 def frame(data: bytes) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-class MemoryTransport(StringTransportWithDisconnection):
-    """
-    A transport whose other end can end or break, and which remembers each write.
+class VcmiTestCase(SynchronousTestCase):
+    """What moves bytes between two sockets does so in memory."""
 
-    @ivar writes: what was written, write by write.
-    """
-
-    def __init__(self, host: str = "192.0.2.1") -> None:
-        super().__init__(peerAddress=IPv4Address("TCP", host, 40000))
-        self.writes: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        self.writes.append(data)
-        super().write(data)
-
-    def abortConnection(self) -> None:
-        self.aborting = True
-        self.break_off(Failure(ConnectionLost()))
-
-    def loseConnection(self) -> None:
-        self.break_off(Failure(ConnectionDone()))
-
-    def break_off(self, reason: Failure) -> None:
-        if self.connected:
-            self.connected = False
-            self.protocol.connectionLost(reason)
-
-
-class SlowTransport(MemoryTransport):
-    """A transport whose other end reads nothing: it asks for a pause at the first byte."""
-
-    def write(self, data: bytes) -> None:
-        super().write(data)
-        if self.producer is not None:
-            self.producer.pauseProducing()
-
-
-class DeafTransport(MemoryTransport):
-    """A transport whose other end never closes its side: only an abort ends it."""
-
-    def loseConnection(self) -> None:
-        self.disconnecting = True
+    def setUp(self) -> None:
+        self.patch(pipe, "KernelPipe", MemoryKernelPipe)
 
 
 class House:
-    """The factory under test with its lobby and clock."""
+    """The service under test with its lobby, its door and its clock."""
 
     def __init__(self, **settings: Any) -> None:
-        self.clock = Clock()
+        self.network = self.clock = Network()
         self.metrics = Metrics()
         self.lobby = Lobby(self.clock, self.metrics)
         self.settings = VcmiSettings(**settings)
-        self.factory = VcmiFactory(self.lobby, self.clock, self.settings, self.metrics)
+        self.service: VcmiService = game.build(
+            Dependencies(game.name, self.lobby, self.clock, self.settings, self.metrics)
+        )
+        self.door = Door(
+            Guard(self.clock, DOOR, self.metrics),
+            Routes(
+                [
+                    (wire.alone, WireFactory(partial(wire.make, self.service)))
+                    for wire in game.wires
+                ]
+            ),
+        )
+        self.clients: list[Client] = []
 
-    def connect(
-        self, host: str = "192.0.2.1", kind: type[MemoryTransport] | None = None
-    ) -> Client:
-        return Client(self, host, kind or MemoryTransport)
+    def connect(self, host: str = "192.0.2.1", *, deaf: bool = False) -> Client:
+        return Client(self, host, deaf)
 
     def launcher(
-        self,
-        name: str,
-        version: int = 4,
-        program: str = "VCMI 1.3.2",
-        kind: type[MemoryTransport] | None = None,
+        self, name: str, version: int = 4, program: str = "VCMI 1.3.2", *, deaf: bool = False
     ) -> Client:
-        """Somebody who is in the lobby; what he was told so far is forgotten."""
-        client = self.connect(kind=kind)
+        """A client that is in the lobby; what it was told so far is forgotten."""
+        client = self.connect(deaf=deaf)
         client.greet(name, version, program)
         self.settle()
         for each in self.clients:
@@ -99,25 +74,22 @@ class House:
         return client
 
     @property
-    def clients(self) -> list[Client]:
-        return list(self._clients)
-
-    @property
     def cuts(self) -> dict[str, int]:
         """How many connections were cut off, by reason."""
         return {why: count for (game, why), count in self.metrics.cuts.items() if game == "vcmi"}
 
-    _clients: list[Client]
-
-    def __new__(cls, **settings: Any) -> House:
-        house = super().__new__(cls)
-        house._clients = []
-        return house
+    def turn(self, seconds: float = 0) -> None:
+        """Let time go by; clients close their side when the server has closed its own."""
+        self.network.turn(seconds)
+        for each in self.clients:
+            socket = each.peer.socket
+            if socket.half_closed and not (socket.closed or each.deaf):
+                each.peer.end()
 
     def settle(self) -> None:
         """Let the turn end, and the broadcasts that wait for their interval."""
         for _ in range(3):
-            self.clock.advance(0.1)
+            self.turn(0.1)
 
     def room(self, name: str, *members: Client, places: int = 8, password: str = "") -> None:
         """The first of these launchers opens a room, the others join."""
@@ -130,26 +102,54 @@ class House:
 
 
 class Client:
-    """One connection and what it was sent."""
+    """
+    One connection and what it was sent.
 
-    def __init__(
-        self, house: House, host: str = "192.0.2.1", kind: type[MemoryTransport] = MemoryTransport
-    ) -> None:
+    @ivar deaf: whether it never closes its side: only an abort ends it.
+    """
+
+    def __init__(self, house: House, host: str, deaf: bool) -> None:
         self.house = house
-        self.protocol: Any = house.factory.buildProtocol(None)
-        self.transport: Any = kind(host)
-        self.transport.protocol = self.protocol
-        self.protocol.makeConnection(self.transport)
-        house._clients.append(self)
+        self.deaf = deaf
+        self.peer: Peer = house.network.connect(house.door, host)
+        house.clients.append(self)
 
     @property
     def connected(self) -> bool:
-        return bool(self.transport.connected)
+        return bool(self.peer.transport.connected)
+
+    @property
+    def protocol(self) -> Any:
+        return self.peer.protocol
+
+    @property
+    def reading(self) -> bool:
+        """Whether the server reads what it says."""
+        number = self.peer.socket.fileno()
+        return any(each.fileno() == number for each in self.house.network.readers)
+
+    @property
+    def heard(self) -> bytes:
+        """What it was sent and has not forgotten."""
+        return bytes(self.peer.socket.outgoing)
+
+    @property
+    def writes(self) -> list[bytes]:
+        """The same, write by write."""
+        writes: list[bytes] = self.peer.socket.sends
+        return writes
 
     def send_bytes(self, data: bytes) -> None:
-        """What arrives in one segment; nothing else happens in this turn."""
-        if self.transport.connected:
-            self.transport.protocol.dataReceived(data)
+        """What arrives at once; nothing else happens in this turn."""
+        socket = self.peer.socket
+        socket.incoming += data
+        while socket.incoming and self.peer.reading:
+            self.peer.transport.doRead()
+
+    def say(self, data: bytes) -> None:
+        """The same, and the turn ends."""
+        self.send_bytes(data)
+        self.house.turn()
 
     def send_frame(self, data: bytes) -> None:
         self.send_bytes(frame(data))
@@ -165,7 +165,7 @@ class Client:
 
     def messages(self) -> list[str]:
         """What was received since the last call, message by message."""
-        text = self.transport.value().decode()
+        text = self.heard.decode()
         self.forget()
         return [each for each in re.split("(?=:>>)", text) if each]
 
@@ -173,13 +173,26 @@ class Client:
         return [each for each in self.messages() if each.startswith(f":>>{kind}:")]
 
     def forget(self) -> None:
-        self.transport.clear()
-        self.transport.writes.clear()
+        socket = self.peer.socket
+        socket.room += len(socket.outgoing)
+        socket.outgoing.clear()
+        socket.sends.clear()
+
+    def catch_up(self) -> None:
+        """Read whatever there is, and then nothing more."""
+        self.peer.socket.room = ROOM
+        self.house.turn()
+        self.peer.stall()
 
     def lose(self) -> None:
         """The connection breaks."""
-        self.transport.break_off(Failure(ConnectionLost()))
+        self.peer.break_off()
         self.house.settle()
+
+    def end(self) -> None:
+        """The client closes the connection."""
+        self.peer.end()
+        self.house.turn()
 
 
 def pipe_hello(role: str, uuid: str, magic: bytes = b"Aiya!\n") -> bytes:

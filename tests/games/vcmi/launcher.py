@@ -71,7 +71,7 @@ class Launcher:
 
     @ivar name: the name it greets with.
     @ivar inside: the room it was told it is in.
-    @ivar members: who it was told is in that room, the host first, and whether he is ready.
+    @ivar members: who it was told is in that room, the host first, and whether it is ready.
     @ivar users: the list of users it was told last.
     @ivar sessions: the list of rooms it was told last: names and players inside.
     @ivar uuids: what it was given to play with: the role, and the uuid.
@@ -105,7 +105,7 @@ class Launcher:
 
         @param starters: the hosts who have just asked for a start, if they may.
         """
-        for data in self.client.transport.writes:
+        for data in self.client.writes:
             for command in read(data, self.codec):
                 check(command, self.version)
                 self._obey(command, starters)
@@ -149,7 +149,7 @@ class Launcher:
                 assert not self.members or list(told) == list(self.members), command
                 self.members = told
             case ["KICK", _, self.name] if self.inside is None:
-                self._next = "ERROR"  # the room he wanted to make is not made
+                self._next = "ERROR"  # the room it wanted to make is not made
             case ["KICK", room, name]:
                 assert room == self.inside and name in self.members, command
                 del self.members[name]

@@ -11,10 +11,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.games.vcmi import rules
+from gameservers.lobby import Player
 from tests.games.vcmi.clients import (
     Client,
     House,
-    SlowTransport,
+    VcmiTestCase,
     frame,
     pipe_hello,
     started_game,
@@ -24,8 +26,9 @@ INCOMPATIBLE = ":>>ERROR:Cannot connect to remote server due to protocol incompa
 MALFORMED = ":>>ERROR:Protocol error or incorrect encoding"
 
 
-class DefectTestCase(SynchronousTestCase):
+class DefectTestCase(VcmiTestCase):
     def setUp(self) -> None:
+        super().setUp()
         self.house = House()
 
     def launchers(self, *names: str, version: int = 4) -> list[Client]:
@@ -34,6 +37,11 @@ class DefectTestCase(SynchronousTestCase):
     def forget(self) -> None:
         for each in self.house.clients:
             each.forget()
+
+    def player(self, name: str) -> Player:
+        player = self.house.lobby.find("vcmi", name)
+        assert player is not None
+        return player
 
     def assertTold(self, told: dict[Client, list[str]]) -> None:
         """Exactly this has been said to these, and to nobody else."""
@@ -68,7 +76,7 @@ class GreetingDefects(DefectTestCase):
         stranger.forget()
         stranger.send("<GREETINGS>alice")
         self.assertEqual(stranger.messages()[0], ":>>SESSIONS:0")
-        self.assertEqual(stranger.protocol.dialect.version, 3)
+        self.assertEqual(self.player("alice").traits[rules.VERSION], 3)
         other = self.house.connect()
         other.greet("x", 3)
         other.greet("bobby", 3)
@@ -93,7 +101,7 @@ class GreetingDefects(DefectTestCase):
         hello = "<GREETINGS>Иван<VER>ВКМИ 1"
         ivan.send_frame(b"\x04\x06cp1251" + hello.encode("cp1251"))
         ivan.send_frame("<NEW>Арена<PSWD>секрет<COUNT>2<MODS>мод&ц".encode("cp1251"))
-        told = ivan.transport.value().decode("cp1251")
+        told = ivan.heard.decode("cp1251")
         self.assertIn(":>>CREATED:Арена", told)
         self.assertTrue(told.endswith(":>>MODS:1:мод:ц:>>MODSOTHER:Иван:1:мод:ц"))
         guest = self.house.launcher("guest")
@@ -135,9 +143,9 @@ class GreetingDefects(DefectTestCase):
         """A connection that never gets a name is closed after a minute."""
         silent, refused = self.house.connect(), self.house.connect()
         refused.greet("x")
-        self.house.clock.advance(59)
+        self.house.turn(59)
         self.assertTrue(silent.connected and refused.connected)
-        self.house.clock.advance(1)
+        self.house.turn(1)
         self.assertFalse(silent.connected or refused.connected)
 
 
@@ -282,7 +290,7 @@ class ChatDefects(DefectTestCase):
         alice, bobby = self.launchers("alice", "bobby")
         alice.send("<MSG>" + "x" * 60_000)
         for each in (alice, bobby):
-            (data,) = each.transport.writes
+            (data,) = each.writes
             self.assertEqual(data, b":>>MSG:alice:" + b"x" * 1_000)
 
     def test_b23_private_lines_leak(self) -> None:
@@ -295,7 +303,7 @@ class ChatDefects(DefectTestCase):
         self.assertTold({bobby: [":>>MSG:System:alice is not here"]})
 
     def test_b23_the_room_channel_leaks(self) -> None:
-        """Who spoke to the room without being in one was heard in every room."""
+        """A player that spoke to the room without being in one was heard in every room."""
         alice, bobby, roomless, quiet = self.launchers(
             "alice", "bobby", "roomless", "quiet", version=5
         )
@@ -389,7 +397,7 @@ class RoomDefects(DefectTestCase):
             bobby.send("<JOIN>Arena")
             bobby.send(text)
             self.assertTold({})
-            self.assertIsNone(bobby.protocol.player.room)
+            self.assertIsNone(self.player("bobby").room)
             bobby.send("<PSWD>secret")  # the other command has ended the wish
             self.assertTold({})
         bobby.send("<JOIN>Arena")
@@ -398,11 +406,11 @@ class RoomDefects(DefectTestCase):
         bobby.send("<PSWD>secret")
         self.assertTold({})
         bobby.send("<JOIN>Arena")
-        bobby.send("<NEW>Other<PSWD><COUNT>2")  # he is free to do something else
+        bobby.send("<NEW>Other<PSWD><COUNT>2")  # and may do something else
         self.assertIn(":>>CREATED:Other", bobby.messages())
 
     def test_b09_the_host_left_meanwhile(self) -> None:
-        """The next command of who was about to join ended his connection."""
+        """The next command of a player that was about to join ended its connection."""
         alice, bobby = self.launchers("alice", "bobby")
         for text in ("<READY>Arena", "<MODS>a&1", "<MSG>hello"):
             self.house.room("Arena", alice)
@@ -419,7 +427,7 @@ class RoomDefects(DefectTestCase):
 
     def test_b10_passwords_at_the_wrong_time(self) -> None:
         """
-        A guest's PSWD announced him again, and a host's refused join changed his password.
+        A guest's PSWD announced it again, and a host's refused join changed its password.
         """
         alice, bobby = self.launchers("alice", "bobby")
         self.house.room("Other", self.house.launcher("carol"))
@@ -445,7 +453,7 @@ class RoomDefects(DefectTestCase):
         self.assertFalse(opens_to("secret"))
 
     def test_b11_two_joins_for_the_last_place(self) -> None:
-        """The second was told that he had joined."""
+        """The second was told that it had joined."""
         alice, bobby, carol = self.launchers("alice", "bobby", "carol")
         self.house.room("Arena", alice, places=2)
         for each in (bobby, carol):
@@ -516,7 +524,7 @@ class BoundsDefects(DefectTestCase):
         self.house.settle()
         self.assertFalse(stranger.connected)
         pipe = self.house.connect()
-        pipe.send_bytes(frame(b"Aiya!\n") + b"\x01\x04\x00\x00")  # 1025 for a handshake
+        pipe.say(frame(b"Aiya!\n") + b"\x01\x04\x00\x00")  # 1025 for a handshake
         self.assertFalse(pipe.connected)
 
     def test_b18_many_tags(self) -> None:
@@ -532,7 +540,8 @@ class BoundsDefects(DefectTestCase):
     def test_b19_one_slow_reader_stops_everybody(self) -> None:
         """The others hear at once; what waits for the slow one is bounded."""
         alice, bobby = self.launchers("alice", "bobby")
-        slow = self.house.launcher("slowly", kind=SlowTransport)
+        slow = self.house.launcher("slowly")
+        slow.peer.stall()
         limit = self.house.settings.max_unread
         for _ in range(limit // 1_000):
             alice.send("<MSG>" + "x" * 1_000)
@@ -567,16 +576,17 @@ class BoundsDefects(DefectTestCase):
         self.assertRegex("".join(late.messages()), r"\A:>>ERROR:[^:]+\Z")
         self.assertFalse(late.connected)
         pipe = self.house.connect()
-        pipe.send_bytes(pipe_hello("(client)", client) + pipe_hello("(server)", host))
+        pipe.say(pipe_hello("(client)", client) + pipe_hello("(server)", host))
         self.assertTrue(pipe.connected)
 
     def test_b27_healthcheck_does_nothing(self) -> None:
-        """Who can answer is asked, and cut off when he does not."""
+        """A client that can answer is asked, and cut off when it does not."""
         (alice,) = self.launchers("alice")
-        self.house.factory.check_health()
+        self.house.service.check_health()
         self.house.settle()
         self.assertTold({alice: [":>>HEALTH:"]})
-        self.house.factory.check_health()
+        self.house.service.check_health()
+        self.house.turn()
         self.assertFalse(alice.connected)
 
 
@@ -587,46 +597,46 @@ class PipeDefects(DefectTestCase):
 
     def pipe(self, role: str, uuid: str, data: bytes = b"") -> Client:
         client = self.house.connect()
-        client.send_bytes(pipe_hello(role, uuid) + data)
+        client.say(pipe_hello(role, uuid) + data)
         return client
 
     def test_b24_own_handshake_and_lost_bytes(self) -> None:
         """Each side gets the other's handshake, and everything that followed it."""
         host, (first, _) = self.game(2)
         client = self.pipe("VCMI 1.3.2 (client)", first, b"\x01early")
-        client.send_bytes(b" bytes")
+        client.say(b" bytes")
         server = self.pipe("VCMI 1.3.2 (server)", host, b"\x01glued")
         self.assertEqual(
-            server.transport.value(), pipe_hello("VCMI 1.3.2 (client)", first) + b"\x01early bytes"
+            server.heard, pipe_hello("VCMI 1.3.2 (client)", first) + b"\x01early bytes"
         )
-        self.assertEqual(
-            client.transport.value(), pipe_hello("VCMI 1.3.2 (server)", host) + b"\x01glued"
-        )
+        self.assertEqual(client.heard, pipe_hello("VCMI 1.3.2 (server)", host) + b"\x01glued")
 
     def test_b24_the_survivor_is_not_closed(self) -> None:
         host, (first, second) = self.game(2)
         for lost, survivor in ((0, 1), (1, 0)):
             pair = self.pipe("(client)", first), self.pipe("(server)", host)
-            pair[lost].send_bytes(b"last words")
+            pair[lost].say(b"last words")
             pair[lost].lose()
-            self.assertTrue(pair[survivor].transport.value().endswith(b"last words"))
+            self.assertTrue(pair[survivor].heard.endswith(b"last words"))
             self.assertFalse(pair[survivor].connected)
         self.assertTrue(self.pipe("(client)", second).connected)
 
     def test_b24_no_backpressure(self) -> None:
-        """Without a partner little is kept, and with a slow one his pace is the other's."""
+        """Without a partner little is kept, and with a slow one its pace is the other's."""
         host, (first, _) = self.game(2)
         client = self.pipe("(client)", first, b"x" * 65_535)
-        self.assertEqual(client.transport.producerState, "producing")
-        client.send_bytes(b"x")
-        self.assertEqual(client.transport.producerState, "paused")
+        self.assertTrue(client.reading)
+        client.say(b"x")
+        self.assertFalse(client.reading)
         server = self.pipe("(server)", host)
-        self.assertEqual(client.transport.producerState, "producing")
-        for slow, paced in ((server, client), (client, server)):
-            slow.transport.producer.pauseProducing()
-            self.assertEqual(paced.transport.producerState, "paused")
-            slow.transport.producer.resumeProducing()
-            self.assertEqual(paced.transport.producerState, "producing")
+        sides = {client: server, server: client}
+        for slow, paced in sides.items():
+            slow.peer.stall()
+            paced.peer.send(b"x" * 3)
+            paced.peer.send(b"y" * 3)
+            self.assertEqual(paced.peer.socket.incoming, b"yyy")
+            slow.peer.read_on()
+            self.assertTrue(slow.heard.endswith(b"xxxyyy"))
 
     def test_b24_the_same_client_twice(self) -> None:
         """A second waiting connection of a client was another waiting client."""
@@ -635,21 +645,21 @@ class PipeDefects(DefectTestCase):
         newer = self.pipe("(client)", first, b"newer")
         self.assertFalse(older.connected)
         server, idle = self.pipe("(server)", host), self.pipe("(server)", host)
-        self.assertTrue(server.transport.value().endswith(b"newer"))
-        self.assertEqual(idle.transport.value(), b"")
+        self.assertTrue(server.heard.endswith(b"newer"))
+        self.assertEqual(idle.heard, b"")
         self.assertTrue(newer.connected)
 
     def test_b25_games_are_kept_for_ever(self) -> None:
         """If nobody ever connects, the uuids end as if somebody had left."""
         host, (first,) = self.game(1)
-        self.house.clock.advance(1_799)
+        self.house.turn(1_799)
         self.assertTrue(self.pipe("(client)", first).connected)
         self.game(1)
         self.assertEqual(len(self.house.clock.getDelayedCalls()), 1)
-        self.house.clock.advance(1_800)
+        self.house.turn(1_800)
         self.assertEqual(self.house.clock.getDelayedCalls(), [])
         host, (first,) = self.game(1)
-        self.house.clock.advance(1_800)
+        self.house.turn(1_800)
         self.assertFalse(self.pipe("(client)", first).connected)
         self.assertFalse(self.pipe("(server)", host).connected)
 
@@ -659,7 +669,7 @@ class PipeDefects(DefectTestCase):
         clients = [self.pipe("(client)", uuid, b"%d" % at) for at, uuid in enumerate(uuids[::-1])]
         servers = [self.pipe("(server)", host, b"%d" % at) for at in range(3)]
         for side in (clients, servers):
-            self.assertEqual([each.transport.value()[-1:] for each in side], [b"0", b"1", b"2"])
+            self.assertEqual([each.heard[-1:] for each in side], [b"0", b"1", b"2"])
 
 
 class CompletenessTests(SynchronousTestCase):

@@ -6,15 +6,15 @@ import re
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.vcmi import protocol, wire
-from gameservers.games.vcmi.protocol import FAREWELL, VcmiService
+from gameservers.games.vcmi import session
+from gameservers.games.vcmi.protocol import LINGER
+from gameservers.games.vcmi.wires import text as wire
+from gameservers.net.connection import FAREWELL
 from tests.games.vcmi.clients import (
     Client,
-    DeafTransport,
     House,
-    SlowTransport,
+    VcmiTestCase,
     frame,
     pipe_hello,
     started_game,
@@ -24,7 +24,7 @@ UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 HERE_HINT = "\n Send <HERE> to see people names in the chat"
 
 
-class LobbyTestCase(SynchronousTestCase):
+class LobbyTestCase(VcmiTestCase):
     """A house, and short ways to say who was told what."""
 
     def house_of(self, **settings: Any) -> House:
@@ -44,7 +44,7 @@ class GreetingTests(LobbyTestCase):
         house = House()
         newcomer = house.connect()
         newcomer.greet("alice", version)
-        return bytes(newcomer.transport.value())
+        return bytes(newcomer.heard)
 
     def test_old(self) -> None:
         """Protocols 1 to 3 know no USERS."""
@@ -66,7 +66,7 @@ class GreetingTests(LobbyTestCase):
             )
 
     def test_in_company(self) -> None:
-        """Each of the others hears of the newcomer in the way he understands."""
+        """Each of the others hears of the newcomer in the way it understands."""
         for newcomer_version in wire.VERSIONS:
             house = self.house_of()
             others = {
@@ -159,25 +159,25 @@ class GreetingTests(LobbyTestCase):
         self.assertEqual(newcomer.messages()[1:], [":>>SESSIONS:0", mine(0, old=True)])
 
     def test_nothing_before_the_name(self) -> None:
-        """Who has no name yet is not listened to."""
+        """A client that has no name yet is not listened to."""
         house = self.house_of()
         alice = house.launcher("alice")
         stranger = house.connect()
         stranger.greet("al")
         stranger.forget()
-        for tag in wire.TAGS[1:]:
+        for tag in wire.MESSAGES[1:]:
             stranger.send(f"<{tag}>alice")
         self.assertTold({})
         self.assertTrue(alice.connected)
 
     def test_nothing_said_before(self) -> None:
-        """Who has not said a word is told nothing, whatever happens."""
+        """A client that has not said a word is told nothing, whatever happens."""
         house = self.house_of()
         stranger = house.connect()
         alice = house.launcher("alice", 3)
         house.room("Arena", alice)
         alice.send("<MSG>hello")
-        self.assertEqual(stranger.transport.value(), b"")
+        self.assertEqual(stranger.heard, b"")
 
 
 def mine(others: int, *, old: bool) -> str:
@@ -265,7 +265,7 @@ class RoomTests(LobbyTestCase):
         )
 
     def test_new_twice(self) -> None:
-        """Who is in a room makes no other, and is not told."""
+        """A player that is in a room makes no other, and is not told."""
         self.house.room("Arena", self.alice, self.bobby)
         for each in (self.alice, self.bobby):
             each.send("<NEW>Other")
@@ -329,7 +329,7 @@ class RoomTests(LobbyTestCase):
         )
 
     def test_join_by_protocol_5(self) -> None:
-        """He has his channels and is not told where he speaks."""
+        """It has its channels and is not told where it speaks."""
         diana = self.house.launcher("diana", 5)
         self.house.room("Arena", self.alice)
         diana.send("<JOIN>Arena<PSWD><MODS>")
@@ -390,7 +390,7 @@ class RoomTests(LobbyTestCase):
         )
 
     def test_leave_of_the_host(self) -> None:
-        """Each member is told his own name."""
+        """Each member is told its own name."""
         self.house.room("Arena", self.alice, self.bobby)
         self.alice.send("<LEAVE>Arena")
         self.assertTold(
@@ -462,7 +462,7 @@ class RoomTests(LobbyTestCase):
         self.assertTold({self.carol: [":>>STATUS:1:carol:True"]})
 
     def test_ready_host_of_protocol_1(self) -> None:
-        """He cannot wait for the others."""
+        """Such a host cannot wait for the others."""
         for version in (1, 2):
             house = self.house_of()
             oldest = house.launcher("oldest", version)
@@ -558,15 +558,14 @@ class StartTests(LobbyTestCase):
         """All that was said leaves first, also by a slow transport; then it is cut off."""
         house = self.house_of()
         alice = house.launcher("alice")
-        bobby = house.launcher("bobby", kind=SlowTransport)
+        bobby = house.launcher("bobby")
         house.room("Arena", alice, bobby)
-        catch_up(bobby)
-        bobby.forget()
+        bobby.peer.stall()
         for number in range(10):
             alice.send(f"<MSG>{number}{'x' * 900}")
         alice.send("<FORCESTART>Arena")
         self.assertTrue(bobby.connected)
-        catch_up(bobby)
+        bobby.catch_up()
         told = bobby.messages()
         self.assertEqual([each[13] for each in told[:10]], [str(number) for number in range(10)])
         self.assertTrue(told[10].startswith(":>>START:"))
@@ -575,14 +574,14 @@ class StartTests(LobbyTestCase):
 
     def test_who_does_not_close_is_cut_off(self) -> None:
         house = self.house_of()
-        alice = house.launcher("alice", kind=DeafTransport)
+        alice = house.launcher("alice", deaf=True)
         house.room("Arena", alice)
         alice.send("<FORCESTART>Arena")
         alice.forget()
         self.assertTrue(alice.connected)
         alice.send("<GREETINGS>alice<MSG>hello<NEW>Arena<COUNT>2")
         self.assertEqual(alice.messages(), [])
-        house.clock.advance(FAREWELL)
+        house.turn(LINGER)
         self.assertFalse(alice.connected)
 
     def test_name_and_room_are_free(self) -> None:
@@ -596,12 +595,6 @@ class StartTests(LobbyTestCase):
         self.assertIn(":>>CREATED:Arena", newcomer.messages())
 
 
-def catch_up(client: Client) -> None:
-    """A slow reader reads whatever there is."""
-    while client.transport.producer is not None:
-        client.transport.producer.resumeProducing()
-
-
 PLAYERS = [("alice", 4), ("bobby", 1), ("carol", 2), ("diana", 3), ("eddie", 5)]
 
 
@@ -612,8 +605,8 @@ class ChatTests(LobbyTestCase):
         house = self.house_of()
         self.alice = house.launcher("alice")  # roomless
         self.bobby = house.launcher("bobby", 3)  # host
-        self.carol = house.launcher("carol", 4)  # his guest
-        self.diana = house.launcher("diana", 5)  # his guest
+        self.carol = house.launcher("carol", 4)  # a guest of bobby's
+        self.diana = house.launcher("diana", 5)  # a guest of bobby's
         self.eddie = house.launcher("eddie", 5)  # roomless
         self.fiona = house.launcher("fiona", 1)  # roomless
         house.room("Arena", self.bobby, self.carol, self.diana)
@@ -727,7 +720,7 @@ class ChatTests(LobbyTestCase):
         self.assertHeard(":>>MSGCH:eddie:room:together", self.eddie, gerda)
 
     def test_encodings(self) -> None:
-        """A text comes to each in his own encoding; what it lacks is a question mark."""
+        """A text comes to each in its own encoding; what it lacks is a question mark."""
         house = self.house_of()
         ivan = house.connect()
         ivan.send_frame(b"\x04\x06cp1251<GREETINGS>" + "Иван".encode("cp1251"))
@@ -737,8 +730,8 @@ class ChatTests(LobbyTestCase):
         ivan.forget()
         latin.forget()
         ivan.send_frame(b"<MSG>" + "привет".encode("cp1251"))
-        self.assertEqual(ivan.transport.value(), ":>>MSG:Иван:привет".encode("cp1251"))
-        self.assertEqual(latin.transport.value(), b":>>MSG:????:??????")
+        self.assertEqual(ivan.heard, ":>>MSG:Иван:привет".encode("cp1251"))
+        self.assertEqual(latin.heard, b":>>MSG:????:??????")
         self.assertEqual(plain.messages(), [":>>MSG:Иван:привет"])
 
 
@@ -793,7 +786,7 @@ class AskingTests(LobbyTestCase):
 
 class CapacityTests(LobbyTestCase):
     def test_one_too_many(self) -> None:
-        """He is told in one sentence without a colon, and closed; when one goes, one may come."""
+        """It is told in one sentence without a colon, and closed; when one goes, one may come."""
         house = self.house_of(max_players=2)
         alice = house.launcher("alice")
         bobby = house.launcher("bobby")
@@ -821,15 +814,15 @@ class CapacityTests(LobbyTestCase):
         server.send_bytes(pipe_hello("(server)", host))
         guest.send_bytes(pipe_hello("(client)", client))
         guest.send_bytes(b"\x01move")
-        self.assertTrue(server.transport.value().endswith(b"\x01move"))
+        house.turn()
+        self.assertTrue(server.heard.endswith(b"\x01move"))
 
 
 class HealthTests(LobbyTestCase):
     def served(self, **settings: Any) -> House:
         house = self.house_of(**settings)
-        service = VcmiService(house.factory)
-        service.startService()
-        self.addCleanup(service.stopService)
+        house.service.startService()
+        self.addCleanup(house.service.stopService)
         return house
 
     def test_asked(self) -> None:
@@ -839,36 +832,36 @@ class HealthTests(LobbyTestCase):
         new = [house.launcher(f"new{version}", version) for version in (4, 5)]
         for each in house.clients:
             each.forget()
-        house.clock.advance(29 - house.clock.seconds())
+        house.turn(29 - house.clock.seconds())
         house.settle()
         self.assertTold({})
         for _ in range(3):
-            house.clock.advance(1)
+            house.turn(1)
             house.settle()
             self.assertTold({each: [":>>HEALTH:"] for each in new})
             for each in new:
                 each.send("<ALIVE>")
-            house.clock.advance(30 - 1 - house.clock.seconds() % 30)
+            house.turn(30 - 1 - house.clock.seconds() % 30)
         self.assertTrue(all(each.connected for each in (*old, *new)))
 
     def test_silent(self) -> None:
-        """Who is silent for one more interval is lost, and his room hears so."""
+        """A client that is silent for one more interval is lost, and its room hears so."""
         house = self.served(ping_interval=30)
         alice, bobby = house.launcher("alice"), house.launcher("bobby", 5)
         house.room("Arena", alice, bobby)
-        house.clock.advance(30 - house.clock.seconds())
+        house.turn(30 - house.clock.seconds())
         bobby.send("<ALIVE>")
         alice.send("<ALIVE>")
-        house.clock.advance(30)
+        house.turn(30)
         alice.send("<ALIVE>")
         alice.forget()
         self.assertTrue(bobby.connected)
-        house.clock.advance(29)
+        house.turn(29)
         self.assertTrue(bobby.connected)
-        house.clock.advance(1)
+        house.turn(1)
         house.settle()
         self.assertFalse(bobby.connected)
-        self.assertEqual(house.cuts, {"dead": 1})
+        self.assertEqual(house.cuts, {"silent": 1})
         told = alice.messages()
         self.assertIn(":>>KICK:Arena:bobby", told)
         self.assertIn(":>>USERS:1:alice", told)
@@ -885,7 +878,7 @@ class HealthTests(LobbyTestCase):
             b"\x00\x00<MSG",
         ]
         for sign in signs * 2:
-            house.clock.advance(30)
+            house.turn(30)
             house.settle()
             alice.send_bytes(sign)
             if sign == signs[-1]:
@@ -895,7 +888,7 @@ class HealthTests(LobbyTestCase):
     def test_off(self) -> None:
         house = self.served(ping_interval=0)
         alice = house.launcher("alice")
-        house.clock.advance(10_000)
+        house.turn(10_000)
         self.assertTold({alice: []})
         self.assertTrue(alice.connected)
 
@@ -908,19 +901,20 @@ class LimitTests(LobbyTestCase):
             house = self.house_of()
             late = house.connect()
             late.send_bytes(hello)
-            house.clock.advance(59.9)
+            house.turn(59.9)
             late.send_bytes(hello and frame(b"<ALIVE>"))  # talking does not help
             self.assertTrue(late.connected)
-            house.clock.advance(0.1)
+            house.turn(0.1)
             self.assertFalse(late.connected)
-            self.assertEqual(house.cuts, {"silent": 1})
+            where = "vcmi" if hello else "door"
+            self.assertEqual(house.metrics.cuts, {(where, "silent"): 1})
 
     def test_no_timeout_afterwards(self) -> None:
         house = self.house_of()
         alice = house.connect()
-        house.clock.advance(59.5)
+        house.turn(59.5)
         alice.greet("alice")
-        house.clock.advance(10_000)
+        house.turn(10_000)
         self.assertTrue(alice.connected)
 
     def test_frame(self) -> None:
@@ -932,12 +926,12 @@ class LimitTests(LobbyTestCase):
         house.settle()
         self.assertEqual(alice.messages(), [f":>>ERROR:{wire.MALFORMED}"])
         self.assertFalse(alice.connected)
-        self.assertEqual(house.cuts, {"long": 1})
+        self.assertEqual(house.cuts, {"malformed": 1})
 
     def test_long_frame_is_not_collected(self) -> None:
-        """Who announced too much is not listened to while he is given time to read why."""
+        """A client that announced too much is not listened to while it has time to read why."""
         house = self.house_of()
-        alice = house.launcher("alice", kind=DeafTransport)
+        alice = house.launcher("alice", deaf=True)
         alice.send_bytes(b"\xff\xff\xff\x7f")
         house.settle()
         for _ in range(100):
@@ -988,7 +982,7 @@ class LimitTests(LobbyTestCase):
         self.assertEqual(alice.messages(), [":>>MSG:alice:" + "x" * 100] * 2)
 
     def test_mods(self) -> None:
-        self.patch(protocol, "MAX_MODS", 3)
+        self.patch(session, "MAX_MODS", 3)
         house = self.house_of()
         alice = house.launcher("alice")
         house.room("Arena", alice)
@@ -998,10 +992,11 @@ class LimitTests(LobbyTestCase):
         self.assertEqual(alice.messages()[0], ":>>MODS:3:a:1:b:2:c:3")
 
     def test_slow_reader(self) -> None:
-        """He is cut off at his limit, which is counted; the others hear every line in order."""
+        """It is cut off at its limit, which is counted; the others hear every line in order."""
         house = self.house_of(max_unread=65_536)
         alice = house.launcher("alice")
-        slow = house.launcher("slowly", kind=SlowTransport)
+        slow = house.launcher("slowly")
+        slow.peer.stall()
         bobby = house.launcher("bobby")
         lines = [f"{number:03}{'x' * 897}" for number in range(150)]
         for line in lines:
@@ -1011,7 +1006,7 @@ class LimitTests(LobbyTestCase):
             self.assertLessEqual(slow.protocol.outbox.pending, 65_536)
         sent = lines.index(line) + 1
         self.assertFalse(slow.connected)
-        self.assertGreater(sent * 914, 65_536)  # the limit is what he was given to wait, no less
+        self.assertGreater(sent * 914, 65_536)  # the limit is what may wait for it, no less
         self.assertEqual(house.cuts, {"slow": 1})
         for line in lines[sent:]:
             alice.send(f"<MSG>{line}")
@@ -1019,13 +1014,14 @@ class LimitTests(LobbyTestCase):
             self.assertEqual(each.of_kind("MSG"), [f":>>MSG:alice:{line}" for line in lines])
 
     def test_slow_reader_who_reads(self) -> None:
-        """As long as he reads, he may be told any amount."""
+        """As long as it reads, it may be told any amount."""
         house = self.house_of(max_unread=65_536)
         alice = house.launcher("alice")
-        slow = house.launcher("slowly", kind=SlowTransport)
+        slow = house.launcher("slowly")
+        slow.peer.stall()
         for number in range(200):
             alice.send(f"<MSG>{number:03}{'x' * 900}")
-            catch_up(slow)
+            slow.catch_up()
         self.assertTrue(slow.connected)
         self.assertEqual(
             [each[13:16] for each in slow.of_kind("MSG")],
@@ -1041,9 +1037,8 @@ class StopTests(LobbyTestCase):
     """The end of the service."""
 
     def stopped(self, house: House) -> Deferred[None]:
-        service = VcmiService(house.factory)
-        service.startService()
-        return service.stopService()
+        house.service.startService()
+        return house.service.stopService()
 
     def test_everybody_is_told(self) -> None:
         house = self.house_of()
@@ -1056,12 +1051,13 @@ class StopTests(LobbyTestCase):
         handshaking.send_bytes(pipe_hello("(client)", client)[:30])
         players = [house.launcher(name, version) for name, version in PLAYERS]
         stranger = house.connect()
+        stranger.send_bytes(b"\x20")
         stopped = self.stopped(house)
         house.settle()
         for each in players:
             self.assertEqual(each.of_kind("MSG")[-1], ":>>MSG:System:The server is shutting down")
         self.assertFalse(any(each.connected for each in house.clients))
-        self.assertFalse(stranger.transport.value())
+        self.assertFalse(stranger.heard)
         self.assertIsNone(self.successResultOf(stopped))
         self.assertEqual(house.clock.getDelayedCalls(), [])
 
@@ -1070,14 +1066,15 @@ class StopTests(LobbyTestCase):
         house = self.house_of()
         host, (client, _) = started_game(house, "alice", "bobby")
         for hello in (pipe_hello("(server)", host), pipe_hello("(client)", client)):
-            house.connect(kind=DeafTransport).send_bytes(hello)
-        deaf = [house.launcher(name, kind=DeafTransport) for name in ("carol", "diana")]
-        deaf.append(house.connect(kind=DeafTransport))
+            house.connect(deaf=True).send_bytes(hello)
+        deaf = [house.launcher(name, deaf=True) for name in ("carol", "diana")]
+        deaf.append(house.connect(deaf=True))
+        deaf[-1].send_bytes(b"\x20")
         stopped = self.stopped(house)
         house.settle()
         self.assertTrue(all(each.connected for each in deaf))
         self.assertNoResult(stopped)
-        house.clock.advance(FAREWELL)
+        house.turn(FAREWELL)
         self.assertIsNone(self.successResultOf(stopped))
         self.assertFalse(any(each.connected for each in deaf))
 

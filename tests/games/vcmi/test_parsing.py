@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.net.bypass import SAFE_SEGMENT
+from gameservers.net.bypass import segment_size
 from tests.games.vcmi.clients import Client, House, frame, started_game
 from tests.games.vcmi.launcher import ProtocolError, check, read
+
+#: What fits into one segment of a connection in memory, in bytes.
+SEGMENT = segment_size(House().connect().peer.transport)
 
 
 class ReaderTests(SynchronousTestCase):
@@ -57,9 +60,9 @@ class ParsingTests(SynchronousTestCase):
     def assertReadable(self, client: Client) -> list[list[str]]:
         """Every write is good to read alone, and as small as it can be."""
         commands = []
-        for data in client.transport.writes:
+        for data in client.writes:
             found = read(data)
-            self.assertTrue(len(data) <= SAFE_SEGMENT or len(found) == 1, len(data))
+            self.assertTrue(len(data) <= SEGMENT or len(found) == 1, len(data))
             commands += found
         return commands
 
@@ -68,7 +71,7 @@ class ParsingTests(SynchronousTestCase):
         house = House()
         alice = house.launcher("alice")
         alice.send("<NEW>Arena<PSWD><COUNT>2<MODS>vcmi&1")
-        (data,) = alice.transport.writes
+        (data,) = alice.writes
         self.assertEqual(
             [command[0] for command in read(data)],
             ["CREATED", "JOIN", "STATUS", "SESSIONS", "MSG", "MODS", "MODSOTHER"],
@@ -82,11 +85,11 @@ class ParsingTests(SynchronousTestCase):
         for text in ("<MSG>hi", "<HERE>", "<READY>Arena", "<MODS>a&1", "<ROOT>users", "<NEW>"):
             for each in (alice, bobby):
                 each.send(text)
-                for data in each.transport.writes:
+                for data in each.writes:
                     self.assertFalse(data.endswith((b"\n", b" ")), data)
 
     def test_burst(self) -> None:
-        """A burst is cut between messages: 1400 bytes to a write, and no less than fit."""
+        """A burst is cut between messages: a segment to a write, and no less than fit."""
         house = House()
         alice, bobby = house.launcher("alice"), house.launcher("bobby", 5)
         for number in range(100):
@@ -94,23 +97,22 @@ class ParsingTests(SynchronousTestCase):
         house.settle()
         commands = self.assertReadable(bobby)
         self.assertEqual([command[2][:2] for command in commands], [f"{n:02}" for n in range(100)])
-        sizes = list(map(len, bobby.transport.writes))
+        sizes = list(map(len, bobby.writes))
         firsts = [
-            data.index(b":>>", 3) if b":>>" in data[3:] else len(data)
-            for data in bobby.transport.writes
+            data.index(b":>>", 3) if b":>>" in data[3:] else len(data) for data in bobby.writes
         ]
         for size, following in zip(sizes, firsts[1:], strict=False):
-            self.assertGreater(size + following, SAFE_SEGMENT)
+            self.assertGreater(size + following, SEGMENT)
 
     def test_borders(self) -> None:
-        """Two messages of exactly 1400 bytes together share a write; one byte more and not."""
+        """Two messages of exactly a segment together share a write; one byte more and not."""
         for extra, writes in ((0, 1), (1, 2)):
             house = House()
             alice = house.launcher("alice")
-            for length in (700 - 13, 700 - 13 + extra):
+            for length in (SEGMENT // 2 - 13, SEGMENT // 2 - 13 + extra):
                 alice.send_bytes(frame(b"<MSG>" + b"x" * length))
             house.settle()
-            self.assertEqual(len(alice.transport.writes), writes)
+            self.assertEqual(len(alice.writes), writes)
             self.assertReadable(alice)
 
     def test_long_message(self) -> None:
@@ -124,8 +126,8 @@ class ParsingTests(SynchronousTestCase):
         house.settle()
         commands = self.assertReadable(alice)
         self.assertEqual([command[0] for command in commands], ["MSG", "USERS", "MSG"])
-        self.assertEqual(len(alice.transport.writes), 3)
-        self.assertGreater(len(alice.transport.writes[1]), SAFE_SEGMENT)
+        self.assertEqual(len(alice.writes), 3)
+        self.assertGreater(len(alice.writes[1]), SEGMENT)
 
     def test_huge_message(self) -> None:
         """The longest list of mods there can be is whole, too."""
@@ -138,7 +140,7 @@ class ParsingTests(SynchronousTestCase):
         alice.forget()
         mods = b";".join(b"%d&%s" % (number, b"\xe6" * 60) for number in range(1_000))
         ivan.send_frame(b"<MODS>" + mods)
-        (data,) = alice.transport.writes
+        (data,) = alice.writes
         self.assertGreater(len(data), 100_000)
         self.assertEqual(read(data)[0][:3], ["MODSOTHER", "ivan", "1000"])
 

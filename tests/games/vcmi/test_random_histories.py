@@ -18,11 +18,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.vcmi import wire
-from gameservers.games.vcmi.protocol import VcmiService
-from tests.games.vcmi.clients import Client, House, frame, pipe_hello
+from gameservers.games.vcmi.wires import text as wire
+from tests.games.vcmi.clients import Client, House, VcmiTestCase, frame, pipe_hello
 from tests.games.vcmi.launcher import Launcher
 
 NAMES = ["alice", "bobby", "carol", "diana", "eddie", "fiona"]
@@ -72,7 +70,7 @@ REAL = st.sampled_from(["Arena", *ROOMS]).flatmap(
     )
 )
 #: Any command with any value; not a greeting, so that it is known who is who.
-ANY = st.tuples(st.sampled_from([tag for tag in wire.TAGS if tag != "GREETINGS"]), TEXTS).map(
+ANY = st.tuples(st.sampled_from([tag for tag in wire.MESSAGES if tag != "GREETINGS"]), TEXTS).map(
     lambda command: f"<{command[0]}>{command[1]}"
 )
 SPOKEN = st.sampled_from(HOSTILE).map("<MSG>{}".format)
@@ -90,8 +88,7 @@ class HistoryMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.house = House(max_players=5, max_unread=65_536)
-        self.service = VcmiService(self.house.factory)
-        self.service.startService()
+        self.house.service.startService()
         self.launchers: list[Launcher] = []
         self.arrived: list[Launcher] = []  # in order of their greeting
         self.pipes: list[Client] = []
@@ -149,7 +146,7 @@ class HistoryMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, MOST - 1))
     def get_ready(self, number: int) -> None:
-        """All in somebody's room, until it starts; if it is his, and he is old, at once."""
+        """All in somebody's room, until it starts; at once, if one of an old host is."""
         inside = [each.inside for each in self.launchers if each.inside is not None]
         if inside:
             room = inside[number % len(inside)]
@@ -179,7 +176,7 @@ class HistoryMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 15, 31]))
     def wait(self, seconds: int) -> None:
         """Time passes; real launchers answer when they are asked."""
-        self.house.clock.advance(seconds)
+        self.house.turn(seconds)
         self.look()
         for launcher in self.launchers:
             if launcher.asked:
@@ -206,7 +203,7 @@ class HistoryMachine(RuleBasedStateMachine):
         self.look(starters)
 
     def look(self, starters: Any = ()) -> None:
-        """Everybody reads what he was told."""
+        """Everybody reads what they were told."""
         self.house.settle()
         for launcher in self.launchers:
             launcher.look(starters)
@@ -231,13 +228,13 @@ class HistoryMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The server ends, and with it everything."""
         stopped: list[None] = []
-        self.service.stopService().addCallback(stopped.append)
+        self.house.service.stopService().addCallback(stopped.append)
         self.look()
         assert stopped == [None]
         assert not self.launchers
 
 
-class HistoryTests(SynchronousTestCase):
+class HistoryTests(VcmiTestCase):
     def test_random_histories(self) -> None:
         run_state_machine_as_test(
             HistoryMachine,

@@ -24,7 +24,7 @@ def hello(name: str, version: int) -> bytes:
 class StormTests(SynchronousTestCase):
     def test_thousand_logins(self) -> None:
         """
-        A thousand within a second: each is answered in his own turn, is sent some eleven lists
+        A thousand within a second: each is answered in its own turn, is sent some eleven lists
         besides (and not a thousand), and knows everybody in the end.
         """
         house = House(max_players=2_000)
@@ -33,25 +33,25 @@ class StormTests(SynchronousTestCase):
         for number, name in enumerate(names):
             client = house.connect()
             client.send_bytes(hello(name, 5 if number % 2 else 4))
-            house.clock.advance(0)
-            answer = client.transport.value()
+            house.turn(0)
+            answer = client.heard
             newest = f":>>USERS:{number + 1}:{':'.join(names[: number + 1])}".encode()
             self.assertTrue(answer.startswith(newest + b":>>SESSIONS:0" + newest), name)
             self.assertTrue(answer.endswith(b"currently playing 0"), name)
             client.forget()
             clients.append(client)
-            house.clock.advance(0.001)
+            house.turn(0.001)
         house.settle()
         everybody = f":>>USERS:{PLAYERS}:{':'.join(names)}".encode()
         for client in clients:
-            stream = client.transport.value()
+            stream = client.heard
             lists = stream.count(b":>>USERS:")
             self.assertLessEqual(lists, BROADCASTS)
             self.assertLessEqual(len(stream), BROADCASTS * len(everybody))
             self.assertEqual(stream.count(b":>>"), lists, "nothing else has happened")
         # The very last ones may have the newest list from their own greeting.
-        self.assertTrue(all(each.transport.value().endswith(everybody) for each in clients[:-1]))
-        self.assertIn(clients[-1].transport.value(), (b"", everybody))
+        self.assertTrue(all(each.heard.endswith(everybody) for each in clients[:-1]))
+        self.assertIn(clients[-1].heard, (b"", everybody))
 
     def test_thousand_departures(self) -> None:
         """Those who stay are told a few times, and the last list is the true one."""
@@ -64,8 +64,8 @@ class StormTests(SynchronousTestCase):
         house.settle()
         stay.forget()
         for client in leaving:
-            client.transport.loseConnection()
-            house.clock.advance(0.001)
+            client.end()
+            house.turn(0.001)
         house.settle()
         told = stay.messages()
         self.assertLessEqual(len(told), 5)
@@ -77,7 +77,7 @@ class StormTests(SynchronousTestCase):
         carol = house.launcher("carol", 3)
         for number in range(200):
             house.connect().send_bytes(hello(f"user{number}", 4))
-            house.clock.advance(0.001)
+            house.turn(0.001)
         house.settle()
         self.assertEqual(
             carol.messages(), [f":>>MSG:System:user{number} is here" for number in range(200)]
@@ -89,10 +89,10 @@ class StormTests(SynchronousTestCase):
         alice = house.launcher("alice")
         for number in range(10):
             house.connect().send_bytes(hello(f"user{number}", 4))
-        house.clock.advance(0)
+        house.turn(0)
         names = ":".join(f"user{number}" for number in range(10))
         self.assertEqual(alice.messages(), [f":>>USERS:11:alice:{names}"])
-        house.clock.advance(10)
+        house.turn(10)
         self.assertEqual(alice.messages(), [])
 
     def test_ten_rooms_in_one_turn(self) -> None:
@@ -102,7 +102,7 @@ class StormTests(SynchronousTestCase):
         alice.forget()
         for number, host in enumerate(hosts):
             host.send_bytes(frame(b"<NEW>Room%d<PSWD><COUNT>2<MODS>" % number))
-        house.clock.advance(0)
+        house.turn(0)
         rooms = "".join(f":Room{number}:1:2:False" for number in range(10))
         self.assertEqual(alice.messages(), [":>>SESSIONS:10" + rooms])
 
@@ -138,8 +138,8 @@ class StormTests(SynchronousTestCase):
                 else (host, b"<PSWD>"),
             ):
                 client.send_bytes(frame(text))
-                house.clock.advance(0.01)
-        house.clock.advance(0.2)
+                house.turn(0.01)
+        house.turn(0.2)
         told = watcher.messages()
         lists = [each for each in told if each.startswith(":>>SESSIONS:")]
         self.assertEqual(told, lists)
@@ -157,24 +157,24 @@ class StormTests(SynchronousTestCase):
             alice = house.launcher("alice")
             bobby = house.connect()
             bobby.send_bytes(hello("bobby", 4))
-            house.clock.advance(0)
+            house.turn(0)
             alice.forget()
-            house.clock.advance(milliseconds / 1000)
-            bobby.transport.loseConnection()
-            house.clock.advance(0.1)
-            house.clock.advance(0)
+            house.turn(milliseconds / 1000)
+            bobby.end()
+            house.turn(0.1)
+            house.turn(0)
             self.assertEqual(alice.messages(), [":>>USERS:1:alice"], milliseconds)
 
     def test_who_comes_between_broadcasts(self) -> None:
-        """Who is greeted while a broadcast waits knows it all, and is not told twice."""
+        """A player greeted while a broadcast waits knows it all, and is not told twice."""
         house = House()
         house.launcher("alice")
         house.launcher("bobby")
         house.connect().send_bytes(hello("carol", 4))
-        house.clock.advance(0.05)
+        house.turn(0.05)
         late = house.connect()
         late.send_bytes(hello("diana", 4))
-        house.clock.advance(0)
+        house.turn(0)
         self.assertEqual(len(late.of_kind("USERS")), 2)
         house.settle()
         self.assertEqual(late.messages(), [])

@@ -1,5 +1,5 @@
 """
-Real launchers and game connections of VCMI, replayed against the running factory.
+Real launchers and game connections of VCMI, replayed against the running service.
 """
 
 from __future__ import annotations
@@ -7,10 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from gameservers.games.vcmi.protocol import VcmiService
-from tests.games.vcmi.clients import Client, House
+from tests.games.vcmi.clients import Client, House, VcmiTestCase
 from tests.transcripts import replay
 
 WIRE = "vcmi"
@@ -37,14 +34,13 @@ WAITED = {
 }
 
 
-class TranscriptTests(SynchronousTestCase):
+class TranscriptTests(VcmiTestCase):
     """Every scenario: what each client receives is what was recorded, or differs as declared."""
 
     def replay(self, scenario: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """@return: what every connection received, then and now, as lists of messages."""
         house = House(**{"ping_interval": 0, **SETTINGS.get(scenario, {})})
-        service = VcmiService(house.factory)
-        service.startService()
+        house.service.startService()
         clients: dict[str, Client] = {}
         recorded: dict[str, bytes] = {}
         asked = False
@@ -53,7 +49,7 @@ class TranscriptTests(SynchronousTestCase):
             """The client's bytes with the uuids of this run in place of the recorded ones."""
             known = {}
             for name, then in recorded.items():
-                now = clients[name].transport.value()
+                now = clients[name].heard
                 known.update(zip(GIVEN.findall(then), GIVEN.findall(now), strict=False))
             return UUID.sub(lambda found: known.get(found[0], found[0]), data)
 
@@ -66,7 +62,7 @@ class TranscriptTests(SynchronousTestCase):
                 continue
             asked = False
             if row.event == "connect":
-                house.clock.advance(WAITED.get((scenario, row.conn), 0))
+                house.turn(WAITED.get((scenario, row.conn), 0))
                 clients[row.conn] = house.connect()
                 recorded[row.conn] = b""
             elif row.event != "incomplete frame":
@@ -76,7 +72,7 @@ class TranscriptTests(SynchronousTestCase):
                     clients[row.conn].send_bytes(ours(row.data))
             house.settle()
         return _by_message(recorded), _by_message(
-            {name: client.transport.value() for name, client in clients.items()}
+            {name: client.heard for name, client in clients.items()}
         )
 
     def check(self, scenario: str) -> None:
@@ -122,7 +118,7 @@ def _add_tests() -> None:
 
 def _to_the_next_check(house: House) -> None:
     every = house.settings.ping_interval
-    house.clock.advance(every - house.clock.seconds() % every)
+    house.turn(every - house.clock.seconds() % every)
     house.settle()
 
 

@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.vcmi import wire
+from gameservers.games.vcmi.wires import pipe
+from gameservers.games.vcmi.wires import text as wire
+from gameservers.wire import Verdict, WireError
 
 #: Text full of what means something to this wire.
 TEXT = st.one_of(
     st.text(),
     st.text(alphabet="<>:&;@MSGab \n"),
-    st.lists(st.sampled_from(wire.TAGS)).map("<".join),
+    st.lists(st.sampled_from(wire.MESSAGES)).map("<".join),
 )
 
 
@@ -50,7 +52,7 @@ class GreetingTests(SynchronousTestCase):
             (b"\x04\x05utf-7<GREETINGS>x", wire.MALFORMED),
             (b"\x04\x05rot13<GREETINGS>x", wire.MALFORMED),
         ):
-            with self.assertRaises(wire.WireError, msg=frame) as caught:
+            with self.assertRaises(WireError, msg=frame) as caught:
                 wire.greeting(frame)
             self.assertEqual(str(caught.exception), words, frame)
 
@@ -71,7 +73,7 @@ class GreetingTests(SynchronousTestCase):
         """Whatever comes first is a greeting or a WireError."""
         try:
             dialect, rest = wire.greeting(junk)
-        except wire.WireError:
+        except WireError:
             return
         self.assertIn(dialect.version, wire.VERSIONS)
         self.assertTrue(junk.endswith(rest))
@@ -103,10 +105,10 @@ class CommandTests(SynchronousTestCase):
 
     def test_limit(self) -> None:
         self.assertEqual(len(self.commands("<ALIVE>" * 5, 5)), 5)
-        with self.assertRaises(wire.WireError):
+        with self.assertRaises(WireError):
             wire.commands("<ALIVE>" * 6, 5)
 
-    @given(st.lists(st.tuples(st.sampled_from(wire.TAGS), st.text(alphabet="ab:>& "))))
+    @given(st.lists(st.tuples(st.sampled_from(wire.MESSAGES), st.text(alphabet="ab:>& "))))
     def test_round_trip(self, given_commands: list[tuple[str, str]]) -> None:
         text = "".join(f"<{tag}>{value}" for tag, value in given_commands)
         self.assertEqual(self.commands(text), given_commands)
@@ -174,14 +176,38 @@ class MessageTests(SynchronousTestCase):
 
 
 class RecognisesTests(SynchronousTestCase):
-    """The first bytes tell VCMI from the other games."""
+    """The first bytes tell the lobby and the pipe from each other and from the other games."""
 
-    def test_own(self) -> None:
-        for own in (b"\x24\0\0\0\x04\x04utf8", b"\x06\0\0\0Aiya!\n", b"\x00\x01\0\0\x01\x04utf8"):
+    def test_lobby(self) -> None:
+        for own in (
+            b"\x24\0\0\0\x04\x04utf8",
+            b"\x00\x01\0\0\x01\x04utf8",
+            b"\x06\0\0\0\x04\x04utf8",
+            b"\x24\0\0\0\x7fno version",
+            b"\0\0\0\0\x24\0\0\0",
+        ):
             for length in range(5):
-                self.assertIsNone(wire.recognises(own[:length]))
-            self.assertTrue(wire.recognises(own[:5]))
-            self.assertTrue(wire.recognises(own))
+                self.assertIs(wire.recognises(own[:length]), Verdict.MORE)
+            self.assertIs(wire.recognises(own[:5]), Verdict.YES)
+            self.assertIs(wire.recognises(own), Verdict.YES)
+            self.assertIs(wire.alone(own), Verdict.YES)
+            self.assertIs(pipe.recognises(own), Verdict.NO)
+
+    def test_pipe(self) -> None:
+        """It takes the whole magic to tell, for a wrong greeting is told what is wrong."""
+        for magic in pipe.MAGICS:
+            hello = pipe.framed(magic) + b"\x08\0\0\0(client)"
+            whole = len(magic) + 4
+            for length in range(len(hello) + 1):
+                verdict = Verdict.YES if length >= whole else Verdict.MORE
+                self.assertIs(pipe.recognises(hello[:length]), verdict, hello[:length])
+                for recognises in (wire.recognises, wire.alone):
+                    other = Verdict.NO if length >= whole else Verdict.MORE
+                    self.assertIs(recognises(hello[:length]), other, hello[:length])
+            for length in range(4, whole):
+                greeting = hello[:length] + b"?" * 10
+                self.assertIs(wire.recognises(greeting), Verdict.YES, greeting)
+                self.assertIs(pipe.recognises(greeting), Verdict.NO, greeting)
 
     def test_others(self) -> None:
         for other in (
@@ -193,13 +219,20 @@ class RecognisesTests(SynchronousTestCase):
             b"\x16\x03\x01",
             b"\x40\0\0\0{",
         ):
-            verdicts = {wire.recognises(other[:length]) for length in range(len(other) + 1)}
-            self.assertEqual(verdicts - {None}, {False}, other)
+            for recognises in (wire.recognises, pipe.recognises):
+                verdicts = {recognises(other[:length]) for length in range(len(other) + 1)}
+                self.assertEqual(verdicts - {Verdict.MORE}, {Verdict.NO}, other)
+
+    def test_alone(self) -> None:
+        """On a port of its own everything but a pipe greets the lobby, however badly."""
+        for other in (b"0", b"GET", b"\x0a\0\0\0\x09", b"\x40\0\0\0{", b"\x06\0\0\1"):
+            self.assertIs(wire.alone(other), Verdict.YES)
+        self.assertIs(wire.alone(b""), Verdict.MORE)
 
 
 class TagTests(SynchronousTestCase):
     def test_no_tag_is_the_beginning_of_another(self) -> None:
         """So that the longest match needs no care."""
-        self.assertEqual(len(wire.TAGS), len(set(wire.TAGS)))
-        for tag in wire.TAGS:
+        self.assertEqual(len(wire.MESSAGES), len(set(wire.MESSAGES)))
+        for tag in wire.MESSAGES:
             self.assertTrue(re.fullmatch("[A-Z]+", tag))

@@ -9,8 +9,8 @@ A stream of frames::
     u32 little-endian   length in bytes
     bytes               the frame
 
-The first frame decides what the connection is.  If it is one of L{MAGICS} the rest is a game
-pipe (L{gameservers.games.vcmi.pipe}).  Otherwise it greets the lobby::
+The first frame greets the lobby, unless it is the magic of a game pipe
+(L{gameservers.games.vcmi.wires.pipe})::
 
     u8       protocol version, 1..5
     u8       length of the encoding's name, 0 means UTF-8
@@ -33,14 +33,14 @@ Arguments may not hold a colon, save the last one of MSG, MSGCH and ERROR, where
 drops colons.  No argument can produce ``:>>``: see L{harmless} and L{field}.
 
 Which client understands what: MODS from protocol 2; MODSOTHER from 3; USERS, HEALTH and
-GAMEMODE from 4; CHANNEL and MSGCH from 5.  A text goes to each receiver in his own encoding;
+GAMEMODE from 4; CHANNEL and MSGCH from 5.  A text goes to each receiver in its own encoding;
 what that encoding lacks becomes C{?}.
 
 Errors
 ======
 
-L{WireError} means that the frame breaks this format; its text is what the client is told in
-ERROR before the connection ends.  A forbidden wish is no error of the wire.
+L{gameservers.wire.WireError} means that the frame breaks this format; its text is what the client
+is told in ERROR before the connection ends.  A forbidden wish is no error of the wire.
 
 Source: the VCMI launchers of 1.1.0 to 1.4.0 and vcmi/proxy-server 0.4 to 0.6.2, observed.
 """
@@ -48,13 +48,13 @@ Source: the VCMI launchers of 1.1.0 to 1.4.0 and vcmi/proxy-server 0.4 to 0.6.2,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from encodings.aliases import aliases
 from typing import NamedTuple
 
-#: The first frame of a game pipe: the programs say C{Aiya!}, their documentation C{Ayia!}.
-MAGICS = frozenset({b"Aiya!\n", b"Aiya!", b"Ayia!\n", b"Ayia!"})
+from gameservers.games.vcmi.wires import pipe
+from gameservers.wire import Verdict, WireError
 
 #: Protocol versions that are understood.
 VERSIONS = range(1, 6)
@@ -121,7 +121,7 @@ ENCODINGS = {codec: codec for codec in _CODECS} | {
 }
 
 #: Every tag a client may use.
-TAGS = [
+MESSAGES = (
     "GREETINGS",
     "VER",
     "MSG",
@@ -139,13 +139,12 @@ TAGS = [
     "HERE",
     "ROOT",
     "ALIVE",
-]
+)
 
-_TAG = re.compile(f"<({'|'.join(TAGS)})>")
+_TAG = re.compile(f"<({'|'.join(MESSAGES)})>")
 
-
-class WireError(Exception):
-    """The bytes break the format; the text is for the client."""
+#: What a client of another game says to stay connected: a frame of ten bytes to this one.
+_KEEP_ALIVE = b"\x0a\x00\x00\x00\x09"
 
 
 class Command(NamedTuple):
@@ -174,19 +173,27 @@ class Dialect:
 DIALECTS = {(version, codec): Dialect(version, codec) for version in VERSIONS for codec in _CODECS}
 
 
-def recognises(first: bytes) -> bool | None:
+def recognises(first: bytes) -> Verdict:
     r"""
-    Whether a connection that begins so is VCMI's; L{None} if more bytes are needed.
+    Whether a connection that begins so greets the lobby, with whatever version.
 
-    The first frame is shorter than 64 KiB and begins with a protocol version, however wrong, or
-    a magic.  C{0A 00 00 00 09} is the keep-alive of another game, and a C{\{} there the JSON
-    lobby of later VCMI versions.
+    The first frame is shorter than 64 KiB.  If its first byte is a C{\{} it is the JSON lobby's of
+    later VCMI versions.
     """
-    if any(first[2:4]):
-        return False
-    if len(first) < 5:
-        return None
-    return first[:5] != b"\x0a\x00\x00\x00\x09" and first[4:5] != b"{"
+    if any(first[2:4]) or first[:5] == _KEEP_ALIVE or first[4:5] == b"{":
+        return Verdict.NO
+    return alone(first) if len(first) >= 5 else Verdict.MORE
+
+
+def alone(first: bytes) -> Verdict:
+    """The same on a port of VCMI's own: whatever is no game pipe."""
+    match pipe.recognises(first):
+        case Verdict.YES:
+            return Verdict.NO
+        case Verdict.NO:
+            return Verdict.YES
+        case undecided:
+            return undecided
 
 
 def greeting(frame: bytes) -> tuple[Dialect, bytes]:
@@ -282,7 +289,7 @@ def sessions(rooms: Sequence[tuple[str, int, int, bool]]) -> str:
     return f":>>SESSIONS:{len(rooms)}{listed}"
 
 
-def users(names: Sequence[str]) -> str:
+def users(names: Collection[str]) -> str:
     return _list("USERS", names)
 
 
@@ -331,5 +338,5 @@ def start(uuid: str) -> str:
 HEALTH = ":>>HEALTH:"
 
 
-def _list(name: str, items: Sequence[str]) -> str:
+def _list(name: str, items: Collection[str]) -> str:
     return ":".join((f":>>{name}:{len(items)}", *items))

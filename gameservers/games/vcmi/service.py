@@ -1,0 +1,67 @@
+"""
+VCMI as it runs: what the sessions of all its wire formats share.
+"""
+
+from __future__ import annotations
+
+from gameservers.games import Dependencies, GameService
+from gameservers.games.vcmi.started import StartedGames
+from gameservers.games.vcmi.words import TextWords
+
+#: Names, and addresses, that are remembered to count them; further ones are not counted.
+MAX_DISTINCT = 100_000
+
+
+class VcmiService(GameService):
+    """
+    The service.
+
+    @ivar games: the started games whose pipes may meet here.
+    @ivar text_words: what the launchers in the text lobby are told.
+    """
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        super().__init__(dependencies)
+        self.games = StartedGames(self.game, self.clock, self.metrics, self.settings.pipe_lifetime)
+        self.text_words = TextWords(self)
+        self._logins = 0
+        self._addresses: set[str] = set()
+        self._names: set[str] = set()
+        self.lobby.limit(self.game, self.settings.max_players)
+        self.every(self.settings.ping_interval, self.check_health)
+
+    def check_health(self) -> None:
+        """Ask the launchers for a sign of life."""
+        for session in tuple(self.text_words.sessions.values()):
+            session.check_health()
+
+    def say_farewell(self) -> None:
+        self.games.forget()
+        self.text_words.say_farewell()
+
+    def count_login(self, address: str) -> None:
+        """A connection of any kind has come."""
+        self._logins += 1
+        _remember(self._addresses, address)
+
+    def count_name(self, name: str) -> None:
+        """A player of this name has come in."""
+        _remember(self._names, name)
+
+    def statistics(self) -> dict[str, int]:
+        """The figures that C{<ROOT>} gives, by the names it asks for."""
+        metrics = self.metrics
+        return {
+            "uniques": len(self._addresses),
+            "users": len(self._names),
+            "logins": self._logins,
+            "rooms": metrics.rooms_opened[self.game],
+            "sessions": metrics.rooms_started[self.game],
+            "clients": metrics.pipes_opened[self.game],
+            "connections": metrics.pipes_paired[self.game],
+        }
+
+
+def _remember(seen: set[str], value: str) -> None:
+    if len(seen) < MAX_DISTINCT:
+        seen.add(value)

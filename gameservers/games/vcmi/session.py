@@ -1,0 +1,446 @@
+"""
+The session of a launcher in the text lobby: its commands become wishes of the lobby and answers.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gameservers.games.vcmi import rules
+from gameservers.games.vcmi.wires import text
+from gameservers.lobby import Refused, Room, RoomKey, ToChannel, ToPlayer, ToRoom, Why
+from gameservers.net.connection import Connection, Reason
+
+if TYPE_CHECKING:
+    from gameservers.games.vcmi.service import VcmiService
+
+#: Commands in one frame; with more it is malformed.
+MAX_COMMANDS = 100
+
+#: Mods that one player may name; further ones are left out.
+MAX_MODS = 1_000
+
+TO_ALL = ToChannel(rules.GLOBAL)
+TO_ROOM = ToRoom()
+
+ROOM_CHAT = text.system("You are in the room chat.")
+
+#: What a player is told who could not join.
+NOT_JOINED = {
+    Why.NO_SUCH_ROOM: "Room with name {} doesn't exist",
+    Why.ROOM_FULL: "Room {} is full",
+    Why.WRONG_PASSWORD: "Incorrect password",
+}
+
+
+class Phase(enum.Enum):
+    GREETING = "it has no name yet"
+    LOBBY = "it is in no room"
+    GUEST = "it is in another's room"
+    HOST = "it is in its own room"
+
+
+@dataclass(slots=True)
+class Draft:
+    """A room that was named but not yet given its number of players: nobody sees it."""
+
+    name: str
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """A room that a player wants to join without having given the password: grants nothing."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """NEW or JOIN was refused: the PSWD that follows it in the same frame means nothing."""
+
+
+class TextSession:
+    """
+    The session.
+
+    @ivar id: the player's, once it is in the lobby.
+    @ivar dialect: how the client wants to be spoken to.
+    @ivar asked: whether a health check waits for any sign of life.
+    """
+
+    def __init__(
+        self, connection: Connection, service: VcmiService, dialect: text.Dialect
+    ) -> None:
+        self.connection = connection
+        self.dialect = dialect
+        self.id = 0
+        self.asked = False
+        self._is_old = dialect.version < text.SINCE_CHANNELS  # and knows no channels
+        self._service = service
+        self._lobby = service.lobby
+        self._settings = service.settings
+        self._wish: Draft | Joining | Declined | None = None
+
+    @property
+    def phase(self) -> Phase:
+        if not self.id:
+            return Phase.GREETING
+        room = self._room
+        if room is None:
+            return Phase.LOBBY
+        return Phase.HOST if room.host == self.id else Phase.GUEST
+
+    def received(self, frame: bytes) -> None:
+        """Obey the commands of a frame."""
+        commands = text.commands(self.dialect.decode(frame), MAX_COMMANDS)
+        last = len(commands) - 1
+        for index, (tag, value) in enumerate(commands):
+            # Users type <HERE> into the chat line: the program puts an empty MSG before it.
+            if tag != "MSG" or value or index == last:
+                self._obey(tag, value)
+                if self.connection.ended:
+                    return
+        if isinstance(self._wish, Declined):
+            self._wish = None
+
+    def _obey(self, tag: str, value: str) -> None:
+        if tag != "PSWD" and isinstance(self._wish, Joining):
+            self._wish = None
+        command = TABLE[self.phase].get(tag)
+        if command is not None:
+            command(self, value)
+
+    def say(self, *messages: str) -> None:
+        for message in messages:
+            self.connection.outbox.send(self.dialect.encode(message))
+
+    def check_health(self) -> None:
+        """Ask a client that can answer for a sign of life; one that gave none since is lost."""
+        if self.dialect.version < text.SINCE_HEALTH:
+            return
+        if self.asked:
+            self.connection.cut(Reason.SILENT, "no sign of life")
+        else:
+            self.asked = True
+            self.say(text.HEALTH)
+
+    def left(self) -> None:
+        """The connection is no more."""
+        if self.id:
+            self._service.text_words.forget(self)
+            self._lobby.exit(self.id)
+
+    # --- greeting -----------------------------------------------------------------------------
+
+    def _greet(self, name: str) -> None:
+        fault = rules.user_name_fault(name, self._settings.max_name)
+        if fault is not None:
+            self._refuse(fault)
+            return
+        traits = {
+            rules.VERSION: self.dialect.version,
+            rules.PROGRAM: "",
+            rules.CHANNEL: rules.GLOBAL,
+        }
+        words = self._service.text_words
+        try:
+            player = self._lobby.enter(
+                name,
+                self._service.game,
+                words.deliver,
+                address=self.connection.address,
+                traits=traits,
+            )
+        except Refused as refusal:
+            if refusal.why is Why.LOBBY_FULL:
+                full = text.error("The lobby is full, please try again later")
+                self.connection.cut(Reason.FULL, last=full.encode("ascii"))
+            else:
+                self._refuse(
+                    f"Can't connect with the name {name}. This login is already occpupied"
+                )
+            return
+        self.id = player.id
+        self.connection.logged_in()
+        self.connection.time_limit(None)
+        self._service.count_name(name)
+        words.welcome(self)
+
+    def _greet_again(self, value: str) -> None:
+        self._refuse("User already authorized")
+
+    def _ver(self, program: str) -> None:
+        self._lobby.set_trait(self.id, rules.PROGRAM, program[: self._settings.max_name])
+
+    # --- chat ---------------------------------------------------------------------------------
+
+    def _talk(self, line: str) -> None:
+        self._say(line, TO_ALL if self._is_old else ToChannel(self._channel))
+
+    def _talk_inside(self, line: str) -> None:
+        in_room = self._is_old or self._channel == rules.ROOM
+        self._say(line, TO_ROOM if in_room else TO_ALL)
+
+    def _say(self, line: str, audience: ToRoom | ToChannel) -> None:
+        line = line[: self._settings.max_chat]
+        to: ToRoom | ToChannel | ToPlayer = audience
+        if self._is_old and line.startswith("@") and not line.startswith("@ "):
+            name, _, line = line[1:].partition(" ")
+            if name == "all":
+                to = TO_ALL
+            elif name != "room":
+                to = ToPlayer(name, audience)
+        try:
+            self._lobby.say(self.id, line, to)
+        except Refused as refusal:
+            if isinstance(to, ToPlayer) and refusal.why is Why.NO_SUCH_PLAYER:
+                self.say(text.system(f"{text.field(to.name)} is not here"))
+            else:
+                self.say(text.system(refusal.why.value))
+
+    def _choose_channel(self, name: str) -> None:
+        if self._is_old:
+            return
+        if name not in (rules.GLOBAL, rules.ROOM):
+            self._refuse_room(name[: self._settings.max_name])
+        elif name != self._channel:
+            self._lobby.set_trait(self.id, rules.CHANNEL, name)
+            self._service.text_words.tune(self.id)
+            self.say(text.channel(name))
+
+    # --- rooms --------------------------------------------------------------------------------
+
+    def _new(self, name: str) -> None:
+        self._wish = Declined()
+        fault = rules.room_name_fault(name, self._settings.max_name)
+        if fault is not None:
+            self._refuse(fault)
+        elif self._lobby.room(self._key(name)) is not None:
+            self._refuse_room(name)
+        else:
+            self._wish = Draft(name)
+
+    def _count(self, value: str) -> None:
+        if not isinstance(self._wish, Draft):
+            return
+        draft, self._wish = self._wish, None
+        places = rules.places(value)
+        if places is None:
+            self.say(text.kick(draft.name, self._lobby.player(self.id).name))
+            self._refuse("Cannot create room with invalid amount of players")
+            return
+        try:
+            self._lobby.open_room(
+                self.id,
+                self._key(draft.name),
+                rules.ROOM_RULES,
+                capacity=places,
+                password=draft.password,
+            )
+        except Refused:
+            self._refuse_room(draft.name)
+            return
+        self.say(ROOM_CHAT)
+
+    def _count_again(self, value: str) -> None:
+        self._refuse("Changing amount of players is not possible for existing session")
+
+    def _join(self, name: str) -> None:
+        self._wish = Declined()
+        room = self._lobby.room(self._key(name))
+        if room is None:
+            self._refuse_to_join(Why.NO_SUCH_ROOM, name)
+        elif room.full:
+            self._refuse_to_join(Why.ROOM_FULL, name)
+        else:
+            self._wish = Joining(name)
+
+    def _decline(self, name: str) -> None:
+        self._wish = Declined()
+
+    def _pswd(self, password: str) -> None:
+        password = password[: self._settings.max_name]
+        match self._wish:
+            case Draft():
+                self._wish.password = password
+            case Joining(name):
+                self._wish = None
+                self._join_room(name, password)
+
+    def _join_room(self, name: str, password: str) -> None:
+        try:
+            room = self._lobby.join(self.id, self._key(name), password)
+        except Refused as refusal:
+            self._refuse_to_join(refusal.why, name)
+            return
+        if self.dialect.version >= text.SINCE_GAMEMODE:
+            self.say(text.gamemode(room.properties.get(rules.MODE, 0)))
+        if self._is_old:
+            self.say(ROOM_CHAT)
+        own, hosts = (
+            self._lobby.player(each).traits[rules.PROGRAM] for each in (self.id, room.host)
+        )
+        if own != hosts:
+            self.say(
+                text.system(
+                    f"Your VCMI version {own} differs from host version {hosts},"
+                    " which may cause problems"
+                )
+            )
+
+    def _change_password(self, password: str) -> None:
+        if self._wish is None:
+            self._lobby.set_password(self.id, password[: self._settings.max_name])
+
+    def _drop_draft(self, name: str) -> None:
+        self._wish = None
+
+    def _leave(self, name: str) -> None:
+        if self._is_in(name):
+            self._lobby.leave_room(self.id)
+
+    def _mods(self, value: str) -> None:
+        if self.dialect.version < text.SINCE_MODS:
+            return
+        mods = text.mods(value, MAX_MODS)
+        if self.phase is Phase.HOST:
+            self._lobby.set_property(self.id, rules.MODS, mods)
+        room = self._room
+        assert room is not None
+        self.say(text.mods_of_room(room.properties.get(rules.MODS, {})))
+        others = text.mods_of_other(self._lobby.player(self.id).name, mods)
+        self._service.text_words.tell((room.host,), others, since=text.SINCE_MODSOTHER)
+
+    def _ready(self, name: str) -> None:
+        room = self._room
+        if room is None or not self._is_in(name):
+            return
+        at_once = room.host == self.id and self.dialect.version in rules.STARTS_AT_ONCE
+        self._lobby.set_ready(self.id, not room.member(self.id).ready)
+        if at_once and self._lobby.room(room.key) is not None:  # and has not started by it
+            self._lobby.start(self.id)
+
+    def _kick(self, name: str) -> None:
+        target = self._lobby.find(self._service.game, name)
+        if target is not None:
+            with suppress(Refused):
+                self._lobby.kick(self.id, target.id)
+
+    def _forcestart(self, name: str) -> None:
+        if self._is_in(name):
+            self._lobby.start(self.id)
+
+    def _hostmode(self, value: str) -> None:
+        if value in rules.MODES:
+            self._lobby.set_property(self.id, rules.MODE, rules.MODES[value])
+
+    def _forbid(self, value: str) -> None:
+        self._refuse("Insuficcient permissions")
+
+    # --- questions ----------------------------------------------------------------------------
+
+    def _here(self, value: str) -> None:
+        if self.dialect.version >= text.SINCE_USERS:
+            self._service.text_words.users.tell(self.connection.outbox)
+            return
+        lines = ["People in lobby"]
+        for each in self._lobby.players(self._service.game):
+            room = each.room
+            lines.append(each.name if room is None else f"{each.name}[room {room.name}]")
+        self.say(text.system("\n".join(lines)))
+
+    def _root(self, field: str) -> None:
+        figure = self._service.statistics().get(field)
+        if figure is not None:
+            self.say(text.system(str(figure)))
+
+    # --- what they share ----------------------------------------------------------------------
+
+    def _refuse(self, fault: str) -> None:
+        """Tell the client in ERROR, which ends nothing."""
+        self.say(text.error(text.field(fault)))
+
+    def _refuse_room(self, name: str) -> None:
+        self._refuse(
+            f"Cannot create session with name {name}, session with this name already exists"
+        )
+
+    def _refuse_to_join(self, why: Why, name: str) -> None:
+        self._refuse(NOT_JOINED[why].format(name[: self._settings.max_name]))
+
+    def _key(self, name: str) -> RoomKey:
+        return RoomKey(self._service.game, "", name)
+
+    def _is_in(self, name: str) -> bool:
+        room = self._room
+        return room is not None and room.key.name == name
+
+    @property
+    def _room(self) -> Room | None:
+        return self._lobby.room_of(self.id)
+
+    @property
+    def _channel(self) -> str:
+        channel: str = self._lobby.player(self.id).traits[rules.CHANNEL]
+        return channel
+
+
+Command = Callable[[TextSession, str], None]
+
+_ANYWHERE: dict[str, Command] = {
+    "GREETINGS": TextSession._greet_again,
+    "VER": TextSession._ver,
+    "CHANNEL": TextSession._choose_channel,
+    "HERE": TextSession._here,
+    "ROOT": TextSession._root,
+}
+_INSIDE: dict[str, Command] = {
+    **_ANYWHERE,
+    "MSG": TextSession._talk_inside,
+    "MODS": TextSession._mods,
+    "READY": TextSession._ready,
+    "LEAVE": TextSession._leave,
+}
+
+#: What each command does, in each phase.
+TABLE: dict[Phase, dict[str, Command]] = {
+    Phase.GREETING: {"GREETINGS": TextSession._greet},
+    Phase.LOBBY: {
+        **_ANYWHERE,
+        "MSG": TextSession._talk,
+        "NEW": TextSession._new,
+        "PSWD": TextSession._pswd,
+        "COUNT": TextSession._count,
+        "JOIN": TextSession._join,
+        "LEAVE": TextSession._drop_draft,
+    },
+    Phase.GUEST: {
+        **_INSIDE,
+        "KICK": TextSession._forbid,
+        "FORCESTART": TextSession._forbid,
+        "HOSTMODE": TextSession._forbid,
+    },
+    Phase.HOST: {
+        **_INSIDE,
+        "NEW": TextSession._decline,
+        "PSWD": TextSession._change_password,
+        "COUNT": TextSession._count_again,
+        "JOIN": TextSession._decline,
+        "KICK": TextSession._kick,
+        "FORCESTART": TextSession._forcestart,
+        "HOSTMODE": TextSession._hostmode,
+    },
+}
+
+#: Commands that do nothing.  (Any frame is a sign of life; ALIVE has no other meaning.)
+IGNORED: dict[Phase, frozenset[str]] = {
+    Phase.GREETING: frozenset(text.MESSAGES) - {"GREETINGS"},
+    Phase.LOBBY: frozenset({"ALIVE", "MODS", "READY", "KICK", "FORCESTART", "HOSTMODE"}),
+    Phase.GUEST: frozenset({"ALIVE", "NEW", "PSWD", "COUNT", "JOIN"}),
+    Phase.HOST: frozenset({"ALIVE"}),
+}

@@ -1,0 +1,136 @@
+"""
+The started games whose sides may meet here; see L{gameservers.games.vcmi.wires.pipe}.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from gameservers.games.vcmi.wires.pipe import Role
+from gameservers.metrics import Metrics
+from gameservers.net.connection import Reason
+
+if TYPE_CHECKING:
+    from gameservers.games.vcmi.pipe_session import PipeSession
+
+#: Connections of one started game at once; the oldest that waits makes place.
+MAX_CONNECTIONS = 64
+
+
+class StartedGame:
+    """
+    One started game: its uuids and who is connected for it.
+
+    @ivar host: the uuid that the game's server comes with.
+    @ivar clients: the uuids of the players, in joining order.
+    """
+
+    def __init__(self, players: int) -> None:
+        self.host = str(uuid4())
+        self.clients = [str(uuid4()) for _ in range(players)]
+        self.sides: dict[PipeSession, None] = {}
+        self.waiting: dict[Role, dict[PipeSession, None]] = {Role.CLIENT: {}, Role.SERVER: {}}
+        self.expiry: IDelayedCall | None = None
+
+    @property
+    def uuids(self) -> list[str]:
+        return [self.host, *self.clients]
+
+    def keep(self) -> None:
+        """Its uuids do not expire."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+
+
+class StartedGames:
+    """
+    All of them.
+
+    @ivar playing: connections at this moment, of both roles, paired or not.
+    """
+
+    _log = Logger()
+
+    def __init__(self, game: str, clock: IReactorTime, metrics: Metrics, lifetime: float) -> None:
+        """@param lifetime: seconds that the uuids of a game are good without a connection."""
+        self._game = game
+        self._clock = clock
+        self._metrics = metrics
+        self._lifetime = lifetime
+        self._by_uuid: dict[str, StartedGame] = {}
+        self.playing = 0
+
+    def open(self, players: int) -> StartedGame:
+        """A game of so many players, the host among them, has started."""
+        started = StartedGame(players)
+        self._by_uuid |= dict.fromkeys(started.uuids, started)
+        self._let_expire(started)
+        return started
+
+    def find(self, role: Role, uuid: str) -> StartedGame | None:
+        """The game in which this uuid stands for this role."""
+        started = self._by_uuid.get(uuid)
+        if started is None or (role is Role.SERVER) != (uuid == started.host):
+            return None
+        return started
+
+    def attach(self, started: StartedGame, side: PipeSession) -> PipeSession | None:
+        """
+        A connection has named its game.
+
+        @return: the partner it is paired with; L{None} if it has to wait, or was cut.
+        """
+        waiting = started.waiting[side.role]
+        if side.role is Role.CLIENT:
+            for older in [each for each in waiting if each.uuid == side.uuid]:
+                older.connection.cut(Reason.REFUSED, "its client has come again")
+        opposite = started.waiting[side.role.opposite]
+        for other in tuple(opposite):
+            other.connection.abort_if_lost()
+        partner = next(iter(opposite), None)
+        if len(started.sides) >= MAX_CONNECTIONS:
+            spare = (each for each in started.sides if each.waiting and each is not partner)
+            oldest = next(spare, side)
+            oldest.connection.cut(Reason.CROWDED, "too many for one game")
+            if oldest is side:
+                return None
+        started.sides[side] = None
+        started.keep()
+        self.playing += 1
+        self._metrics.pipes_opened[self._game] += 1
+        if partner is None:
+            waiting[side] = None
+        else:
+            del opposite[partner]
+            self._metrics.pipes_paired[self._game] += 1
+        return partner
+
+    def detach(self, started: StartedGame, side: PipeSession) -> None:
+        """A connection has ended, if it was attached."""
+        if side in started.sides:
+            del started.sides[side]
+            started.waiting[side.role].pop(side, None)
+            self.playing -= 1
+            if not started.sides:
+                self._let_expire(started)
+
+    def forget(self) -> None:
+        """The server ends: no uuid is good any more."""
+        for started in self._by_uuid.values():
+            started.keep()
+        self._by_uuid.clear()
+
+    def _let_expire(self, started: StartedGame) -> None:
+        if started.host in self._by_uuid:
+            started.expiry = self._clock.callLater(self._lifetime, self._expire, started)
+
+    def _expire(self, started: StartedGame) -> None:
+        started.expiry = None
+        for uuid in started.uuids:
+            del self._by_uuid[uuid]
+        self._log.debug("The uuids of a started game have expired")

@@ -1,0 +1,84 @@
+"""
+VCMI's game pipe: how the two sides of a started game find each other here.
+
+A pipe begins with three frames (u32 little-endian length, then the bytes), each at most
+L{MAX_HANDSHAKE} bytes::
+
+    "Aiya!" LF                      the magic, one of L{MAGICS}
+    "VCMI 1.3.2 (client)"           any text with the role in parentheses, or the bare role
+    36 characters                   a uuid of START (client) or HOST (server)
+
+Every byte after them is the game's.  Once the partner is there, each side gets the other's
+three frames and whatever followed them, and from then on bytes pass unchanged both ways.  A
+uuid that nobody was given, or anything else in the handshake, closes the connection.
+
+A client meets whichever server connection of its game has waited longest, and the other way
+round: the game's server opens one connection per guest, and all are alike.
+
+The uuids of a game are good from its start until nobody has been connected for as long as
+C{--vcmi-pipe-lifetime} says.  A side that ends before its partner came takes with it what it
+sent; once they are paired, the end of one side is the end of the other, and both may come back.
+
+Source: VCMI 1.1 to 1.4 and vcmi/proxy-server, observed.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import struct
+
+from gameservers.wire import WireError, begins
+
+#: The first frame: the programs say C{Aiya!}, their documentation C{Ayia!}.
+MAGICS = frozenset({b"Aiya!\n", b"Aiya!", b"Ayia!\n", b"Ayia!"})
+
+#: Longest frame of a handshake, in bytes.
+MAX_HANDSHAKE = 1024
+
+_ROLE = re.compile(rb"\((client|server)\)|\A(client|server)\s*\Z")
+
+
+class Role(enum.Enum):
+    CLIENT = "client"
+    SERVER = "server"
+
+    @property
+    def opposite(self) -> Role:
+        return Role.SERVER if self is Role.CLIENT else Role.CLIENT
+
+
+def framed(frame: bytes) -> bytes:
+    """A frame as it is sent."""
+    return struct.pack("<I", len(frame)) + frame
+
+
+#: Whether a connection is a game pipe, by its first frame: nine bytes or ten.
+recognises = begins(*map(framed, MAGICS))
+
+
+def check_magic(frame: bytes) -> None:
+    """
+    Read the first frame.
+
+    @raise WireError: it is no magic.
+    """
+    if frame not in MAGICS:
+        raise WireError("no magic")
+
+
+def role(frame: bytes) -> Role:
+    """
+    Read the second frame.
+
+    @raise WireError: it names no role.
+    """
+    found = _ROLE.search(frame)
+    if found is None:
+        raise WireError("no role")
+    return Role((found[1] or found[2]).decode("ascii"))
+
+
+def uuid(frame: bytes) -> str:
+    """Read the third frame."""
+    return frame.decode("ascii", "replace")

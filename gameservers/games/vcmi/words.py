@@ -1,0 +1,200 @@
+"""
+The lobby's events in the words of the text lobby.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from gameservers.games.vcmi import rules
+from gameservers.games.vcmi.wires import text
+from gameservers.lobby import Departure, Member
+from gameservers.lobby.events import (
+    Announced,
+    ChatSaid,
+    Expelled,
+    MemberJoined,
+    MemberLeft,
+    PlayerEntered,
+    PlayerExited,
+    PropertyChanged,
+    ReadinessChanged,
+    RoomChanged,
+    RoomClosed,
+    RoomOpened,
+    RoomStarted,
+)
+from gameservers.net.connection import Reason
+from gameservers.net.outbox import Audience, Outbox, Topic
+
+if TYPE_CHECKING:
+    from gameservers.games.vcmi.service import VcmiService
+    from gameservers.games.vcmi.session import TextSession
+
+#: Groups of players that are kept in mind because they are told the same things.
+REMEMBERED = 100
+
+
+class TextWords:
+    """
+    What all launchers in the text lobby are told.
+
+    @ivar sessions: by player id, of all who are in the lobby.
+    @ivar users: the list of users, for clients that know it.
+    @ivar rooms: the list of rooms.
+    """
+
+    def __init__(self, service: VcmiService) -> None:
+        self._game = service.game
+        self._games = service.games
+        self._lobby = service.lobby
+        self.sessions: dict[int, TextSession] = {}
+        self.users: Topic[str] = Topic(service.turn, self._render_users)
+        self.rooms: Topic[str] = Topic(service.turn, self._render_rooms)
+        self._names: dict[int, str] = {}  # of all players, whatever their wire format
+        self._old: dict[int, None] = {}  # the ids of those who do not know USERS
+        self._known: dict[tuple[int, ...], list[tuple[text.Dialect, Audience]]] = {}
+        self._lobby.subscribe(self._lobby_changed)
+
+    def welcome(self, session: TextSession) -> None:
+        """A player has come in and is told at once what there is to know."""
+        codec, outbox = session.dialect.codec, session.connection.outbox
+        self.sessions[session.id] = session
+        self._lobby.listen(session.id, rules.GLOBAL)
+        self.rooms.subscribe(outbox, codec)
+        knows_users = session.dialect.version >= text.SINCE_USERS
+        if knows_users:
+            self.users.subscribe(outbox, codec)
+            self.users.tell(outbox)
+        else:
+            self._old[session.id] = None
+        self.rooms.tell(outbox)
+        if knows_users:
+            self.users.tell(outbox)
+        others = self._lobby.present(self._game) - 1
+        line = f"Here available {others} users, currently playing {self._games.playing}"
+        if not knows_users:
+            line += "\n Send <HERE> to see people names in the chat"
+        session.say(text.system(line))
+
+    def forget(self, session: TextSession) -> None:
+        """A player leaves the lobby."""
+        del self.sessions[session.id]
+        self._known.clear()
+        self._old.pop(session.id, None)
+        self.rooms.unsubscribe(session.connection.outbox)
+        self.users.unsubscribe(session.connection.outbox)
+
+    def tune(self, player: int) -> None:
+        """Let a player hear the roomless among those who speak to their room, or no longer."""
+        now = self._lobby.player(player)
+        if now.traits[rules.CHANNEL] == rules.ROOM and now.room is None:
+            self._lobby.listen(player, rules.ROOM)
+        else:
+            self._lobby.unlisten(player, rules.ROOM)
+
+    def say_farewell(self) -> None:
+        self.tell(self.sessions, text.system("The server is shutting down"))
+
+    def deliver(self, ids: Sequence[int], event: object) -> None:
+        """Tell these players of an event of theirs."""
+        match event:
+            case ChatSaid():
+                self._tell_chat(ids, event)
+            case MemberJoined(key, player, _, members):
+                name = next(member.name for member in members if member.id == player)
+                self.tell(ids, text.join(key.name, name), _status(members))
+                self.tune(player)
+            case ReadinessChanged(_, _, members):
+                self.tell(ids, _status(members))
+            case MemberLeft(key, gone, why, _, members):
+                self.tell(ids, text.kick(key.name, gone.name))
+                self.tell([each for each in ids if each != gone.id], _status(members))
+                if why is not Departure.LOST:
+                    self.tune(gone.id)
+            case RoomOpened(key, members):
+                name = members[0].name
+                self.tell(ids, text.created(key.name), text.join(key.name, name), _status(members))
+                self.tune(members[0].id)
+            case RoomClosed(key):
+                for each in ids:
+                    self.tell((each,), text.kick(key.name, self._lobby.player(each).name))
+                    self.tune(each)
+            case PropertyChanged(_, rules.MODE, mode):
+                self.tell(ids, text.gamemode(mode), since=text.SINCE_GAMEMODE)
+            case RoomStarted(_, host, members):
+                self._start(host, members)
+            case Announced(line):
+                self.tell(ids, text.system(line))
+            case Expelled(why):
+                for each in ids:
+                    session = self.sessions[each]
+                    last = session.dialect.encode(text.system(why))
+                    session.connection.cut(Reason.BANNED, why, last)
+
+    def tell(self, ids: Iterable[int], *messages: str, since: int = 1) -> None:
+        """@param since: the protocol version from which a client is told."""
+        for dialect, audience in self._audiences(tuple(ids)):
+            if dialect.version >= since:
+                for message in messages:
+                    audience.send(dialect.encode(message))
+
+    def _tell_chat(self, ids: Sequence[int], said: ChatSaid) -> None:
+        in_channel = said.traits[rules.VERSION] >= text.SINCE_CHANNELS
+        for dialect, audience in self._audiences(tuple(ids)):
+            if in_channel and dialect.version >= text.SINCE_CHANNELS:
+                line = text.msgch(said.name, said.channel or rules.ROOM, said.text)
+            else:
+                line = text.msg(said.name, said.text)
+            audience.send(dialect.encode(line))
+
+    def _audiences(self, ids: tuple[int, ...]) -> list[tuple[text.Dialect, Audience]]:
+        """These players by dialect; kept, because the same are spoken to again and again."""
+        found = self._known.get(ids)
+        if found is None:
+            by_dialect: dict[text.Dialect, list[Outbox]] = {}
+            for each in ids:
+                session = self.sessions[each]
+                by_dialect.setdefault(session.dialect, []).append(session.connection.outbox)
+            found = [(dialect, Audience(them)) for dialect, them in by_dialect.items()]
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[ids] = found
+        return found
+
+    def _start(self, host: int, members: Sequence[Member]) -> None:
+        started = self._games.open(len(members))
+        self.sessions[host].say(text.host(started.host, len(members) - 1))
+        for member, uuid in zip(members, started.clients, strict=True):
+            session = self.sessions[member.id]
+            session.say(text.start(uuid))
+            session.connection.close()
+
+    def _lobby_changed(self, event: object) -> None:
+        match event:
+            case PlayerEntered(player, name, game) if game == self._game:
+                self._names[player] = name
+                self.users.touch()
+                others = [each for each in self._old if each != player]
+                self.tell(others, text.system(f"{name} is here"))
+            case PlayerExited(player, _, game) if game == self._game:
+                del self._names[player]
+                self.users.touch()
+            case RoomChanged(key) if key.game == self._game:
+                self.rooms.touch()
+
+    def _render_users(self, codec: str) -> bytes:
+        return text.users(self._names.values()).encode(codec, "replace")
+
+    def _render_rooms(self, codec: str) -> bytes:
+        rooms = [
+            (room.key.name, len(room.members), room.capacity, room.protected)
+            for room in self._lobby.rooms(self._game)
+            if room.visible
+        ]
+        return text.sessions(rooms).encode(codec, "replace")
+
+
+def _status(members: Iterable[Member]) -> str:
+    return text.status([(member.name, member.ready) for member in members])
