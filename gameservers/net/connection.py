@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -147,6 +147,7 @@ class Connection(TimeoutMixin, Protocol):
     """
     One client on a stream transport.
 
+    @cvar gentle: reasons for which a client that is cut is told first what was said to it before.
     @ivar connections: all of the game's, this one included.
     @ivar ticket: the guard's, handed over by the door; one of nobody's where there is no door.
     @ivar address: the peer's host as text, without its port.
@@ -157,6 +158,7 @@ class Connection(TimeoutMixin, Protocol):
 
     _log = Logger()
 
+    gentle: Collection[Reason] = ()
     transport: Any  # a stream transport
     outbox: Outbox
     ticket: Ticket | None = None
@@ -280,13 +282,14 @@ class Connection(TimeoutMixin, Protocol):
 
         @param detail: what the log says besides.
         @param last: told to the client, after what it was told before; the connection closes
-            when that has been delivered.  Without, it is aborted.
+            when that has been delivered.  Without, it is aborted, unless the reason is C{gentle}.
         """
         if self.ended:
             return
         self._count(reason, detail)
         if last:
             self.outbox.send(last)
+        if last or reason in self.gentle:
             self.close()
         else:
             self.abort()

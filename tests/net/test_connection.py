@@ -18,6 +18,7 @@ from tests.transports import Network, Peer
 class Lines(Connection, LineReceiver):
     """A wire format of lines, some of which ask for trouble."""
 
+    gentle = (Reason.FLOOD,)
     delimiter = b"\n"
 
     def __init__(self, connections: Connections) -> None:
@@ -40,6 +41,9 @@ class Lines(Connection, LineReceiver):
             case b"leave":
                 self.outbox.send(b"bye\n")
                 self.close()
+            case b"flood" | b"ban" as reason:
+                self.outbox.send(b"heard\n")
+                self.cut(Reason(reason.decode().replace("ban", "banned")))
             case b"full":
                 self.cut(Reason.FULL, "no place", b"sorry\n")
 
@@ -112,6 +116,18 @@ class LifeTests(ConnectionTestCase):
         peer.end()
         self.assertCut(peer, "full")
         self.assertEqual(lines.lefts, 1)
+
+    def test_gentle(self) -> None:
+        """For some reasons a client is told first what was said to it before; not for others."""
+        for reason, heard in ((b"flood", b"heard\n"), (b"ban", b"")):
+            self.open()
+            peer, lines = self.connect()
+            peer.send(reason + b"\n")
+            self.assertEqual(peer.received(), heard)
+            self.assertTrue(peer.ended)
+            self.assertEqual(lines.lefts, 1)
+            peer.end()
+            self.assertCut(peer, "flood" if heard else "banned")
 
     def test_cut_twice(self) -> None:
         """Only the first reason counts."""
