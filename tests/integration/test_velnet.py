@@ -23,13 +23,13 @@ from wsproto.events import (
     TextMessage,
 )
 
-from gameservers.games import Surroundings
-from gameservers.games.velnet import VelNet
+from gameservers.games import Dependencies
+from gameservers.games.velnet import game
 from gameservers.games.velnet.settings import VelNetSettings
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
 from tests.games.velnet.clients import BinaryClient, Client, TextClient
-from tests.games.velnet.world import KEEP_ALIVE, data, join, log_in, u32
+from tests.games.velnet.world import KEEP_ALIVE, data, door, join, log_in, u32
 from tests.integration.processes import PATIENCE, ProcessTestCase, free_port
 from tests.integration.test_tls import certificate
 
@@ -145,10 +145,9 @@ class SecureTests(TestCase):
 
     @inlineCallbacks
     def test_wss(self) -> Generator[Deferred[Any], Any, None]:
-        settings = VelNetSettings()
         lobby = Lobby(reactor, Metrics())
-        wires = VelNet().build(Surroundings(lobby, reactor, settings))
-        port = reactor.listenSSL(0, wires.stream, certificate().options(), interface=LOCAL)
+        service = game.build(Dependencies(game.name, lobby, reactor, VelNetSettings()))
+        port = reactor.listenSSL(0, door(service), certificate().options(), interface=LOCAL)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
@@ -202,7 +201,7 @@ class ClassroomTests(ProcessTestCase):
         return ids
 
     def test_longest_datagram(self) -> None:
-        """What has no room in the hearer's buffer comes over his stream, and whole."""
+        """What has no room in the hearer's buffer comes over its stream, and whole."""
         one, two = self.enter(BinaryPlayer), self.enter(BinaryPlayer)
         sender, hearer = self.gather(one, two)
         for player, own in ((one, sender), (two, hearer)):
@@ -212,7 +211,7 @@ class ClassroomTests(ProcessTestCase):
         two.until_heard(sender, voice)
 
     def test_close_code_arrives(self) -> None:
-        """Why a WebSocket is closed is told even to one who is still sending."""
+        """Why a WebSocket is closed is told even to a client that is still sending."""
         player = self.enter(WebSocketPlayer)
         for _ in range(200):  # which a reset would interrupt, and lose the code
             Player.say(player, player.websocket.send(TextMessage("x" * 30_000)))
@@ -240,7 +239,7 @@ class ClassroomTests(ProcessTestCase):
             heard = texts[1].datagrams.recv(2048)
             self.assertEqual(heard, b"3:%d:voice %d" % (t[0], number))
 
-        # Binary: over TCP, and over UDP with the stream for him who has no UDP.
+        # Binary: over TCP, and over UDP with the stream for the one that has no UDP.
         binaries[0].say(b"\x04" + data(b"welcome"))
         for player in binaries:
             player.until_heard(b[0], b"welcome")

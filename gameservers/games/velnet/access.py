@@ -1,5 +1,5 @@
 """
-Who may come in: Twisted's credentials checkers, asked about a name and a password.
+The check of passwords: Twisted's credentials checkers, asked about a name and a password.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 class Access:
     """
-    Lets in whom one of the checkers knows; without a checker, everybody.
+    Admits a client that one of the checkers knows; without a checker, every client.
 
     Twisted's own checkers disagree about what a name is: C{memory} and C{unix} want text,
     C{file} wants bytes.  So each is asked in both spellings.
@@ -29,7 +29,7 @@ class Access:
         self._checkers = [makeChecker(each) for each in specifications]
 
     async def admits(self, name: str, password: bytes) -> bool:
-        """Whether this is the password of somebody of this name."""
+        """Whether the password is right for this name."""
         spellings: list[tuple[Any, Any]] = [
             (name, password.decode("utf-8", "surrogateescape")),
             (name.encode(), password),

@@ -25,7 +25,9 @@ PATIENCE = 2.5
 
 
 class Generation(enum.Enum):
-    OPEN = "not known yet"
+    """As C{--velnet-generation} spells it."""
+
+    OPEN = "auto"  # not known yet
     FIRST = "1"
     SECOND = "2"
 

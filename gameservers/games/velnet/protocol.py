@@ -1,40 +1,30 @@
 """
-VelNet on a stream: one connection, in either form, and the door that finds out in which.
-
-The two forms share everything but how they cut the stream, so a connection's life is in
-L{Connection}: it begins with silence, which has its limit; a log-in, which may have to wait for
-a checker of credentials; then wishes, which are the session's business; and it ends in one of
-several ways, each counted as C{velnet.cut.<why>} unless the peer chose it.
+How VelNet's messages come in: lines, a binary stream, a WebSocket that carries one, and
+datagrams of both formats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import ClassVar
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
-from twisted.protocols.policies import TimeoutMixin
-from twisted.python.failure import Failure
 
-from gameservers.games.velnet import text
-from gameservers.games.velnet.access import Access
-from gameservers.games.velnet.binary import Decoder
 from gameservers.games.velnet.generation import Generation
-from gameservers.games.velnet.messages import LogIn, Message, ToRoom, ToSelf, WireError
-from gameservers.games.velnet.relay import Relay
+from gameservers.games.velnet.service import VelNetService
 from gameservers.games.velnet.session import BinarySession, Session, TextSession
-from gameservers.games.velnet.sniff import Form, form_of_stream
-from gameservers.games.velnet.websocket import WebSocketCarriage
-from gameservers.lobby import Refused
-from gameservers.net.address import host_of
-from gameservers.net.bypass import make_prompt
-from gameservers.net.handover import hand_over
-from gameservers.net.outbox import Outbox
+from gameservers.games.velnet.wires import binary, text
+from gameservers.games.velnet.wires.messages import (
+    Dialect,
+    Hello,
+    LogIn,
+    Message,
+    ToRoom,
+    ToSelf,
+)
+from gameservers.net.address import Address
+from gameservers.net.connection import Connection, Reason
+from gameservers.net.datagrams import Datagrams
+from gameservers.net.websocket import CloseReason, WebSocket
 
 #: Bytes in a WebSocket message beyond the longest payload: room for a message's other fields.
 MARGIN = 1024
@@ -44,165 +34,65 @@ MARGIN = 1024
 #: bytes.
 MAX_WISHES = 16
 
+#: Messages that are no wishes of this kind.
+UNCOUNTED = frozenset({LogIn, ToRoom, ToSelf})
+
 #: Bytes that L{LineReceiver} is given at once: for each line it copies all that follows it.
 BLOCK = 4096
 
+#: Reasons for which a client is closed after what was said to it, and, on a WebSocket, with which
+#: code: none that a client understands.
+CODES = {
+    Reason.MALFORMED: CloseReason.NORMAL_CLOSURE,
+    Reason.REFUSED: CloseReason.NORMAL_CLOSURE,
+    Reason.FULL: CloseReason.NORMAL_CLOSURE,
+}
 
-class Connection(TimeoutMixin, Protocol):
-    """What a connection is in both forms."""
 
-    _log = Logger()
+class VelNetConnection(Connection):
+    """One client, in either format."""
 
-    transport: Any  # a stream transport
-    paused = False
-
-    def __init__(
-        self, relay: Relay, access: Access, make_session: Callable[[Outbox, str], Session]
-    ) -> None:
-        self.relay = relay
-        self._access = access
-        self._make_session = make_session
-        self._asking = False  # whether a checker is deciding about a log-in
-        self._over = False
-        self._wishes = 0
+    gentle = CODES
+    session: Session
+    _wishes = 0
 
     def connectionMade(self) -> None:
-        make_prompt(self.transport)
-        self.outbox = Outbox(
-            self.transport,
-            self.relay.turn,
-            limit=self.relay.settings.max_unread,
-            overflowed=self._overflowed,
-        )
-        self.session = self._make_session(self.outbox, host_of(self.transport))
-        self.watch()
+        super().connectionMade()
+        if not self.ended:
+            self.session.watch()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._leave()
-        self.outbox.lost()
-
-    def callLater(self, period: float, call: Callable[[], None]) -> IDelayedCall:
-        return self.relay.clock.callLater(period, call)
-
-    def pauseProducing(self) -> None:
-        self.paused = True
-        self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self.paused = False
-        self.transport.resumeProducing()
-        self.dataReceived(b"")
-
-    def watch(self) -> None:
-        """Close him who says nothing for too long from now on."""
-        self.setTimeout(self.session.silence or None)
-
-    def timeoutConnection(self) -> None:
-        self._count_cut("silent")
-        self._leave()
-        self.outbox.abort()
+    def left(self) -> None:
+        self.session.left()
 
     def obey(self, message: Message) -> None:
-        session = self.session
-        if self._over:
+        """Do what a message asks for, and let the others have their turn when it is time."""
+        kind, session = type(message), self.session
+        action = session.actions.get(kind)
+        if action is None or self.ended:
             return
-        if isinstance(message, LogIn):
-            if session.may_log_in():
-                self._log_in(message)
-        elif session.player:
-            session.obey(message)
-            if not isinstance(message, (ToRoom, ToSelf)):
-                self._give_way()
-        else:
-            session.overhear(message)
-
-    def _give_way(self) -> None:
-        """Let the others have their turn, if it is time."""
-        self._wishes += 1
-        if self._wishes == MAX_WISHES:
-            self._wishes = 0
-            self.pauseProducing()
-            self.relay.clock.callLater(0, self._go_on)
-
-    def _go_on(self) -> None:
-        if not self._over:
-            self.resumeProducing()
-
-    def end(self, why: str) -> None:
-        """Close the connection, for a reason that is counted, after what was said to him."""
-        if not self._over:
-            self._count_cut(why)
-            self._leave()
-            self.outbox.close()
-
-    def _log_in(self, wish: LogIn) -> None:
-        if not self.relay.fit(wish.name, wish.secret.decode("utf-8", "surrogateescape")):
-            return
-        self._asking = True
-        answer = Deferred.fromCoroutine(self._access.admits(wish.name, wish.secret))
-        answer.addCallback(self._answered, wish)
-        answer.addErrback(self._failed)
-        if self._asking:
-            self.pauseProducing()
-
-    def _answered(self, admitted: bool, wish: LogIn) -> None:
-        self._asking = False
-        if self._over:
-            return
-        if admitted:
-            try:
-                self.session.log_in(wish)
-                self.relay.logged_in(self.transport)
-                self.watch()
-            except Refused:
-                self.end("full")
-        else:
-            self.end("password")
-        if self.paused:
-            self.resumeProducing()
-
-    def _failed(self, failure: Failure) -> None:
-        self._log.failure("A VelNet log-in failed", failure)
-        self.outbox.abort()
-
-    def _overflowed(self) -> None:
-        self._count_cut("slow")
-        self.transport.abortConnection()
-
-    def _leave(self) -> None:
-        if not self._over:
-            self._over = True
-            self.setTimeout(None)
-            self.session.forget()
-            if self.session.player:
-                self.relay.exit(self.session)
-
-    def _count_cut(self, why: str) -> None:
-        self.relay.count_cut(why)
-        self._log.info(
-            "VelNet player {player} at {address} is cut off: {why}",
-            player=self.session.player,
-            address=self.session.address,
-            why=why,
-        )
+        action(session, message)
+        if kind not in UNCOUNTED:
+            self._wishes += 1
+            if self._wishes == MAX_WISHES:
+                self._wishes = 0
+                self.give_way()
 
 
-class VelNetTextProtocol(Connection, LineReceiver):
-    """One text client on TCP."""
+class VelNetTextProtocol(VelNetConnection, LineReceiver):
+    """One text client on a stream."""
 
     delimiter = b"\n"
 
-    def __init__(self, relay: Relay, access: Access) -> None:
-        super().__init__(relay, access, partial(TextSession, relay))
-        self.MAX_LENGTH = relay.settings.max_line
+    def __init__(self, service: VelNetService) -> None:
+        super().__init__(service.connections)
+        self.session = TextSession(service, self)
+        self.MAX_LENGTH = service.settings.max_line
         self._run: ToRoom | None = None  # lines for the room that stand in a row
 
-    def dataReceived(self, data: bytes) -> None:
-        if not self._over:
-            self.resetTimeout()
-            for start in range(0, len(data) or 1, BLOCK):
-                super().dataReceived(data[start : start + BLOCK])
-            self._end_run()
+    def receive(self, data: bytes) -> None:
+        for start in range(0, len(data) or 1, BLOCK):
+            super().receive(data[start : start + BLOCK])
+        self._end_run()
 
     def lineReceived(self, line: bytes) -> None:
         message = text.parse(line)
@@ -219,7 +109,7 @@ class VelNetTextProtocol(Connection, LineReceiver):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._end_run()
-        self.end("long")
+        self.malformed("line too long")
 
     def _end_run(self) -> None:
         run, self._run = self._run, None
@@ -227,98 +117,98 @@ class VelNetTextProtocol(Connection, LineReceiver):
             self.obey(run)
 
 
-class VelNetBinaryProtocol(Connection):
-    """One binary client on TCP, or on a WebSocket."""
+class VelNetBinaryConnection(VelNetConnection):
+    """One binary client, whatever its stream is in."""
 
-    def __init__(self, relay: Relay, access: Access, generation: Generation) -> None:
-        make_session = partial(BinarySession, relay, generation=generation, settled=self.watch)
-        super().__init__(relay, access, make_session)
-        self._decoder = Decoder(relay.settings.max_message)
+    def __init__(self, service: VelNetService, generation: Generation) -> None:
+        super().__init__(service.connections)
+        self.session = BinarySession(service, self, generation)
+        self._decoder = binary.Decoder(service.settings.max_message)
 
-    def dataReceived(self, data: bytes) -> None:
-        if self._over:
-            return
-        self.resetTimeout()
+    def take(self, data: bytes) -> None:
+        """Take some of the stream, and obey what is complete, unless reading is paused."""
         decoder = self._decoder
         decoder.receive_data(data)
-        if self.paused:
-            return
-        try:
+        if not self.paused:
             for message in decoder.messages():
                 self.obey(message)
-                if self.paused or self._over:
+                if self.paused or self.ended:
                     return
-        except WireError as fault:
-            self._log.debug("Broken stream: {fault}", fault=str(fault))
-            self.end("malformed")
 
 
-#: The generation that clients are taken to be of, by the option that says so.
-GENERATIONS = {
-    "auto": Generation.OPEN,
-    "1": Generation.FIRST,
-    "2": Generation.SECOND,
-}
+class VelNetBinaryProtocol(VelNetBinaryConnection):
+    """One binary client on a stream."""
+
+    def __init__(self, service: VelNetService) -> None:
+        super().__init__(service, Generation(service.settings.generation))
+
+    def receive(self, data: bytes) -> None:
+        self.take(data)
 
 
-class Door(TimeoutMixin, Protocol):
-    """A connection that has not yet said enough to know its form."""
+class VelNetWebSocketProtocol(VelNetBinaryConnection, WebSocket):
+    """
+    One binary client on a WebSocket, for headsets that get out over HTTP alone.
 
-    transport: Any
+    Its stream is cut into binary messages anywhere, in both directions; a message is no unit of
+    meaning.  Any path and origin is welcome.
+    """
 
-    def __init__(self, factory: VelNetFactory) -> None:
-        self._factory = factory
-        self._first = b""
+    takes = (bytes,)
+    streams = True
+    codes = CODES
 
-    def callLater(self, period: float, call: Callable[[], None]) -> IDelayedCall:
-        return self._factory.relay.clock.callLater(period, call)
+    def __init__(self, service: VelNetService) -> None:
+        super().__init__(service, Generation.SECOND)
+        self.max_message = service.settings.max_message + MARGIN
 
-    def connectionMade(self) -> None:
-        self.setTimeout(self._factory.relay.settings.login_timeout)
+    def receive(self, data: bytes) -> None:
+        if not data:  # reading goes on: with what waits in the decoder
+            self.take(data)
+        super().receive(data)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.setTimeout(None)
+    def messageReceived(self, message: str | bytes) -> None:
+        assert isinstance(message, bytes)
+        self.take(message)
 
-    def timeoutConnection(self) -> None:
-        self._factory.relay.count_cut("silent")
-        self.transport.abortConnection()
 
-    def dataReceived(self, data: bytes) -> None:
-        self._first += data
-        form = form_of_stream(self._first)
-        if form is None:
-            return
-        self.setTimeout(None)
-        if form is Form.UNKNOWN:
-            self._factory.relay.count_cut("unknown")
-            self.transport.abortConnection()
+class VelNetDatagrams(Datagrams):
+    """
+    Datagrams of one format on one port.
+
+    A player says who it is in a hello; from then on its datagrams are known by the address that
+    they come from.  What comes from an unknown address, or in another player's name, is ignored.
+    """
+
+    codec: ClassVar[Dialect]
+    max_waiting = 10_000
+    # Each may be for a whole room, and a flood must not keep the streams waiting.
+    max_read = 2 * 1024
+
+    def __init__(self, service: VelNetService) -> None:
+        super().__init__(service.game, service.clock, service.metrics)
+        self._service = service
+
+    def received(self, datagram: bytes, address: Address) -> None:
+        session = self._service.bound.get(address)
+        codec = self.codec
+        if session is None or session.dialect is not codec:
+            message = codec.parse_datagram(datagram, None)
         else:
-            hand_over(self.transport, self._factory.build(form), self._first)
+            message = codec.parse_datagram(datagram, session.player, session.seed)
+        if isinstance(message, Hello):
+            self._service.bind(message, codec, address, self.send)
+        elif message is not None and session is not None:
+            session.DATAGRAMS[type(message)](session, message)
 
 
-class VelNetFactory(ServerFactory):
-    """Everybody who connects to VelNet's port."""
+class VelNetTextDatagrams(VelNetDatagrams):
+    """Text clients on one port."""
 
-    noisy = False
+    codec: ClassVar[Dialect] = text
 
-    def __init__(self, relay: Relay) -> None:
-        self.relay = relay
-        self._access = Access(relay.settings.auth)
-        self._generation = GENERATIONS[relay.settings.generation]
 
-    def buildProtocol(self, addr: IAddress | None) -> Door:
-        return Door(self)
+class VelNetBinaryDatagrams(VelNetDatagrams):
+    """Binary clients on one port."""
 
-    def build(self, form: Form) -> Protocol:
-        """Make the protocol that speaks this form."""
-        settings = self.relay.settings
-        if form is Form.TEXT:
-            return VelNetTextProtocol(self.relay, self._access)
-        if form is Form.BINARY:
-            return VelNetBinaryProtocol(self.relay, self._access, self._generation)
-        return WebSocketCarriage(
-            VelNetBinaryProtocol(self.relay, self._access, Generation.SECOND),
-            self.relay.clock,
-            max_message=settings.max_message + MARGIN,
-            patience=settings.login_timeout,
-        )
+    codec: ClassVar[Dialect] = binary

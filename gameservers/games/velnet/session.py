@@ -1,25 +1,27 @@
 """
-One player's session: what he may do and what comes of it, whichever form he speaks.
+One player's session: what it may do and what comes of it, in either wire format.
 
-A session is handed decoded messages and puts encoded ones into its outbox; it knows neither
-bytes' origin nor transport.  What text and binary clients do not have in common is in the two
-subclasses.
+A session is handed decoded messages and says encoded ones through its connection's outbox.  Of
+other players it knows their ids alone: what is sent to them goes by way of the lobby or of
+L{VelNetService}.  What text and binary clients do not have in common is in the two subclasses.
 """
 
 from __future__ import annotations
 
+import enum
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from gameservers.games.velnet import binary, text
-from gameservers.games.velnet.dialect import Dialect
-from gameservers.games.velnet.feed import Feed
 from gameservers.games.velnet.generation import PATIENCE, READ, Generation, Sign
-from gameservers.games.velnet.messages import (
+from gameservers.games.velnet.wires import binary, text
+from gameservers.games.velnet.wires.messages import (
     DefineGroup,
+    Dialect,
     Join,
     Leave,
     ListMembers,
@@ -30,160 +32,244 @@ from gameservers.games.velnet.messages import (
     ToRoom,
     ToSelf,
 )
-from gameservers.net.outbox import Outbox
+from gameservers.lobby import Refused, RoomKey, RoomRules, Succession
+from gameservers.net.address import Address
+from gameservers.net.connection import Connection, Reason
 
 if TYPE_CHECKING:
-    from gameservers.games.velnet.relay import Relay
+    from gameservers.games.velnet.feed import Feed
+    from gameservers.games.velnet.service import SendDatagram, VelNetService
 
-#: Where datagrams reach a player: host and port.
-Address = tuple[str, int]
-
-#: Sends a datagram there, from the port that it is spoken to through.
-SendDatagram = Callable[[bytes, Address], None]
+#: The host of a room is VelNet's master client.
+RULES = RoomRules(succession=Succession.OLDEST)
 
 #: Groups of one player, and ids in one group; a definition beyond that is ignored.
 MAX_GROUPS = 64
 MAX_GROUP = 1_000
 
-#: How often one message reaches somebody who stands in a group again and again: often enough for
-#: any use, and too seldom to drown him.
+#: How often one message reaches a player that stands in a group again and again: often enough
+#: for any use, and too seldom to flood it.
 MAX_COPIES = 16
+
+
+class Phase(enum.Enum):
+    ARRIVED = "it has not logged in"
+    ASKING = "its log-in is being decided; it is not listened to"
+    UNDECIDED = "it has logged in, and its generation is not known"
+    PLAYING = "it has logged in"
+
+
+#: What a session does, by the type of the message.
+Actions = dict[type[Message], Callable[[Any, Any], None]]
+
+#: That in each phase, and what is ignored.
+Table = dict[Phase, Actions]
+Ignored = dict[Phase, frozenset[type[Message]]]
+
+_WISHES = frozenset({ListRooms, Join, Leave, ToRoom, ToGroup, DefineGroup})
 
 
 class Session:
     """
     One player.
 
-    @cvar dialect: the form in which he is spoken to.
-    @ivar player: his id in the lobby; 0 until he has logged in.
-    @ivar scope: the name space of his rooms.
-    @ivar circle: what a player must have in common with him to be reached by his groups.
-    @ivar max_datagram: bytes in the longest datagram he has room for.
-    @ivar feed: that of the room he is in.
-    @ivar udp: where datagrams reach him, once he has said hello.
+    @cvar dialect: what it is told in.
+    @cvar TABLE: what it does about a message, in each phase.
+    @cvar IGNORED: messages that it ignores, in each phase.
+    @cvar DATAGRAMS: what it does about a datagram.
+    @ivar actions: those of C{TABLE} in its present phase.
+    @ivar player: its id in the lobby; 0 until it has logged in.
+    @ivar head: what stands before its payloads.
+    @ivar scope: the name space of its rooms.
+    @ivar group_scope: the name space of players in which its groups can have members.
+    @ivar max_datagram: bytes in the longest datagram that it has room for.
+    @ivar feed: that of the room it is in.
+    @ivar udp: where datagrams reach it, once it has said hello.
     @ivar send_datagram: how they leave.
-    @ivar seed: whether he said hello in the seed form of text.
+    @ivar seed: whether it said hello in the seed spelling of text.
     """
 
     dialect: ClassVar[Dialect]
+    TABLE: ClassVar[Table]
+    IGNORED: ClassVar[Ignored]
+    DATAGRAMS: ClassVar[Actions]
+    actions: Actions
     scope: str
-    circle: str
+    group_scope: str
     max_datagram: int
     send_datagram: SendDatagram
+    seed = False
 
-    def __init__(self, relay: Relay, outbox: Outbox, address: str) -> None:
-        self.relay = relay
-        self.outbox = outbox
-        self.address = address
+    def __init__(self, service: VelNetService, connection: Connection) -> None:
+        self.service = service
+        self.connection = connection
         self.player = 0
-        self.feed: Feed | None = None
         self.head = b""
-        self.groups: dict[bytes, tuple[int, ...]] = {}
+        self.feed: Feed | None = None
         self.udp: Address | None = None
-        self.seed = False
+        self._groups: dict[bytes, tuple[int, ...]] = {}
+        self._begin(Phase.ARRIVED)
 
-    @property
-    def silence(self) -> float:
-        """Seconds without a word from him after which he is closed; 0: any."""
-        settings = self.relay.settings
+    def _begin(self, phase: Phase) -> None:
+        self.phase = phase
+        self.actions = self.TABLE[phase]
+
+    def watch(self) -> None:
+        """From now on, end a connection that is silent for too long."""
+        self.connection.silence_limit(self._max_silence())
+
+    def _max_silence(self) -> float:
+        """Seconds; 0: any."""
+        settings = self.service.settings
         return settings.quiet_timeout if self.player else settings.login_timeout
 
-    def may_log_in(self) -> bool:
-        """Whether a log-in means anything now."""
-        return not self.player
-
-    def log_in(self, wish: LogIn) -> None:
-        """He is who he says; C{Refused} if there is no place for him."""
-        self.player = self.relay.enter(self, wish.name)
-        self.head = self.dialect.head(self.player)
-
-    def overhear(self, message: Message) -> None:
-        """He says something before he has logged in, which nobody obeys."""
-
-    def say_hello(self) -> None:
-        """He said hello from an address that can be his."""
-
-    def forget(self) -> None:
-        """He is gone."""
+    def left(self) -> None:
+        """The client is gone."""
+        if self.player:
+            self.service.exit(self)
 
     def tell(self, message: bytes) -> None:
-        """Send him something of his own, after what his room was told before."""
+        """Send something of its own, after what its room was told before."""
         if self.feed is not None:
             self.feed.catch_up(self.player)
-        self.outbox.send(message)
+        self.connection.outbox.send(message)
 
-    def obey(self, message: Message) -> None:
-        """He has logged in, and wishes something."""
-        match message:
-            case ToRoom(echo, frames):
-                feed = self.feed
-                if feed is not None:
-                    head = self.head
-                    feed.say(head + head.join(frames), 0 if echo else self.player)
-                    hearers = len(feed.members) - (not echo)
-                    self.relay.count_payloads(len(frames), hearers)
-            case ToGroup(group, frame):
-                receivers = self._receivers(group)
-                relayed = self.head + frame
-                for each in receivers:
-                    each.tell(relayed)
-                self.relay.count_payloads(1, len(receivers))
-            case ToSelf(frame):
-                self.tell(self.head + frame)
-            case Join():
-                self.relay.join(self, message)
-            case Leave():
-                self.relay.leave(self)
-            case DefineGroup(group, ids):
-                self._define(group, ids)
-            case ListRooms(password):
-                self.tell(self.dialect.rooms(self.relay.rooms(self.scope, password)))
-            case ListMembers(room):
-                self._list_members(room)
-
-    def obey_datagram(self, message: ToRoom | ToGroup | ToSelf) -> None:
-        """What he says over UDP is heard over UDP, where a hearer can."""
-        match message:
-            case ToRoom(echo, [payload]) if self.feed is not None:
-                sessions = self.relay.sessions
-                hearers = [
-                    sessions[each] for each in self.feed.members if echo or each != self.player
-                ]
-            case ToGroup(group, payload):
-                hearers = self._receivers(group)
-            case ToSelf(payload):
-                hearers = [self]
-            case _:
-                return
-        datagram = self.head + payload
-        size = len(datagram)
-        self.relay.count_payloads(1, len(hearers))
-        for each in hearers:
-            if each.udp is not None and size <= each.max_datagram:
-                each.send_datagram(datagram, each.udp)
-            else:
-                each.miss_datagram(self.head, payload)
+    def bind(self, address: Address, send: SendDatagram, *, seed: bool) -> None:
+        """It has said hello from an address that can be its own."""
+        self.udp, self.send_datagram, self.seed = address, send, seed
 
     def miss_datagram(self, head: bytes, payload: bytes) -> None:
-        """A datagram cannot reach him."""
+        """A datagram cannot reach it."""
 
-    def _define(self, group: bytes, ids: tuple[int, ...]) -> None:
-        settings = self.relay.settings
-        if len(group) > settings.max_name or len(ids) > MAX_GROUP:
+    # --- the log-in ---------------------------------------------------------------------------
+
+    def log_in(self, wish: LogIn) -> None:
+        """Ask whether it may; until that is decided nothing more is read."""
+        if not self._fit(wish.name.encode(), wish.secret):
+            return
+        self._begin(Phase.ASKING)
+        answer = Deferred.fromCoroutine(self.service.access.admits(wish.name, wish.secret))
+        answer.addCallback(self._answered, wish)
+        answer.addErrback(self.connection.failed)
+        if self.phase is Phase.ASKING and not self.connection.ended:
+            self.connection.pauseProducing()
+
+    def _answered(self, admitted: bool, wish: LogIn) -> None:
+        connection = self.connection
+        if connection.ended:
+            return
+        if admitted:
+            try:
+                self._admit(wish)
+                connection.logged_in()
+                self.watch()
+            except Refused:
+                connection.cut(Reason.FULL)
+        else:
+            connection.cut(Reason.REFUSED, "password")
+        if connection.paused:
+            connection.resumeProducing()
+
+    def _admit(self, wish: LogIn) -> None:
+        """
+        It is a player now.
+
+        @raise Refused: the game is full.
+        """
+        if not self.player:
+            self.player = self.service.enter(self, wish.name)
+            self.head = self.dialect.head(self.player)
+        self._begin(Phase.PLAYING)
+        self.tell(self.dialect.logged_in(self.player))
+
+    # --- payloads -----------------------------------------------------------------------------
+
+    def to_room(self, message: ToRoom) -> None:
+        """Send payloads to its room, if it is in one."""
+        feed = self.feed
+        if feed is not None:
+            head, frames, echo = self.head, message.frames, message.echo
+            feed.say(head + head.join(frames), 0 if echo else self.player)
+            self.service.count(len(frames), len(feed.members) - (not echo))
+
+    def to_group(self, message: ToGroup) -> None:
+        """Send a payload to the members of one of its groups."""
+        self.service.tell(self._members(message.group), self.head + message.frame)
+
+    def to_self(self, message: ToSelf) -> None:
+        """Send a payload back."""
+        self.tell(self.head + message.frame)
+
+    def room_datagram(self, message: ToRoom) -> None:
+        """As L{to_room}, in datagrams."""
+        feed = self.feed
+        if feed is not None:
+            spare = 0 if message.echo else self.player
+            ids = [each for each in feed.members if each != spare]
+            self.service.tell_by_datagram(ids, self.head, message.frames[0])
+
+    def group_datagram(self, message: ToGroup) -> None:
+        """As L{to_group}, in datagrams."""
+        self.service.tell_by_datagram(self._members(message.group), self.head, message.frame)
+
+    def self_datagram(self, message: ToSelf) -> None:
+        """As L{to_self}, in a datagram."""
+        self.service.tell_by_datagram([self.player], self.head, message.frame)
+
+    def _members(self, group: bytes) -> list[int]:
+        """The members of a group that are here now; one that stands in it twice, twice."""
+        return self.service.reachable(self._groups.get(group, ()), self.group_scope)
+
+    # --- rooms and groups ---------------------------------------------------------------------
+
+    def join(self, wish: Join) -> None:
+        """
+        Leave its room and join another, or open it.
+
+        It is one step: a player that may not join stays where it is.  The wire has no word for a
+        refusal, so it is not told.
+        """
+        if not self._fit(wish.room.encode(), wish.password.encode("utf-8", "surrogateescape")):
+            return
+        service = self.service
+        try:
+            service.lobby.move(
+                self.player,
+                self._key(wish.room),
+                RULES,
+                capacity=service.settings.room_size,
+                password=wish.password,
+                visible=not wish.password,
+            )
+        except Refused:
+            service.metrics.wishes_refused[service.game] += 1
+
+    def leave(self, wish: Leave) -> None:
+        """Leave its room, if it is in one."""
+        with suppress(Refused):  # it is in no room
+            self.service.lobby.leave_room(self.player)
+
+    def list_rooms(self, wish: ListRooms) -> None:
+        """Tell it the rooms that it could join with this password."""
+        rooms = self.service.lobby.rooms(self.service.game, self.scope, password=wish.password)
+        self.tell(self.dialect.rooms((room.key.name, len(room.members)) for room in rooms))
+
+    def define(self, wish: DefineGroup) -> None:
+        """Its group of this name has these members from now on; without any it is forgotten."""
+        groups, group, ids = self._groups, wish.group, wish.ids
+        if not self._fit(group) or len(ids) > MAX_GROUP:
             return
         if not ids:
-            self.groups.pop(group, None)
-        elif group in self.groups or len(self.groups) < MAX_GROUPS:
-            self.groups[group] = tuple(_few_copies(ids))
+            groups.pop(group, None)
+        elif group in groups or len(groups) < MAX_GROUPS:
+            groups[group] = tuple(_few_copies(ids))
 
-    def _receivers(self, group: bytes) -> list[Session]:
-        """The members of a group who are here now; one who stands in it twice, twice."""
-        sessions = self.relay.sessions
-        found = (sessions.get(each) for each in self.groups.get(group, ()))
-        return [each for each in found if each is not None and each.circle == self.circle]
+    def _fit(self, *names: bytes) -> bool:
+        """Whether none of these names or passwords is too long."""
+        return all(len(each) <= self.service.settings.max_name for each in names)
 
-    def _list_members(self, room: str) -> None:
-        """Only the binary form has a word for this."""
+    def _key(self, room: str) -> RoomKey:
+        return RoomKey(self.service.game, self.scope, room)
 
 
 def _few_copies(ids: Iterable[int]) -> Iterator[int]:
@@ -199,18 +285,35 @@ class TextSession(Session):
     """A client of January 2022."""
 
     dialect: ClassVar[Dialect] = text
-
-    scope = circle = "text"
+    scope = group_scope = "text"
     max_datagram = text.MAX_DATAGRAM
 
-    def log_in(self, wish: LogIn) -> None:
-        super().log_in(wish)
-        self.outbox.send(text.logged_in(self.player))
+    def join(self, wish: Join) -> None:
+        """As all do; a player that is in the room already is not told so again."""
+        room = self.service.lobby.room_of(self.player)
+        if room is None or room.key.name != wish.room:
+            super().join(wish)
 
-    def obey(self, message: Message) -> None:
-        if isinstance(message, Join) and self.relay.room_of(self) == message.room:
-            return  # who is in the room already is not told so again
-        super().obey(message)
+    TABLE: ClassVar[Table] = {
+        Phase.ARRIVED: {LogIn: Session.log_in},
+        Phase.ASKING: {},
+        Phase.UNDECIDED: {},  # there is but one generation
+        Phase.PLAYING: {
+            ToRoom: Session.to_room,
+            ToGroup: Session.to_group,
+            Join: join,
+            Leave: Session.leave,
+            ListRooms: Session.list_rooms,
+            DefineGroup: Session.define,
+        },
+    }
+    IGNORED: ClassVar[Ignored] = {
+        Phase.ARRIVED: _WISHES,
+        Phase.ASKING: _WISHES | {LogIn},
+        Phase.UNDECIDED: _WISHES | {LogIn},
+        Phase.PLAYING: frozenset({LogIn}),
+    }
+    DATAGRAMS: ClassVar[Actions] = {ToRoom: Session.room_datagram, ToGroup: Session.group_datagram}
 
 
 class BinarySession(Session):
@@ -218,96 +321,126 @@ class BinarySession(Session):
     A client of 2022 to 2026.
 
     @ivar application: rooms of different applications have nothing to do with each other.
-    @ivar generation: which answer he expects to his log-in.
+    @ivar generation: which answer it expects to its log-in.
     """
 
     dialect: ClassVar[Dialect] = binary
 
     def __init__(
-        self,
-        relay: Relay,
-        outbox: Outbox,
-        address: str,
-        generation: Generation,
-        settled: Callable[[], None],
+        self, service: VelNetService, connection: Connection, generation: Generation
     ) -> None:
-        """@param settled: called when the generation is known that was not."""
-        super().__init__(relay, outbox, address)
+        super().__init__(service, connection)
         self.application = ""
         self.generation = generation
-        self._settled = settled
-        self._patience: IDelayedCall | None = None
-        self._find_place()
+        self._silence: IDelayedCall | None = None
+        self._find_scope()
 
-    @property
-    def silence(self) -> float:
+    def _max_silence(self) -> float:
         if self.player and self.generation is Generation.SECOND:
-            return self.relay.settings.silence_timeout
-        return super().silence
+            return self.service.settings.silence_timeout
+        return super()._max_silence()
 
-    def may_log_in(self) -> bool:
-        return True
+    def left(self) -> None:
+        self._stop_waiting()
+        super().left()
 
-    def log_in(self, wish: LogIn) -> None:
+    def bind(self, address: Address, send: SendDatagram, *, seed: bool) -> None:
+        super().bind(address, send, seed=seed)
+        self._show(Sign.HELLO)
+
+    def miss_datagram(self, head: bytes, payload: bytes) -> None:
+        """What cannot reach it over UDP reaches it over the stream."""
+        self.tell(head + binary.frame(payload))
+
+    def _admit(self, wish: LogIn) -> None:
         self.application = wish.secret.decode()
-        self._find_place()
+        self._find_scope()
         if self.player:
-            self.show(Sign.OTHER)
-            self.relay.rename(self, wish.name)
-        else:
-            super().log_in(wish)
-        self.tell(binary.logged_in(self.player))
+            self._show(Sign.OTHER)
+            self.service.lobby.rename(self.player, wish.name)
+        super()._admit(wish)
         if self.generation is Generation.SECOND:
-            self.outbox.send(binary.VERSION)
+            self.connection.outbox.send(binary.VERSION)
         elif self.generation is Generation.OPEN:
-            self._patience = self.relay.clock.callLater(PATIENCE, self.show, Sign.SILENCE)
+            self._begin(Phase.UNDECIDED)
+            clock = self.service.clock
+            self._silence = clock.callLater(PATIENCE, self._show, Sign.SILENCE)
 
-    def overhear(self, message: Message) -> None:
-        if isinstance(message, ToSelf):
-            self.show(Sign.KEEP_ALIVE)
+    def show_early(self, message: ToSelf) -> None:
+        """It says a keep-alive before it has logged in, which is not answered."""
+        self._show(Sign.KEEP_ALIVE)
 
-    def say_hello(self) -> None:
-        self.show(Sign.HELLO)
+    def show_itself(self, message: Message) -> None:
+        """It says what tells its generation, and means it, too."""
+        self._show(Sign.KEEP_ALIVE if isinstance(message, ToSelf) else Sign.OTHER)
+        self.actions[type(message)](self, message)
 
-    def show(self, sign: Sign) -> None:
-        """He does what may tell his generation."""
+    def _show(self, sign: Sign) -> None:
+        """It does what may tell its generation."""
         if self.generation is not Generation.OPEN:
             return
         self.generation = READ[sign]
-        self._find_place()
-        self.forget()
+        self._find_scope()
+        self._stop_waiting()
+        if self.phase is Phase.UNDECIDED:
+            self._begin(Phase.PLAYING)
         if self.player and self.generation is Generation.SECOND:
-            self.outbox.send(binary.VERSION)
-        self._settled()
+            self.connection.outbox.send(binary.VERSION)
+        self.watch()
 
-    def forget(self) -> None:
-        patience, self._patience = self._patience, None
-        if patience is not None and patience.active():
-            patience.cancel()
+    def _stop_waiting(self) -> None:
+        silence, self._silence = self._silence, None
+        if silence is not None and silence.active():
+            silence.cancel()
 
-    def obey(self, message: Message) -> None:
-        if self.generation is Generation.OPEN:
-            self.show(Sign.KEEP_ALIVE if isinstance(message, ToSelf) else Sign.OTHER)
-        super().obey(message)
-
-    def miss_datagram(self, head: bytes, payload: bytes) -> None:
-        """What cannot reach him over UDP reaches him over the stream."""
-        self.tell(head + binary.frame(payload))
-
-    def _find_place(self) -> None:
-        """Follow from his application and generation whom he can have to do with."""
+    def _find_scope(self) -> None:
+        """Its name spaces follow from its application and generation."""
         generation = self.generation.value
         self.scope = f"{generation}:{self.application}"
-        self.circle = generation if self.relay.settings.wide_groups else self.scope
+        self.group_scope = generation if self.service.settings.wide_groups else self.scope
         self.max_datagram = binary.MAX_DATAGRAM[self.generation is Generation.SECOND]
 
-    def _define(self, group: bytes, ids: tuple[int, ...]) -> None:
-        """He hears himself once, and last, however often he stands in his group."""
+    def define(self, wish: DefineGroup) -> None:
+        """As all do, but it hears itself once, and last, however often it stands in its group."""
+        ids = wish.ids
         if self.player in ids:
             ids = (*(each for each in ids if each != self.player), self.player)
-        super()._define(group, ids)
+        super().define(DefineGroup(wish.group, ids))
 
-    def _list_members(self, room: str) -> None:
-        present = self.relay.members(self.scope, room)
-        if present:
-            self.tell(binary.members(room, present))
+    def list_members(self, wish: ListMembers) -> None:
+        """Tell it the members of a room, unless that is private or there is none."""
+        room = self.service.lobby.room(self._key(wish.room))
+        if room is not None and not room.protected:
+            present = [(member.id, member.name) for member in room.members]
+            self.tell(binary.members(wish.room, present))
+
+    TABLE: ClassVar[Table] = {
+        Phase.ARRIVED: {LogIn: Session.log_in, ToSelf: show_early},
+        Phase.ASKING: {},
+        Phase.UNDECIDED: {
+            LogIn: Session.log_in,
+            **dict.fromkeys([*_WISHES, ListMembers, ToSelf], show_itself),
+        },
+        Phase.PLAYING: {
+            LogIn: Session.log_in,
+            ToRoom: Session.to_room,
+            ToGroup: Session.to_group,
+            ToSelf: Session.to_self,
+            Join: Session.join,
+            Leave: Session.leave,
+            ListRooms: Session.list_rooms,
+            ListMembers: list_members,
+            DefineGroup: define,
+        },
+    }
+    IGNORED: ClassVar[Ignored] = {
+        Phase.ARRIVED: _WISHES | {ListMembers},
+        Phase.ASKING: _WISHES | {LogIn, ListMembers, ToSelf},
+        Phase.UNDECIDED: frozenset(),
+        Phase.PLAYING: frozenset(),
+    }
+    DATAGRAMS: ClassVar[Actions] = {
+        ToRoom: Session.room_datagram,
+        ToGroup: Session.group_datagram,
+        ToSelf: Session.self_datagram,
+    }

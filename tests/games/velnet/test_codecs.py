@@ -1,4 +1,4 @@
-"""Tests for L{gameservers.games.velnet.text} and L{gameservers.games.velnet.binary}."""
+"""Tests for the codecs in L{gameservers.games.velnet.wires}."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.velnet import binary, text
-from gameservers.games.velnet.messages import (
+from gameservers.games.velnet.wires import binary, text
+from gameservers.games.velnet.wires.messages import (
     DefineGroup,
     Hello,
     Join,
@@ -22,8 +22,8 @@ from gameservers.games.velnet.messages import (
     ToGroup,
     ToRoom,
     ToSelf,
-    WireError,
 )
+from gameservers.wire import WireError
 from tests.games.velnet.world import data, u32
 from tests.games.velnet.world import text as name
 
@@ -99,7 +99,7 @@ class BinaryTests(SynchronousTestCase):
                 codec.parse_datagram(junk, player, True)
         text.parse(junk)
 
-    def test_who_stops_in_between(self) -> None:
+    def test_stopped_in_between(self) -> None:
         """What was not taken is there later, before what comes then."""
         decoder = binary.Decoder()
         decoder.receive_data(b"\x01" + b"\x02\x00" + b"\x01")

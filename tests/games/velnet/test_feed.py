@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.velnet import text
 from gameservers.games.velnet.feed import Feed
+from gameservers.games.velnet.wires import text
 from gameservers.lobby import RoomKey
 from gameservers.net.outbox import Outbox, Turn
 from tests.net.transports import SlowTransport
@@ -41,7 +41,7 @@ class FeedTests(SynchronousTestCase):
 
     @given(STEPS)
     def test_everybody_hears_everything_in_order(self, steps: list[tuple[str, int]]) -> None:
-        """What each member hears is what happened while he was there, in its order."""
+        """What each member hears is what happened while it was there, in its order."""
         self.setUp()
         feed, expected = self.feed, dict.fromkeys(self.wires, b"")
         for number, (step, player) in enumerate(steps):
@@ -78,7 +78,7 @@ class FeedTests(SynchronousTestCase):
             self.assertNotIn(b"from %d;" % player, wire.writes[0])
 
     def test_the_same_bytes(self) -> None:
-        """Members who are told the same are written the very same bytes, without a copy."""
+        """Members that are told the same are written the very same bytes, without a copy."""
         for player, outbox in self.outboxes.items():
             self.feed.join(player, outbox)
         self.feed.say(b"one;", 1)
@@ -87,3 +87,14 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.heard(1), b"")
         written = {id(self.wires[each].writes[0]) for each in (2, 3, 4)}
         self.assertEqual(len(written), 1)
+
+    def test_catching_up_is_linear(self) -> None:
+        """What a member has been told is not looked at again: else this would take minutes."""
+        self.feed.join(1, self.outboxes[1])
+        number = 50_000
+        for _ in range(number):
+            self.feed.say(b"its own;", 1)
+            self.feed.say(b".")
+            self.feed.catch_up(1)
+        self.clock.advance(0)
+        self.assertEqual(self.heard(1), b"." * number)

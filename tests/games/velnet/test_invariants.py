@@ -165,14 +165,14 @@ class Histories(RuleBasedStateMachine):
     @rule(by=players, guest=players)
     def kick(self, by: Player, guest: Player) -> None:
         lobby = self.world.lobby
-        here = self.world.relay.sessions
+        here = self.world.service.sessions
         if by.client.me in here and guest.client.me in here:
             with contextlib.suppress(Refused):
                 lobby.kick(by.client.me, guest.client.me)
 
     @rule(player=players)
     def stop_reading(self, player: Player) -> None:
-        player.peer.wire.room = 0
+        player.peer.stop_reading()
 
     @rule(player=players)
     def flood(self, player: Player) -> None:
@@ -186,8 +186,7 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def lobby_and_feeds_agree(self) -> None:
-        relay = self.world.relay
-        for player, session in relay.sessions.items():
+        for player, session in self.world.service.sessions.items():
             room = self.world.lobby.room_of(player)
             if room is None:
                 assert session.feed is None
@@ -200,7 +199,7 @@ class Histories(RuleBasedStateMachine):
         self.end_turn()
         for player in self.everybody:
             client = player.client
-            if player.peer.connected and player.peer.wire.room > 0:  # and reads
+            if player.peer.connected and not player.peer.slow:
                 room = self.world.lobby.room_of(client.me)
                 assert client.room == ("" if room is None else room.key.name)
                 if room is not None:
@@ -208,9 +207,11 @@ class Histories(RuleBasedStateMachine):
                     assert client.master == room.host
         for player in self.everybody:
             player.peer.drop()
-        assert not self.world.relay.sessions
-        assert not self.world.relay.bound
-        assert not self.world.relay._feeds
+        service = self.world.service
+        assert not service.sessions
+        assert not service.bound
+        assert not service.words.feeds
+        assert not len(service.connections)
         assert not list(self.world.lobby.rooms())
 
 

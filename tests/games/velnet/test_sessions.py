@@ -1,4 +1,4 @@
-"""How VelNet's sessions go: log-in, generations, time-outs, passwords, limits."""
+"""How VelNet's sessions go: phases, log-in, generations, time-outs, passwords, limits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from gameservers.games.velnet import session
 from gameservers.games.velnet.generation import PATIENCE
 from gameservers.games.velnet.protocol import MAX_WISHES
-from gameservers.games.velnet.session import MAX_COPIES
+from gameservers.games.velnet.session import MAX_COPIES, BinarySession, Phase, TextSession
 from gameservers.games.velnet.settings import are_checkers
+from gameservers.games.velnet.wires import binary
+from gameservers.games.velnet.wires import text as text_wire
+from gameservers.games.velnet.wires.messages import Hello
 from tests.games.velnet.world import (
     KEEP_ALIVE,
     World,
@@ -28,6 +31,25 @@ from tests.games.velnet.world import (
 
 OLD, NEW = b"\x00" + u32(1), b"\x00" + u32(1, 2)
 VERSION = u32(2)
+
+
+class TableTests(SynchronousTestCase):
+    def test_every_message(self) -> None:
+        """Every message does something, or is ignored, in every phase."""
+        for kind, wire in ((TextSession, text_wire), (BinarySession, binary)):
+            for phase in Phase:
+                does, ignored = kind.TABLE[phase].keys(), kind.IGNORED[phase]
+                self.assertEqual(does | ignored, wire.MESSAGES, (kind, phase))
+                self.assertEqual(does & ignored, set(), (kind, phase))
+            self.assertEqual(kind.DATAGRAMS.keys(), wire.DATAGRAMS - {Hello})
+
+    def test_ignored(self) -> None:
+        """What is ignored changes nothing, and is not answered."""
+        peer = World().connect()
+        for line in (b"1:", b"2:r1", b"2:-1", b"3:1:x", b"4:g:x", b"5:g:1", b"0:a:b:c"):
+            self.assertEqual(peer.ask(line + b"\n"), b"")
+        self.assertEqual(peer.ask(b"0:name:\n0:other:\n1:\n"), b"0:1:\n1:\n")
+        self.assertEqual(peer.world.lobby.player(1).name, "name")
 
 
 class GenerationTests(SynchronousTestCase):
@@ -73,7 +95,7 @@ class GenerationTests(SynchronousTestCase):
         self.assertEqual(peer.hear(), b"")
 
     def test_silence(self) -> None:
-        """Who does nothing for a while is generation 2."""
+        """A client that does nothing for a while is generation 2."""
         world = World()
         peer = world.connect()
         peer.ask(log_in())
@@ -87,7 +109,7 @@ class GenerationTests(SynchronousTestCase):
         peer = world.connect()
         peer.ask(log_in())
         peer.drop()
-        self.assertEqual(world.clock.getDelayedCalls(), [])
+        self.assertEqual(world.network.getDelayedCalls(), [])
 
     def test_never_in_one_room(self) -> None:
         world = World()
@@ -150,7 +172,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(guest.ask(b"2:den:a:b\n"), b"2:2:den\n2:1:den\n4:1\n")
         self.assertFalse(next(iter(world.lobby.rooms())).visible)
 
-    def test_who_is_refused_stays_where_he_is(self) -> None:
+    def test_one_who_is_refused_stays_there(self) -> None:
         """Leaving one room and entering another is one step."""
         world = World(room_size=1)
         text_player(world).ask(b"2:den:pw\n")
@@ -181,15 +203,17 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual(world.connect().ask(log_in("dev", "App")), b"\x00" + u32(2, 2))
 
     def test_wrong(self) -> None:
-        """He is closed, for a reason in the log that does not tell the password."""
+        """It is closed, for a reason in the log that does not tell the password."""
         for wrong in (b"0:alice:guess\n", b"0:bob:wonder\n", log_in("alice", "guess")):
             world = World(auth=("memory:alice:wonder",))
             peer = world.connect()
             with capturedLogs() as logs:
                 self.assertEqual(peer.ask(wrong), b"")
             self.assertFalse(peer.connected)
-            self.assertEqual(world.cuts("password"), 1)
-            self.assertEqual([each["why"] for each in logs if "why" in each], ["password"])
+            self.assertTrue(peer.reading)  # or its own end would not be noticed
+            self.assertEqual(world.cuts("refused"), 1)
+            reasons = [(each["reason"], each["detail"]) for each in logs if "reason" in each]
+            self.assertEqual(reasons, [("refused", ": password")])
             self.assertNotIn("guess", repr(logs))
 
     def test_file(self) -> None:
@@ -216,7 +240,7 @@ class AccessTests(SynchronousTestCase):
             def requestAvatarId(self, credentials: object) -> Deferred[bytes]:
                 return answers.pop() if answers else fail(UnauthorizedLogin())
 
-        world.factory._access._checkers = [Checker()]
+        world.service.access._checkers = [Checker()]
         return answer
 
     def test_slow_checker(self) -> None:
@@ -239,10 +263,10 @@ class AccessTests(SynchronousTestCase):
                     peer.say(first)
                     peer.say(wish)
                 self.assertEqual(peer.hear(), b"")
-                self.assertEqual(peer.wire.producerState, "paused")
+                self.assertFalse(peer.reading)
                 answer.callback(b"a")
                 self.assertEqual(peer.hear(), answered)
-                self.assertEqual(peer.wire.producerState, "producing")
+                self.assertTrue(peer.reading)
 
     def test_slow_refusal(self) -> None:
         """What was said meanwhile is not done, and the end of the connection is not missed."""
@@ -252,7 +276,7 @@ class AccessTests(SynchronousTestCase):
             peer = world.connect()
             peer.say(first + wish)
             answer.errback(UnauthorizedLogin())
-            self.assertEqual(peer.wire.producerState, "producing")
+            self.assertTrue(peer.reading)
             self.assertEqual(peer.hear(), b"")
             self.assertFalse(peer.connected)
 
@@ -274,20 +298,24 @@ class AccessTests(SynchronousTestCase):
         peer.say(b"0:a:b\n")
         peer.drop()
         answer.callback(b"a")
+        world.turn()
         self.assertEqual(world.lobby.present("velnet"), 0)
+        self.assertEqual(world.network.getDelayedCalls(), [])
 
     def test_checker_that_never_answers(self) -> None:
         world = World()
-        self.slow_checker(world)
+        answer = self.slow_checker(world)
         peer = world.connect()
         peer.say(b"0:a:b\n")
         world.turn(world.settings.login_timeout)
         self.assertFalse(peer.connected)
+        answer.callback(b"too late")
+        self.assertEqual(world.lobby.present("velnet"), 0)
 
 
 class TimeoutTests(SynchronousTestCase):
     def test_generation_2(self) -> None:
-        """Every byte counts anew; who is silent too long is closed."""
+        """Every byte counts anew; a client that is silent too long is closed."""
         world = World(silence_timeout=30.0)
         peer = binary_player(world, "r1")
         other = binary_player(world, "r1")
@@ -304,7 +332,7 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual(world.cuts("silent"), 1)
 
     def test_found_by_silence(self) -> None:
-        """A player of generation 2 who never said anything more is closed like the others."""
+        """A player of generation 2 that never says anything more is closed like the others."""
         world = World(silence_timeout=30.0)
         peer = world.connect()
         peer.ask(log_in())
@@ -325,6 +353,27 @@ class TimeoutTests(SynchronousTestCase):
             peer.ask(first)
             world.turn(60)
             self.assertFalse(peer.connected)
+
+
+class FarewellTests(SynchronousTestCase):
+    def test_farewell(self) -> None:
+        """What was said before the end is delivered, and nothing of the others' leaving."""
+        for make, said, heard in (
+            (text_player, b"3:0:bye\n", b"3:1:bye\n"),
+            (binary_player, b"\x03" + data(b"bye"), b"\x03" + u32(1) + data(b"bye")),
+        ):
+            world = World()
+            one, two, three = (make(world, "r1") for _ in range(3))
+            for peer in (one, two, three):
+                peer.hear()
+            one.say(said)
+            stopped = world.service.stopService()
+            self.assertEqual([peer.hear() for peer in (one, two, three)], [b"", heard, heard])
+            for peer in (one, two, three):
+                self.assertFalse(peer.connected)
+                peer.end.end()
+            self.successResultOf(stopped)
+            self.assertEqual(world.lobby.present("velnet"), 0)
 
 
 class LimitTests(SynchronousTestCase):
@@ -366,7 +415,7 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(peer.ask(b"4:a:no\n4:c:hi\n"), b"3:1:hi\n")
 
     def test_copies(self) -> None:
-        """However often somebody stands in a group, one message is no flood to him."""
+        """However often somebody stands in a group, one message is no flood."""
         text_peer, binary_peer = text_player(World()), binary_player(World())
         text_peer.ask(b"5:g" + b":1" * 1_000 + b"\n")
         self.assertEqual(text_peer.ask(b"4:g:hi\n"), b"3:1:hi\n" * MAX_COPIES)
@@ -376,7 +425,7 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(other.hear(), (b"\x03" + u32(1) + data(b"hi")) * MAX_COPIES)
 
     def test_many_wishes_at_once(self) -> None:
-        """Who wishes for much waits for the others between, and gets all of it."""
+        """A client with many wishes waits for the others between, and gets all of it."""
         for make, wish, leave, before, after in (
             (text_player, b"1:\n", b"2:-1\n", b"1:r1-2\n", b"1:r1-1\n"),
             (
@@ -392,14 +441,14 @@ class LimitTests(SynchronousTestCase):
             greedy.hear()
             number = 3 * MAX_WISHES
             greedy.say(wish * number)
-            self.assertEqual(greedy.wire.producerState, "paused")
+            self.assertFalse(greedy.reading)
             other.say(leave)
             heard = greedy.hear()
             self.assertEqual(heard.count(before) + heard.count(after), number)
             self.assertEqual(heard.count(before), MAX_WISHES - 1)  # the join was a wish, too
-            self.assertEqual(greedy.wire.producerState, "producing")
+            self.assertTrue(greedy.reading)
 
-    def test_gone_while_he_waits(self) -> None:
+    def test_gone_while_it_waits(self) -> None:
         for make, wish in ((text_player, b"1:\n"), (binary_player, b"\x01")):
             world = World()
             peer = make(world)
@@ -416,7 +465,7 @@ class LimitTests(SynchronousTestCase):
         heard = peer.ask(b"3:1:in time\n" + fits + b"x\n2:r2\n" + b"3:1:late\n" * 1000)
         self.assertEqual(heard, b"3:1:in time\n")
         self.assertFalse(peer.connected)
-        self.assertEqual(world.cuts("long"), 1)
+        self.assertEqual(world.cuts("malformed"), 1)
 
     def test_data(self) -> None:
         world = World(max_message=2_000)
@@ -426,12 +475,12 @@ class LimitTests(SynchronousTestCase):
         self.assertFalse(peer.connected)
 
     def test_pending(self) -> None:
-        """The others hear the same in the same order, whoever is cut."""
+        """The others hear the same in the same order, when one is cut."""
         world = World(max_unread=65_536, generation="2")
         one, slow, two = (binary_player(world, "r1") for _ in range(3))
         for peer in (one, slow, two):
             peer.hear()
-        slow.wire.room = 0
+        slow.stop_reading()
         payloads = [b"%05d" % each * 200 for each in range(100)]
         for payload in payloads:
             one.say(b"\x03" + data(payload))

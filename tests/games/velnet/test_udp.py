@@ -1,20 +1,15 @@
-"""Tests for L{gameservers.games.velnet.udp}."""
+"""Tests for VelNet's datagrams."""
 
 from __future__ import annotations
 
 from errno import EHOSTUNREACH, EMSGSIZE
-from unittest.mock import Mock, patch
+from unittest.mock import patch
 
-from twisted.internet.udp import Port
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.velnet import udp
-from gameservers.games.velnet.udp import RETRY
-from gameservers.metrics import Metrics
-from gameservers.net.datagrams import DatagramPort
-from gameservers.wire import anything
+from gameservers.games.velnet.protocol import VelNetBinaryDatagrams, VelNetDatagrams
+from gameservers.net.datagrams import RETRY
 from tests.games.velnet.world import (
-    Air,
     Peer,
     World,
     binary_player,
@@ -42,7 +37,7 @@ class BinaryDatagramTests(SynchronousTestCase):
         self.world = World(generation="2")
 
     def test_to_the_room(self) -> None:
-        """Over UDP to those who have it, over the stream to the others."""
+        """Over UDP to those that have it, over the stream to the others."""
         one, two, three = voices(self.world)
         heard = b"\x03" + u32(1)
         for kind, echo in ((3, False), (7, False), (4, True), (8, True)):
@@ -53,14 +48,14 @@ class BinaryDatagramTests(SynchronousTestCase):
             self.assertEqual(one.hear() + two.hear(), b"")
 
     def test_by_the_port_of_the_hello(self) -> None:
-        """Whoever said hello to another port hears by that one."""
+        """A player that said hello to another port hears by that one."""
         one, two, _ = voices(self.world)
-        port, air = self.world.make_port(), Air()
-        port.makeConnection(air)
-        port.datagramReceived(b"\x00" + u32(2), two.udp)
+        port = self.world.listen()
+        port.socket.incoming.append((b"\x00" + u32(2), two.udp))
+        port.doRead()
         one.fly(b"\x03" + u32(1) + b"voice")
         heard = b"\x03" + u32(1) + b"voice"
-        self.assertEqual(air.sent, [(b"\x00", two.udp), (heard, two.udp)])
+        self.assertEqual(port.socket.sent, [(b"\x00", two.udp), (heard, two.udp)])
         self.assertEqual(two.caught(), [])
 
     def test_to_a_group_and_to_oneself(self) -> None:
@@ -109,14 +104,14 @@ class BinaryDatagramTests(SynchronousTestCase):
         self.assertEqual(self.world.datagram(b"\x0a" + u32(1) + b"old", old), [])
 
     def test_address_of_another(self) -> None:
-        """An address belongs to who said hello from it last."""
+        """An address belongs to the player that said hello from it last."""
         one, _two, _ = voices(self.world)
         one.fly(b"\x00" + u32(2))
         one.caught()
         one.fly(b"\x03" + u32(1) + b"as one")
         one.fly(b"\x0a" + u32(2) + b"as two")
         self.assertEqual(one.caught(), [b"\x03" + u32(2) + b"as two"])
-        self.assertEqual(len(self.world.relay.bound), 1)
+        self.assertEqual(len(self.world.service.bound), 1)
 
     def test_gone(self) -> None:
         """An address is forgotten with its player."""
@@ -125,7 +120,7 @@ class BinaryDatagramTests(SynchronousTestCase):
         one.fly(b"\x0a" + u32(1) + b"ghost")
         two.fly(b"\x03" + u32(2) + b"voice")
         self.assertEqual(one.caught(), [])
-        self.assertEqual(list(self.world.relay.bound), [two.udp])
+        self.assertEqual(list(self.world.service.bound), [two.udp])
 
     def test_other_host(self) -> None:
         """Only by an option may datagrams come from elsewhere."""
@@ -145,7 +140,7 @@ class BinaryDatagramTests(SynchronousTestCase):
         self.assertEqual(self.world.datagram(b"\x00" + u32(1), peer.udp), [])
 
     def test_the_other_form(self) -> None:
-        """A player is spoken to in the form of his stream, and must speak it."""
+        """A player is spoken to in the form of its stream, and must speak it."""
         text_player(self.world)
         peer = binary_player(self.world)
         self.assertEqual(self.world.datagram(b"\x00" + u32(1), peer.udp), [])
@@ -158,7 +153,7 @@ class BinaryDatagramTests(SynchronousTestCase):
 
 class TextDatagramTests(SynchronousTestCase):
     def test_arrives_as_it_was_sent(self) -> None:
-        """Who has no UDP does not hear what is said in datagrams."""
+        """A player without UDP does not hear what is said in datagrams."""
         world = World()
         one, two, three = (text_player(world, "r1") for _ in range(3))
         one.fly(b"1:0:Hello")
@@ -185,7 +180,7 @@ class TextDatagramTests(SynchronousTestCase):
 
 class CongestionTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.patch(udp, "MAX_WAITING", 3)
+        self.patch(VelNetDatagrams, "max_waiting", 3)
         self.world = World(generation="2")
         self.one, self.two, _ = voices(self.world)
 
@@ -196,40 +191,47 @@ class CongestionTests(SynchronousTestCase):
     def heard(self) -> list[bytes]:
         return [each[5:] for each in self.two.caught()]
 
+    def dropped(self, why: str) -> int:
+        return self.world.metrics.datagrams_dropped["velnet", why]
+
     def test_the_oldest_gives_way(self) -> None:
         """Voice that is late is worth less than voice that is not."""
-        self.world.air.full = True
+        self.world.port.socket.full = True
         self.speak(b"a", b"b", b"c", b"d", b"e")
         self.assertEqual(self.heard(), [])
         self.world.turn(RETRY)
-        self.world.air.full = False
+        self.world.port.socket.full = False
         self.speak(b"f")
         self.world.turn(RETRY)
         self.assertEqual(self.heard(), [b"d", b"e", b"f"])
-        self.assertEqual(self.world.metrics.datagrams_dropped["velnet", "unsent"], 3)
+        self.assertEqual(self.dropped("network full"), 3)
         self.speak(b"g")
         self.assertEqual(self.heard(), [b"g"])
 
     def test_unreachable(self) -> None:
         """What cannot be sent is dropped, and nobody else's voice is."""
+        (protocol,) = (
+            each for each in self.world.datagrams if isinstance(each, VelNetBinaryDatagrams)
+        )
         for error in (EHOSTUNREACH, EMSGSIZE):
-            with patch.object(self.world.datagrams, "_put", side_effect=OSError(error, "no")):
+            with patch.object(protocol, "_put", side_effect=OSError(error, "no")):
                 self.speak(b"lost")
             self.speak(b"heard")
             self.assertEqual(self.heard(), [b"heard"])
+        self.assertEqual(self.dropped("unreachable"), 2)
 
     def test_flood(self) -> None:
-        """A port reads little at once, so that streams have their turn whoever floods it."""
-        alone = DatagramPort([(anything, self.world.make_port())], Metrics())
-        port = Port(0, alone, reactor=self.world.clock)
-        port.socket = Mock(recvfrom=Mock(return_value=(b"\xff" * 100, ("192.0.2.66", 5))))
-        port.protocol.makeConnection(port)
+        """A port reads little at once, so that streams have their turn in a flood."""
+        port = self.world.port
+        port.socket.incoming += [(b"\xff" * 100, ("192.0.2.66", 5))] * 100
         port.doRead()
-        self.assertLess(port.socket.recvfrom.call_count, 100)
+        self.assertGreater(len(port.socket.incoming), 70)
 
     def test_stop(self) -> None:
-        self.world.air.full = True
+        network = self.world.port.socket
+        network.full = True
         self.speak(b"a")
-        self.world.datagrams.stopProtocol()
+        self.world.port.stopListening()
+        network.full = False
         self.world.turn(RETRY)
-        self.assertEqual(self.heard(), [])
+        self.assertEqual(network.sent, [])

@@ -59,7 +59,7 @@ class TextOriginalTests(SynchronousTestCase):
         world = World(max_unread=65_536)
         sender, slow, other = (text_player(world, "r1") for _ in range(3))
         other.hear()
-        slow.wire.room = 0
+        slow.stop_reading()
         line = b"3:0:" + b"x" * 996 + b"\n"
         for _ in range(200):
             sender.say(line)
@@ -77,7 +77,7 @@ class TextOriginalTests(SynchronousTestCase):
         peer.ask(b"x")
         peer.ask(b"x")
         self.assertFalse(peer.connected)
-        self.assertEqual(self.world.cuts("long"), 1)
+        self.assertEqual(self.world.cuts("malformed"), 1)
 
     def test_comma_and_dash_in_a_room_name_made_the_list_ambiguous(self) -> None:
         peer = text_player(self.world)
@@ -105,11 +105,11 @@ class TextOriginalTests(SynchronousTestCase):
         self.assertEqual(one.hear(), b"2:2:r1\n2:2:\n")
 
     def test_threads_for_every_client(self) -> None:
-        """Nothing runs for an idle player but the limit on his silence."""
-        self.world.clock.advance(0)
+        """Nothing runs for an idle player but the limit on its silence."""
+        self.world.turn()
         for _ in range(20):
             text_player(self.world)
-        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+        self.assertEqual(self.world.network.getDelayedCalls(), [])
 
     def test_anybody_could_list_and_join_any_room(self) -> None:
         text_player(self.world).ask(b"2:den:secret\n")
@@ -156,7 +156,8 @@ class TextOriginalTests(SynchronousTestCase):
         self.assertTrue(silent.connected and half.connected)
         self.world.turn(1)
         self.assertFalse(silent.connected or half.connected)
-        self.assertEqual(self.world.cuts("silent"), 2)
+        cuts = (self.world.cuts("silent"), self.world.cuts("silent", by="door"))
+        self.assertEqual(cuts, (1, 1))
 
 
 class RustServerTests(SynchronousTestCase):
@@ -170,7 +171,7 @@ class RustServerTests(SynchronousTestCase):
         one.hear()
         return one, two
 
-    def test_datagram_for_one_without_udp_kicked_him(self) -> None:
+    def test_datagram_for_one_without_udp_kicked_it(self) -> None:
         one, two = self.pair()
         one.fly(b"\x00" + u32(1))
         one.fly(b"\x03" + u32(1) + b"hi")
@@ -216,14 +217,13 @@ class RustServerTests(SynchronousTestCase):
     def test_partial_write_lost_the_rest(self) -> None:
         """See also the outbox's own tests: what is not taken now is sent later."""
         one, two = self.pair()
-        two.wire.room = 100
+        two.end.stall(100)
         one.say(b"".join(b"\x03" + data(b"%03d" % each * 20) for each in range(100)))
-        heard = two.hear()
-        self.assertIsNotNone(two.wire.producer)
-        two.wire.room = 1 << 20
-        two.wire.producer.resumeProducing()
+        self.world.turn()
+        self.assertEqual(len(two.end.socket.outgoing), 100)
+        two.end.read_on()
         client = BinaryClient(2)
-        client.receive(heard + two.hear())
+        client.receive(two.hear())
         self.assertEqual(
             [payload[:3] for _, payload in client.heard], [b"%03d" % n for n in range(100)]
         )
@@ -232,7 +232,7 @@ class RustServerTests(SynchronousTestCase):
         world = World(generation="2", max_unread=65_536)
         self.world = world
         one, two = self.pair()
-        two.wire.room = 0
+        two.stop_reading()
         for _ in range(70):
             one.ask(b"\x03" + data(b"x" * 1000))
         self.assertFalse(two.connected)
@@ -244,7 +244,7 @@ class RustServerTests(SynchronousTestCase):
         one.say(b"\x06" + text("g") + data(u32(2)))
         two.drop()
         one.ask(b"\x05" + data(b"hi") + text("g"))
-        self.assertEqual(list(self.world.relay.sessions), [1])
+        self.assertEqual(list(self.world.service.sessions), [1])
 
     def test_room_list_showed_rooms_of_other_applications(self) -> None:
         binary_player(self.world, "other", application="AB")

@@ -1,4 +1,4 @@
-"""Tests for L{gameservers.games.velnet.websocket}."""
+"""Tests for VelNet on a WebSocket."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from wsproto.events import (
 from wsproto.extensions import PerMessageDeflate
 
 from gameservers.games.velnet.protocol import MAX_WISHES
-from gameservers.games.velnet.websocket import LINGER, PARTING
+from gameservers.net.guard import DoorSettings
+from gameservers.net.outbox import LINGER
+from gameservers.net.websocket import PARTING
 from tests.games.velnet.world import (
     HERE,
     KEEP_ALIVE,
+    Peer,
     WebSocketPeer,
     World,
     binary_player,
@@ -74,7 +77,7 @@ class WebSocketTests(SynchronousTestCase):
         pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
         raw = b"".join(peer.socket.send(BytesMessage(piece)) for piece in pieces)
         for start in range(0, len(raw), size):
-            peer.wire.protocol.dataReceived(raw[start : start + size])
+            Peer.say(peer, raw[start : start + size])
         self.assertEqual(peer.hear(), NEW + JOINED + b"\x03" + u32(1) + KEEP_ALIVE[1:])
 
     def test_fragments(self) -> None:
@@ -118,7 +121,7 @@ class WebSocketTests(SynchronousTestCase):
         """A huge length is no reason to wait for it."""
         peer = self.connect(max_message=2_000)
         header = b"\x82\xff" + (1 << 40).to_bytes(8, "big") + bytes(4)
-        peer.wire.protocol.dataReceived(header + bytes(4_000))
+        Peer.say(peer, header + bytes(4_000))
         peer.hear()
         self.assertEqual(peer.close_code, 1009)
         self.world.turn(PARTING)
@@ -126,7 +129,7 @@ class WebSocketTests(SynchronousTestCase):
 
     def test_broken_frame(self) -> None:
         peer = self.connect()
-        peer.wire.protocol.dataReceived(b"\xff\xff\xff")
+        Peer.say(peer, b"\xff\xff\xff")
         peer.hear()
         self.assertEqual(peer.close_code, 1002)
         self.assertFalse(peer.connected)
@@ -134,15 +137,19 @@ class WebSocketTests(SynchronousTestCase):
     def test_ping_and_pong(self) -> None:
         """Pings are answered while the peer reads; pongs nobody asked for are welcome."""
         peer = self.connect()
+        peer.ask(log_in() + join("r1"))
         peer.send(Pong(b"unasked"))
         peer.send(Ping(b"you?"))
         peer.hear()
         self.assertEqual(peer.events[-1], Pong(b"you?"))
-        peer.wire.producer.pauseProducing()
+        other = binary_player(self.world, "r1")
+        peer.hear()
+        peer.end.stall()
+        other.ask(b"\x03" + data(b"something that waits"))
         for _ in range(10):
             peer.send(Ping(b"again?"))
-        peer.hear()
-        self.assertEqual(peer.events[-1], Pong(b"you?"))
+        self.world.turn()
+        self.assertEqual(peer.end.protocol.outbox.pending, 31)  # a frame, and no answer
 
     def test_client_closes(self) -> None:
         peer = self.connect()
@@ -164,32 +171,36 @@ class WebSocketTests(SynchronousTestCase):
         for request in (
             b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
             b"GET nonsense\r\n\r\n",
-            b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 100_000,
         ):
             peer = self.world.connect()
             answer = peer.ask(request)
             self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer)
             self.assertFalse(peer.connected)
 
+    def test_endless_request(self) -> None:
+        peer = self.world.connect()
+        peer.ask(b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 100_000)
+        self.assertFalse(peer.connected)
+
     def test_slow_handshake(self) -> None:
         peer = self.world.connect()
         peer.say(b"GET / HTTP/1.1\r\n")
-        self.world.turn(10)
+        self.world.turn(DoorSettings().login_timeout)
         self.assertFalse(peer.connected)
 
     def test_does_not_read(self) -> None:
-        """One on a WebSocket has the same limit as everybody."""
+        """A client on a WebSocket has the same limit as all others."""
         peer = self.connect(max_unread=65_536)
         peer.ask(log_in() + join("r1"))
         other = binary_player(self.world, "r1")
-        peer.wire.room = 0
+        peer.stop_reading()
         for _ in range(140):
             other.ask(b"\x03" + data(b"x" * 1000))
         self.assertFalse(peer.connected)
         self.assertEqual(self.world.cuts("slow"), 1)
 
     def test_end_in_the_middle_of_a_message(self) -> None:
-        """Who is still sending is heard out, in vain, until his own end has come."""
+        """A client that is still sending is heard out, in vain, until its own end has come."""
         peer = self.connect()
         peer.answers = False
         peer.ask(log_in() + join("r1"))
@@ -204,28 +215,27 @@ class WebSocketTests(SynchronousTestCase):
         self.assertFalse(peer.connected)
 
     def test_end_while_reading_is_paused(self) -> None:
-        """The peer's end is noticed, whatever the one who was carried had yet to do."""
+        """The client's end is noticed, whatever was yet to be done for it."""
         peer = self.connect()
         wishes = peer.socket.send(BytesMessage(log_in() + b"\x01" * 2 * MAX_WISHES))
-        peer.wire.protocol.dataReceived(wishes + peer.socket.send(TextMessage("hello")))
-        self.assertEqual(peer.wire.producerState, "producing")
-        peer.hear()
+        Peer.say(peer, wishes + peer.socket.send(TextMessage("hello")))
+        self.assertFalse(peer.reading)
+        heard = peer.hear()
+        self.assertEqual(heard, NEW + (b"\x01" + u32(0)) * 2 * MAX_WISHES)
         self.assertEqual(peer.close_code, 1003)
         self.assertFalse(peer.connected)
 
     def test_end_without_an_answer(self) -> None:
-        """Who does not answer the end has a moment to do so, and one to read it."""
+        """A client that does not answer the end has a moment to do so, and one to read it."""
         peer = self.connect()
         peer.answers = False
-        closed: list[bool] = []
-        peer.wire.loseConnection = lambda: closed.append(True)
-        peer.wire.abortConnection = peer.wire.lose
         peer.send(TextMessage("hello"))
+        self.world.turn()
         self.world.turn(PARTING - 0.1)
-        self.assertEqual(closed, [])
-        self.world.turn(0.1)
-        self.assertEqual(closed, [True])
-        self.world.turn(LINGER - 0.1)
         self.assertTrue(peer.connected)
         self.world.turn(0.1)
         self.assertFalse(peer.connected)
+        self.world.turn(LINGER - PARTING - 0.1)
+        self.assertFalse(peer.end.closed)
+        self.world.turn(0.1)
+        self.assertTrue(peer.end.closed)

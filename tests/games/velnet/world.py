@@ -1,115 +1,91 @@
 """
-A VelNet server in memory, and connections to it whose clock and wires a test holds.
+A VelNet server in memory, and connections to it whose clock and network a test holds.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from errno import EAGAIN
+from functools import partial
 from typing import Any
 
-from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Request
+from wsproto.frame_protocol import Opcode
 from wsproto.utilities import LocalProtocolError
 
-from gameservers.games import Surroundings
-from gameservers.games.velnet import VelNet
+from gameservers.games import Carriage, Dependencies
+from gameservers.games.velnet import game
+from gameservers.games.velnet.service import VelNetService
 from gameservers.games.velnet.settings import VelNetSettings
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
+from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
+from gameservers.net.door import Door, Routes, WireFactory
+from gameservers.net.guard import DoorSettings, Guard
+from tests.transports import MemoryPort, Network
 
 HERE = "192.0.2.1"
 
-
-class Wire(StringTransport):
-    """
-    A stream transport that closes in the next turn, as real ones do.
-
-    @ivar room: bytes that the peer has room for, before writing him asks for a pause.
-    """
-
-    protocol: Any
-
-    def __init__(self, clock: Clock, host: str, port: int) -> None:
-        super().__init__(peerAddress=IPv4Address("TCP", host, port), lenient=True)
-        self._clock = clock
-        self.room = 1 << 30
-
-    def write(self, data: bytes) -> None:
-        if self.connected:
-            super().write(data)
-            self.room -= len(data)
-            if self.room < 0 and self.producer is not None:
-                self.producer.pauseProducing()
-
-    def loseConnection(self) -> None:
-        super().loseConnection()
-        self._clock.callLater(0, self.lose)
-
-    def lose(self) -> None:
-        """The connection is gone, whoever wanted it."""
-        if self.connected:
-            self.connected = False
-            self.disconnecting = True
-            if self.producer is not None:
-                self.producer.stopProducing()
-            self.protocol.connectionLost(Failure(ConnectionDone()))
+PORT = 5000
 
 
-class Air:
-    """Where datagrams go; C{full} is a network that takes none."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[bytes, tuple[str, int]]] = []
-        self.full = False
-
-    def write(self, datagram: bytes, address: tuple[str, int]) -> None:
-        if self.full:
-            raise OSError(EAGAIN, "full")
-        self.sent.append((datagram, address))
+def door(service: VelNetService) -> Door:
+    """A port of VelNet's own."""
+    streams, sockets = [], {}
+    for wire in game.wires:
+        factory = WireFactory(partial(wire.make, service))
+        if wire.carriage is Carriage.STREAM:
+            streams.append((wire.alone, factory))
+        elif wire.carriage is Carriage.BINARY:
+            sockets[Opcode.BINARY] = factory
+    guard = Guard(service.clock, DoorSettings(), service.metrics)
+    return Door(guard, Routes(streams, sockets))
 
 
 class World:
-    """The server."""
+    """The server, with a port of its own for each transport."""
 
     def __init__(self, **settings: Any) -> None:
-        self.clock = Clock()
+        self.network = Network()
         self.metrics = Metrics()
-        self.lobby = Lobby(self.clock, self.metrics)
+        self.lobby = Lobby(self.network, self.metrics)
         self.settings = VelNetSettings(**settings)
-        wires = VelNet().build(
-            Surroundings(self.lobby, self.clock, self.settings, metrics=self.metrics)
+        self.service = game.build(
+            Dependencies("velnet", self.lobby, self.network, self.settings, self.metrics)
         )
-        self.factory: Any = wires.stream
-        self.relay = self.factory.relay
-        self.make_port: Any = wires.datagram
-        self.datagrams: Any = self.make_port()
-        self.air = Air()
-        self.datagrams.makeConnection(self.air)
-        self._port = 40_000
+        self.door = door(self.service)
+        self.datagrams: list[Any] = []
+        self.port = self.listen()
+        self._next = 40_000
+
+    def listen(self) -> MemoryPort:
+        """A UDP port."""
+        wires = [wire for wire in game.wires if wire.carriage is Carriage.DATAGRAM]
+        made = [wire.make(self.service) for wire in wires]
+        self.datagrams += made
+        claims = [(wire.alone, protocol) for wire, protocol in zip(wires, made, strict=True)]
+        protocol = DatagramPort(claims, self.metrics)
+        port = MemoryPort(PORT, protocol, "", MAX_DATAGRAM, self.network)
+        port.startListening()
+        return port
 
     def turn(self, seconds: float = 0) -> None:
-        """Let a reactor turn end, and another, in which connections are lost."""
-        self.clock.advance(seconds)
-        self.clock.advance(0)
+        """Let time go by, until there is nothing left to do now."""
+        self.network.turn(seconds)
 
     def connect(self, host: str = HERE) -> Peer:
-        self._port += 1
-        return Peer(self, host, self._port)
+        self._next += 1
+        return Peer(self, host, self._next)
 
     def datagram(self, datagram: bytes, address: tuple[str, int]) -> list[bytes]:
         """Send one datagram; what comes back to its sender at once."""
-        seen = len(self.air.sent)
-        self.datagrams.datagramReceived(datagram, address)
-        return [each for each, to in self.air.sent[seen:] if to == address]
+        seen = len(self.port.socket.sent)
+        self.port.socket.incoming.append((datagram, address))
+        self.port.doRead()
+        return [each for each, to in self.port.socket.sent[seen:] if to == address]
 
-    def cuts(self, why: str) -> int:
-        return self.metrics.cuts["velnet", why]
+    def cuts(self, why: str, by: str = "velnet") -> int:
+        return self.metrics.cuts[by, why]
 
 
 class Peer:
@@ -118,39 +94,50 @@ class Peer:
     def __init__(self, world: World, host: str, port: int) -> None:
         self.world = world
         self.udp = (host, port)
-        self.wire = Wire(world.clock, host, port)
-        self.wire.protocol = world.factory.buildProtocol(None)
-        self.wire.protocol.makeConnection(self.wire)
+        self.end = world.network.connect(world.door, host)
+        self.slow = False
 
     @property
     def connected(self) -> bool:
-        return bool(self.wire.connected)
+        return not self.end.ended
+
+    @property
+    def reading(self) -> bool:
+        """Whether the server reads what this client says."""
+        return self.end.reading
 
     def say(self, data: bytes) -> None:
         """Send bytes; the turn goes on."""
-        if self.wire.connected:
-            self.wire.protocol.dataReceived(data)
+        self.end.socket.incoming += data
+        while self.end.socket.incoming and self.reading:
+            if self.end.transport.doRead() is not None:
+                break
 
     def hear(self) -> bytes:
         """End the turn; what has come since the last time."""
-        self.world.turn()
-        heard = self.wire.value()
-        self.wire.clear()
+        heard = self.end.received()
+        if self.slow:
+            self.end.stall()
         return heard
 
     def ask(self, data: bytes) -> bytes:
         self.say(data)
         return self.hear()
 
+    def stop_reading(self) -> None:
+        """From now on the network takes nothing more for this client."""
+        self.slow = True
+        self.end.stall()
+
     def drop(self) -> None:
-        self.wire.lose()
+        self.end.break_off()
 
     def fly(self, datagram: bytes) -> None:
-        self.world.datagrams.datagramReceived(datagram, self.udp)
+        self.world.datagram(datagram, self.udp)
 
     def caught(self) -> list[bytes]:
         """The datagrams that have come since the last time."""
-        sent = self.world.air.sent
+        sent = self.world.port.socket.sent
         mine = [each for each, to in sent if to == self.udp]
         sent[:] = [each for each in sent if each[1] != self.udp]
         return mine

@@ -1,5 +1,5 @@
 """
-The binary form of VelNet (2022 to 2026): bytes to messages and back.
+The binary format of VelNet (2022 to 2026): bytes to messages and back.
 
 Numbers are big-endian.  C{u8} and C{u32} are unsigned numbers of 1 and 4 bytes, C{text} is a
 C{u8} length in bytes and UTF-8, C{data} is a C{u32} length in bytes and bytes.  A stream is
@@ -16,7 +16,7 @@ messages in a row, each a type (C{u8}) and a body::
     6  text group, data ids             my group is these (u32 each) from now on
     7  data                             as 3
     8  data                             as 4
-    9  text room                        who is in this room?
+    9  text room                        list the members of this room
     10 data                             back to me (generation 2 says it every 2 seconds)
 
     server to client, stream            meaning
@@ -28,7 +28,7 @@ messages in a row, each a type (C{u8}) and a body::
     5  u32 n, n u32 ids, text room      you have joined; the ids include yours
     6  u32 id, text room                another player has left
     7  text room                        you have left
-    8  text room, u32 n, n (u32 id, text name)   who is in this room
+    8  text room, u32 n, n (u32 id, text name)   the members of a room
 
     client to server, datagram          meaning
     0  u32 id                           I am this player
@@ -46,6 +46,10 @@ L{MAX_DATA} bytes unless configured otherwise (it is refused before it is buffer
 message could not be found, so a L{WireError} ends the client.  Bytes left over at the end of a
 list of ids are ignored, and so is a datagram that breaks the format.  An empty payload (3, 4, 5,
 7, 8) is not passed on: it would stop the clients that receive it, and no client sends one.
+
+A stream begins with a log-in or, in generation 2, with type 10 and 9 bytes of data; on a port of
+VelNet's own, with any type.  A frame of another game that begins as a log-in does is a
+little-endian length, whose third byte is 00; that of a log-in is not.
 """
 
 from __future__ import annotations
@@ -53,7 +57,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from struct import Struct
 
-from gameservers.games.velnet.messages import (
+from gameservers.games.velnet.wires.messages import (
     DefineGroup,
     Hello,
     Join,
@@ -65,9 +69,17 @@ from gameservers.games.velnet.messages import (
     ToGroup,
     ToRoom,
     ToSelf,
-    WireError,
     fit,
 )
+from gameservers.wire import Verdict, WireError
+
+#: What a client can say on a stream.
+MESSAGES = frozenset(
+    {LogIn, ListRooms, Join, Leave, ToRoom, ToGroup, DefineGroup, ListMembers, ToSelf}
+)
+
+#: What one can say in a datagram.
+DATAGRAMS = frozenset({Hello, ToRoom, ToGroup, ToSelf})
 
 #: Bytes of data in one message.
 MAX_DATA = 1_048_576
@@ -81,12 +93,41 @@ VERSION = b"\x00\x00\x00\x02"
 #: Types for the room, and whether the sender hears them too.
 _ECHOES = {3: False, 4: True, 7: False, 8: True}
 
+#: The greatest type of a message.
+_MAX_TYPE = 10
+
+#: How a client of generation 2 begins that has not logged in.
+_KEEP_ALIVE = b"\x0a\x00\x00\x00\x09"
+
 _u32 = Struct(">I")
 _typed = Struct(">BI")
 
 
+def recognises_stream(first: bytes) -> Verdict:
+    """Whether a stream is VelNet binary, on a port that other games share."""
+    if _KEEP_ALIVE.startswith(first) and first != _KEEP_ALIVE:
+        return Verdict.MORE
+    if first[0] == 0 and 0 not in first[1:3]:
+        return Verdict.YES if len(first) > 2 else Verdict.MORE
+    return Verdict.YES if first.startswith(_KEEP_ALIVE) else Verdict.NO
+
+
+def recognises_own(first: bytes) -> Verdict:
+    """Whether a stream is VelNet binary, on a port of VelNet's own."""
+    if not first:
+        return Verdict.MORE
+    return Verdict.YES if first[0] <= _MAX_TYPE else Verdict.NO
+
+
+def recognises_datagram(datagram: bytes) -> Verdict:
+    """Whether a datagram is VelNet binary."""
+    # Tab and line feed are also types, but no id is so large that a brace could follow them.
+    is_json = datagram.lstrip(b" \t\r\n").startswith(b"{")
+    return Verdict.NO if is_json or not datagram else recognises_own(datagram)
+
+
 class _Incomplete(Exception):
-    """The message goes on after the bytes that have come, of which C{needed} are too few."""
+    """The message goes on after the bytes that have come; it has at least C{needed}."""
 
     def __init__(self, needed: int) -> None:
         self.needed = needed
@@ -96,8 +137,8 @@ class Decoder:
     """
     Cuts a stream into messages.
 
-    Feed it with L{receive_data}, then take what has become complete from L{messages}; who
-    stops in between finds the rest there later.
+    Feed it with L{receive_data}, then take what has become complete from L{messages}.  A caller
+    that stops in between finds the rest there later.
     """
 
     def __init__(self, max_data: int = MAX_DATA) -> None:
@@ -106,7 +147,7 @@ class Decoder:
         self._at = 0  # how much of it has been read
         self._more: list[bytes] = []  # what has come since
         self._size = 0  # bytes that have not been read
-        self._needed = 1  # bytes, with fewer of which it is no use to look
+        self._needed = 1  # bytes; with fewer it is no use to look
 
     def receive_data(self, data: bytes) -> None:
         self._more.append(data)
@@ -114,8 +155,8 @@ class Decoder:
 
     def messages(self) -> Iterator[Message]:
         """
-        What is complete, in order; messages of one type for the room that stand in a row come as
-        one.
+        What is complete, in order.  Messages of one type for the room that stand in a row come
+        as one.
 
         @raise WireError: the stream is broken here.
         """
@@ -246,10 +287,10 @@ def parse_datagram(
     datagram: bytes, player: int | None, seed: bool = False
 ) -> Hello | ToRoom | ToGroup | ToSelf | None:
     """
-    Decode one datagram; L{None} if it is to be ignored.
+    Decode one datagram; L{None} if it is ignored.
 
     @param player: whose address it came from; L{None}: nobody's.
-    @param seed: of no meaning in this form.
+    @param seed: means nothing in this format.
     """
     if len(datagram) < _typed.size:
         return None
@@ -283,7 +324,7 @@ def rooms(listed: Iterable[tuple[str, int]]) -> bytes:
 
 
 def welcome(player: int, members: Iterable[int], room: str, master: int) -> bytes:
-    """To one who joined: all members, himself included, then the master."""
+    """You have joined: all members, yourself included, then the master."""
     ids = tuple(members)
     packed = Struct(f">BI{len(ids)}I").pack(5, len(ids), *ids)
     return packed + _text(room) + new_master(master)
@@ -306,7 +347,7 @@ def new_master(player: int) -> bytes:
 
 
 def members(room: str, present: Iterable[tuple[int, str]]) -> bytes:
-    """Who is in a room: ids and names."""
+    """The members of a room: ids and names."""
     listed = [_u32.pack(player) + _text(name) for player, name in present]
     return b"\x08" + _text(room) + _u32.pack(len(listed)) + b"".join(listed)
 

@@ -1,5 +1,5 @@
 """
-The text form of VelNet (January 2022): bytes to messages and back.
+The text format of VelNet (January 2022): bytes to messages and back.
 
 Over TCP a message is one line of fields joined by C{:}, ended by LF; over UDP it is one
 datagram of the same fields.  Nothing can be escaped.  The first field says what it is::
@@ -22,12 +22,12 @@ datagram of the same fields.  Nothing can be escaped.  The first field says what
     4:<id>                              this player is the master of the room
 
     client to server, UDP               meaning
-    <id>:0:Hello                        client form: I am this player
-    <id>:3:<type>:<payload>             client form: to the room
-    <id>:4:<group>:<payload>            client form: to my group
-    0:<id>                              seed form: I am this player
-    3:<type>:<payload>                  seed form: to the room (the address tells who sends)
-    4:<group>:<payload>                 seed form: to my group
+    <id>:0:Hello                        client spelling: I am this player
+    <id>:3:<type>:<payload>             client spelling: to the room
+    <id>:4:<group>:<payload>            client spelling: to my group
+    0:<id>                              seed spelling: I am this player
+    3:<type>:<payload>                  seed spelling: to the room (the address tells who sends)
+    4:<group>:<payload>                 seed spelling: to my group
 
     server to client, UDP               meaning
     0:<id>:connected                    I know your address
@@ -40,13 +40,15 @@ ambiguous.  A line has at most L{MAX_LINE} bytes unless configured otherwise, LF
 longer one ends the connection.  A datagram that goes out has at most L{MAX_DATAGRAM} bytes.
 
 Any other line or datagram is ignored in silence: the protocol has no word for an error.
+
+A line begins with a digit, a log-in with C{0:}, and a datagram with a digit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gameservers.games.velnet.messages import (
+from gameservers.games.velnet.wires.messages import (
     DefineGroup,
     Hello,
     Join,
@@ -58,6 +60,13 @@ from gameservers.games.velnet.messages import (
     ToRoom,
     fit,
 )
+from gameservers.wire import Verdict
+
+#: What a client can say on a stream.
+MESSAGES = frozenset({LogIn, ListRooms, Join, Leave, ToRoom, ToGroup, DefineGroup})
+
+#: What one can say in a datagram.
+DATAGRAMS = frozenset({Hello, ToRoom, ToGroup})
 
 #: Bytes in a line, LF not counted.
 MAX_LINE = 65_536
@@ -72,8 +81,25 @@ _ECHOES = {b"0": False, b"1": True, b"2": False, b"3": True}
 _MAX_DIGITS = 10
 
 
+def recognises_stream(first: bytes) -> Verdict:
+    """Whether a stream is VelNet text, on a port that other games share."""
+    if len(first) < 2:
+        return Verdict.MORE if not first or first.isdigit() else Verdict.NO
+    return Verdict.YES if first[:1].isdigit() and first[1:2] in (b":", b"\n") else Verdict.NO
+
+
+def recognises_own(first: bytes) -> Verdict:
+    """Whether a stream is VelNet text, on a port of VelNet's own."""
+    return recognises_datagram(first) if first else Verdict.MORE
+
+
+def recognises_datagram(datagram: bytes) -> Verdict:
+    """Whether a datagram is VelNet text."""
+    return Verdict.YES if datagram[:1].isdigit() else Verdict.NO
+
+
 def parse(line: bytes) -> Message | None:
-    """Decode one line, without its LF; L{None} if it is to be ignored."""
+    """Decode one line, without its LF; L{None} if it is ignored."""
     kind, _, rest = line.partition(b":")
     if kind == b"3":
         return _to_room(rest, b"\n")
@@ -99,10 +125,10 @@ def parse_datagram(
     datagram: bytes, player: int | None, seed: bool = False
 ) -> Hello | ToRoom | ToGroup | None:
     """
-    Decode one datagram; L{None} if it is to be ignored.
+    Decode one datagram; L{None} if it is ignored.
 
     @param player: whose address it came from; L{None}: nobody's.
-    @param seed: whether this player said hello in the seed form.
+    @param seed: whether this player said hello in the seed spelling.
     """
     datagram = datagram.removesuffix(b"\n")
     if b"\n" in datagram:
@@ -160,7 +186,10 @@ def rooms(listed: Iterable[tuple[str, int]]) -> bytes:
 
 
 def welcome(player: int, members: Iterable[int], room: str, master: int) -> bytes:
-    """To one who joined: himself, then the others, then the master; any other order harms him."""
+    """
+    You have joined: yourself first, then the others, then the master.  In any other order the
+    client stops for good.
+    """
     others = (member for member in members if member != player)
     lines = [joined(each, room) for each in (player, *others)]
     return b"".join(lines) + new_master(master)

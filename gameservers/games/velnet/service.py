@@ -1,0 +1,126 @@
+"""
+VelNet that runs: its players, and what they send each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
+
+from gameservers.games import Dependencies, GameService
+from gameservers.games.velnet.access import Access
+from gameservers.games.velnet.settings import VelNetSettings
+from gameservers.games.velnet.wires.messages import Dialect, Hello
+from gameservers.games.velnet.words import Words
+from gameservers.net.address import Address, unmapped
+
+if TYPE_CHECKING:
+    from gameservers.games.velnet.session import Session
+
+#: Sends a datagram to an address, from the port that a player speaks to.
+SendDatagram = Callable[[bytes, Address], None]
+
+
+class VelNetService(GameService):
+    """
+    What VelNet's sessions share.
+
+    @ivar access: checks passwords.
+    @ivar sessions: those of the players, by their ids.
+    @ivar bound: sessions by the address that their datagrams come from.
+    """
+
+    settings: VelNetSettings
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        super().__init__(dependencies)
+        self.access = Access(self.settings.auth)
+        self.sessions: dict[int, Session] = {}
+        self.bound: dict[Address, Session] = {}
+        self.words = Words(self.turn, self.sessions)
+        self.lobby.limit(self.game, self.settings.max_players)
+
+    def say_farewell(self) -> None:
+        """The wire has no word for the end; nor is anybody told that all the others leave."""
+        for session in self.sessions.values():
+            self.words.leave_feed(session)
+
+    # --- players ------------------------------------------------------------------------------
+
+    def enter(self, session: Session, name: str) -> int:
+        """
+        A client has logged in.
+
+        @return: its player id.
+        @raise Refused: the game is full.
+        """
+        address, deliver = session.connection.address, self.words.deliver
+        player = self.lobby.enter(name, self.game, deliver, address=address, unique=False).id
+        self.sessions[player] = session
+        return player
+
+    def exit(self, session: Session) -> None:
+        """A player is gone, and hears nothing more."""
+        self.words.leave_feed(session)
+        self.unbind(session)
+        del self.sessions[session.player]
+        self.lobby.exit(session.player)
+
+    # --- addresses ----------------------------------------------------------------------------
+
+    def bind(self, hello: Hello, dialect: Dialect, address: Address, send: SendDatagram) -> None:
+        """
+        A datagram says that a player is at this address: from now on those from there are this
+        player's, and others' go there.
+
+        It must come from the host of the player's stream and be of the same wire format; else it
+        is ignored, for its sender may be somebody else.
+        """
+        session = self.sessions.get(hello.player)
+        if session is None or session.dialect is not dialect:
+            return
+        if unmapped(address[0]) != session.connection.address and not self.settings.any_address:
+            return
+        owner = self.bound.get(address)
+        if owner is not None:
+            self.unbind(owner)
+        self.unbind(session)
+        self.bound[address] = session
+        session.bind(address, send, seed=hello.seed)
+        send(dialect.known(hello.player), address)
+
+    def unbind(self, session: Session) -> None:
+        """A player's address is known no longer."""
+        address, session.udp = session.udp, None
+        if address is not None:
+            del self.bound[address]
+
+    # --- payloads -----------------------------------------------------------------------------
+
+    def reachable(self, ids: Iterable[int], group_scope: str) -> list[int]:
+        """Those of these players that are here, and in this name space of groups."""
+        found = ((each, self.sessions.get(each)) for each in ids)
+        return [each for each, one in found if one is not None and one.group_scope == group_scope]
+
+    def tell(self, ids: Collection[int], message: bytes) -> None:
+        """Send one payload over the streams of these players."""
+        for each in ids:
+            self.sessions[each].tell(message)
+        self.count(1, len(ids))
+
+    def tell_by_datagram(self, ids: Collection[int], head: bytes, payload: bytes) -> None:
+        """Send one payload in datagrams, to each player that has room for it."""
+        sessions, datagram = self.sessions, head + payload
+        size = len(datagram)
+        for each in ids:
+            session = sessions[each]
+            if session.udp is not None and size <= session.max_datagram:
+                session.send_datagram(datagram, session.udp)
+            else:
+                session.miss_datagram(head, payload)
+        self.count(1, len(ids))
+
+    def count(self, payloads: int, hearers: int) -> None:
+        """Count payloads that each of so many players is sent."""
+        self.metrics.messages_relayed[self.game] += payloads
+        self.metrics.messages_delivered[self.game] += payloads * hearers

@@ -1,0 +1,3 @@
+"""
+The two wire formats of VelNet, and the vocabulary that they share.
+"""

@@ -1,0 +1,86 @@
+"""How VelNet's clients speak, for L{tests.promises}."""
+
+from __future__ import annotations
+
+import re
+
+from gameservers.games import Carriage
+from gameservers.games.velnet import game
+from gameservers.games.velnet.session import BinarySession, TextSession
+from tests.games.velnet.world import KEEP_ALIVE, data, join, log_in
+
+ROOM = "room"
+
+
+class Text:
+    """A client of January 2022."""
+
+    name = "text"
+    game = game.name
+    carriage = Carriage.STREAM
+    options: tuple[str, ...] = ()
+    junk = b"x" * 65_537  # any shorter line is ignored
+    full = b""
+    farewell = b""
+    tables = TextSession.TABLE
+
+    def log_in(self, name: str) -> list[bytes]:
+        return [b"0:%b:\n" % name.encode(), b"2:%b\n" % ROOM.encode()]
+
+    def answered(self, name: str) -> bytes:
+        return b":%b\n4:" % ROOM.encode()
+
+    def talk(self, number: int) -> bytes:
+        return b"3:0:hello %d\n" % number
+
+    def heard(self, number: int) -> bytes:
+        return b":hello %d\n" % number
+
+    def provoke(self) -> bytes:
+        return b"3:1:%b\n" % (b"x" * 20)
+
+    def same(self, answer: bytes) -> bytes:
+        """Without ids."""
+        return re.sub(rb"\d+", b"#", answer)
+
+
+class Binary:
+    """A client of generation 2."""
+
+    name = "binary"
+    game = game.name
+    carriage = Carriage.STREAM
+    options: tuple[str, ...] = ()
+    junk = b"\x7f"
+    full = b""
+    farewell = b""
+    tables = BinarySession.TABLE
+
+    def log_in(self, name: str) -> list[bytes]:
+        return [log_in(name), KEEP_ALIVE, join(ROOM)]
+
+    def answered(self, name: str) -> bytes:
+        return b"\x04%b\x04\0" % ROOM.encode()
+
+    def talk(self, number: int) -> bytes:
+        return b"\x03" + data(b"hello %d" % number)
+
+    def heard(self, number: int) -> bytes:
+        return data(b"hello %d" % number)
+
+    def provoke(self) -> bytes:
+        return b"\x04" + data(b"x" * 20)
+
+    def same(self, answer: bytes) -> bytes:
+        """Without ids, and all that looks like one."""
+        return re.sub(rb"\0{3,}[^\0]", b"#", answer)
+
+
+class WebSocket(Binary):
+    """The same on a WebSocket."""
+
+    name = "binary in a WebSocket"
+    carriage = Carriage.BINARY
+
+
+FORMS = (Text(), Binary(), WebSocket())
