@@ -14,26 +14,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Index,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    insert,
-    select,
-    update,
-)
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection
 from sqlalchemy.exc import IntegrityError
 
-from gameservers.store.columns import TABLE_OPTIONS, ExactText, Moment, chunks, new_metadata
+from gameservers.store.columns import ExactText, Moment, chunks, new_metadata, new_table
 from gameservers.store.errors import NameTaken, NotFound
 from gameservers.store.schema import Schema
 
@@ -84,7 +73,7 @@ def has_cookie(account: Account, cookie: str) -> bool:
 
 _metadata = new_metadata()
 
-accounts = Table(
+accounts = new_table(
     "accounts",
     _metadata,
     Column("game", ExactText(32), primary_key=True),
@@ -95,25 +84,26 @@ accounts = Table(
     Column("pw_salt", ExactText(32)),
     Column("pw_parameters", ExactText(64)),
     Column("cookie", ExactText(64)),
-    Index("ix_accounts_game_last_seen", "game", "last_seen"),
-    **TABLE_OPTIONS,
+    sa.Index("ix_accounts_game_last_seen", "game", "last_seen"),
 )
 
 SCHEMA = Schema("house", _metadata, Path(__file__).parent / "revisions")
 
-_FIND = select(accounts).where(
-    accounts.c.game == bindparam("of_game"), accounts.c.name == bindparam("of")
+#: The columns of a password, in the order of L{PasswordRecord}.
+_PASSWORD = ("pw_scheme", "pw_hash", "pw_salt", "pw_parameters")
+
+_FIND = sa.select(accounts).where(
+    accounts.c.game == sa.bindparam("of_game"), accounts.c.name == sa.bindparam("of")
+)
+_TOUCH = sa.update(accounts).where(
+    accounts.c.game == sa.bindparam("of_game"),
+    accounts.c.name.in_(sa.bindparam("names", expanding=True)),
 )
 
 
 def _columns(password: PasswordRecord | None) -> dict[str, str | None]:
-    record = password or PasswordRecord(None, None, None, None)  # type: ignore[arg-type]
-    return {
-        "pw_scheme": record.scheme,
-        "pw_hash": record.hash,
-        "pw_salt": record.salt,
-        "pw_parameters": record.parameters,
-    }
+    values = (None,) * 4 if password is None else astuple(password)
+    return dict(zip(_PASSWORD, values, strict=True))
 
 
 class Accounts:
@@ -122,20 +112,18 @@ class Accounts:
     def __init__(self, game: str) -> None:
         self._game = game
 
-    def _named(self, name: str) -> ColumnElement[bool]:
-        return and_(accounts.c.game == self._game, accounts.c.name == name)
+    def _named(self, name: str) -> sa.ColumnElement[bool]:
+        return sa.and_(accounts.c.game == self._game, accounts.c.name == name)
 
-    def find(self, connection: Connection, name: str) -> Account | None:
+    def find(self, db: Connection, name: str) -> Account | None:
         """The account of this name."""
-        row = connection.execute(_FIND, {"of_game": self._game, "of": name}).one_or_none()
+        row = db.execute(_FIND, {"of_game": self._game, "of": name}).one_or_none()
         if row is None:
             return None
-        password = None
-        if row.pw_scheme is not None:
-            password = PasswordRecord(row.pw_scheme, row.pw_hash, row.pw_salt, row.pw_parameters)
+        password = None if row.pw_scheme is None else PasswordRecord(*row[3:7])
         return Account(row.name, row.last_seen, password, row.cookie)
 
-    def create(self, connection: Connection, account: Account) -> None:
+    def create(self, db: Connection, account: Account) -> None:
         """A new account; L{NameTaken} if there is one of this name."""
         row = {
             "game": self._game,
@@ -144,38 +132,29 @@ class Accounts:
             "cookie": account.cookie,
         }
         try:
-            connection.execute(insert(accounts), row | _columns(account.password))
+            db.execute(sa.insert(accounts), row | _columns(account.password))
         except IntegrityError as problem:
             raise NameTaken(account.name) from problem
 
-    def change_password(
-        self, connection: Connection, name: str, password: PasswordRecord | None
-    ) -> None:
+    def change_password(self, db: Connection, name: str, password: PasswordRecord | None) -> None:
         """Replace the password; L{NotFound} without such an account."""
-        self._change(connection, name, _columns(password))
+        self._change(db, name, _columns(password))
 
-    def change_cookie(self, connection: Connection, name: str, cookie: str | None) -> None:
+    def change_cookie(self, db: Connection, name: str, cookie: str | None) -> None:
         """Replace the cookie's hash; L{NotFound} without such an account."""
-        self._change(connection, name, {"cookie": cookie})
+        self._change(db, name, {"cookie": cookie})
 
-    def _change(self, connection: Connection, name: str, columns: dict[str, str | None]) -> None:
-        done = connection.execute(update(accounts).where(self._named(name)).values(columns))
+    def _change(self, db: Connection, name: str, columns: dict[str, str | None]) -> None:
+        done = db.execute(sa.update(accounts).where(self._named(name)).values(columns))
         if not done.rowcount:
             raise NotFound(name)
 
-    def touch(self, connection: Connection, names: Collection[str], at: datetime) -> int:
+    def touch(self, db: Connection, names: Collection[str], at: datetime) -> int:
         """These were seen.  How many of them there are; the others are passed over."""
-        found = 0
-        for chunk in chunks(names):
-            these = and_(accounts.c.game == self._game, accounts.c.name.in_(chunk))
-            found += connection.execute(
-                update(accounts).where(these).values(last_seen=at)
-            ).rowcount
-        return found
+        row = {"of_game": self._game, "last_seen": at}
+        return sum(db.execute(_TOUCH, row | {"names": chunk}).rowcount for chunk in chunks(names))
 
-    def remove(
-        self, connection: Connection, name: str, unseen_since: datetime | None = None
-    ) -> bool:
+    def remove(self, db: Connection, name: str, unseen_since: datetime | None = None) -> bool:
         """
         Remove an account; L{False} if there is none.
 
@@ -183,15 +162,13 @@ class Accounts:
         """
         chosen = self._named(name)
         if unseen_since is not None:
-            chosen = and_(chosen, accounts.c.last_seen < unseen_since)
-        return connection.execute(delete(accounts).where(chosen)).rowcount > 0
+            chosen = sa.and_(chosen, accounts.c.last_seen < unseen_since)
+        return db.execute(sa.delete(accounts).where(chosen)).rowcount > 0
 
-    def seen_before(
-        self, connection: Connection, moment: datetime, limit: int = 100
-    ) -> tuple[str, ...]:
+    def seen_before(self, db: Connection, moment: datetime, limit: int = 100) -> tuple[str, ...]:
         """Names of accounts that were last seen before a moment, the oldest first."""
-        old = select(accounts.c.name).where(
+        old = sa.select(accounts.c.name).where(
             accounts.c.game == self._game, accounts.c.last_seen < moment
         )
         old = old.order_by(accounts.c.last_seen, accounts.c.name).limit(limit)
-        return tuple(connection.scalars(old))
+        return tuple(db.scalars(old))

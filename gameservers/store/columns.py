@@ -13,18 +13,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData, String, TypeDecorator
+from sqlalchemy import DateTime, Dialect, MetaData, String, Table, TypeDecorator
 from sqlalchemy.dialects import mysql
+from sqlalchemy.schema import SchemaItem
 
 #: The one collation of MariaDB that tells C{a} from C{A} and from C{a } with a blank.
 EXACT = "utf8mb4_nopad_bin"
-
-#: Keyword arguments of every table.  MariaDB: transactions, and room for every character.
-TABLE_OPTIONS: dict[str, Any] = {
-    "mariadb_engine": "InnoDB",
-    "mariadb_default_charset": "utf8mb4",
-    "mariadb_collate": EXACT,
-}
 
 #: Ids in one statement; databases limit the number of parameters.
 CHUNK = 500
@@ -39,6 +33,18 @@ def new_metadata() -> MetaData:
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         }
+    )
+
+
+def new_table(name: str, metadata: MetaData, *columns: SchemaItem) -> Table:
+    """A table.  MariaDB: with transactions, and room for every character."""
+    return Table(
+        name,
+        metadata,
+        *columns,
+        mariadb_engine="InnoDB",
+        mariadb_default_charset="utf8mb4",
+        mariadb_collate=EXACT,
     )
 
 

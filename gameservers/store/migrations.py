@@ -6,8 +6,8 @@ A revision stands for ever as it was released; it writes its tables out instead 
 present ones.  On SQLite and PostgreSQL all that an owner lacks is made in one transaction, the
 version with it.  MariaDB commits at each change of a table, so a revision must be one that can be
 started again after it was cut off anywhere: it makes and drops tables and indexes with
-C{if_not_exists} and C{if_exists}, and changes rows after that, which is one transaction with the
-new version.
+L{create_tables} or C{alembic.op}, with C{if_not_exists} and C{if_exists}, and changes rows after
+that, which is one transaction with the new version.
 
 One process at a time migrates; others wait for it and find nothing left to do.
 """
@@ -15,15 +15,27 @@ One process at a time migrates; others wait for it and find nothing left to do.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from alembic import op
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, column, insert, literal, select, table, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    column,
+    insert,
+    literal,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
 from twisted.logger import Logger
 
 from gameservers.store.errors import BadDatabase
@@ -98,17 +110,25 @@ def _upgrade(connection: Connection, schema: Schema) -> Upgrade:
         return Upgrade(schema.owner, found, scripts.get_current_head() or "")
 
 
-def copy_rows(source: str, target: str, columns: Sequence[str], **constants: str) -> None:
+def create_tables(metadata: MetaData) -> None:
+    """For revisions: create tables and indexes, but for those that are there already."""
+    for each in metadata.sorted_tables:
+        op.execute(CreateTable(each, if_not_exists=True))
+        for index in sorted(each.indexes, key=lambda index: str(index.name)):
+            op.execute(CreateIndex(index, if_not_exists=True))
+
+
+def copy_rows(source: str, target: str, columns: Mapping[str, str], **constants: str) -> None:
     """
     For revisions: copy all rows of one table to another.
 
-    @param columns: those that both have.
-    @param constants: further columns of the other one, the same in every row.
+    @param columns: names in the source to names in the target.
+    @param constants: further columns of the target, the same in every row.
     """
-    old = table(source, *map(column, columns))
-    new = table(target, *map(column, (*columns, *constants)))
-    rows = select(old, *map(literal, constants.values()))
-    op.execute(insert(new).from_select([*columns, *constants], rows))
+    names = [*columns.values(), *constants]
+    rows: Any = select(*map(column, columns), *map(literal, constants.values()))
+    new = table(target, *map(column, names))
+    op.execute(insert(new).from_select(names, rows.select_from(table(source))))
 
 
 @contextmanager

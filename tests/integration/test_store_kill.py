@@ -83,8 +83,8 @@ class KillTests:
         for row in ended.values():
             self.assertEqual(row.elo_a_after - row.elo_a_before, store_load.STAKE)
             self.assertEqual(row.elo_b_after - row.elo_b_before, -store_load.STAKE)
-            expected[row.user_a] += store_load.STAKE
-            expected[row.user_b] -= store_load.STAKE
+            expected[row.player_a] += store_load.STAKE
+            expected[row.player_b] -= store_load.STAKE
         self.assertEqual(elo, expected)
 
         for kind, match_id, *version in said:

@@ -39,13 +39,7 @@ from sqlalchemy import Connection, Row, Table, column, insert, inspect, select, 
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.python.usage import UsageError
 
-from gameservers.games.tictactoe.records import (
-    SCHEMA,
-    friends,
-    matches,
-    players,
-    sessions,
-)
+from gameservers.games.tictactoe.records import SCHEMA, friends, matches, players, sessions
 from gameservers.store import BadDatabase, StoreSettings, migrate_database
 from gameservers.store.accounts import accounts
 from gameservers.store.backends import find_backend, require_file, unusable
@@ -55,18 +49,10 @@ from gameservers.store.worker import answer
 
 #: Columns of the original's tables, each table after those it refers to.
 ORIGINAL = {
-    "users": ("name", "pw_hash", "pw_salt", "last_seen", "elo"),
-    "matches": (
-        "id",
-        "user_a",
-        "user_b",
-        "match_state",
-        "active_user",
-        "last_active",
-        "ranked",
-    ),
-    "sessions": ("id", "registered_user", "temp_user", "last_seen"),
-    "friends": ("user", "friend"),
+    "users": ["name", "pw_hash", "pw_salt", "last_seen", "elo"],
+    "matches": ["id", "user_a", "user_b", "match_state", "active_user", "last_active", "ranked"],
+    "sessions": ["id", "registered_user", "temp_user", "last_seen"],
+    "friends": ["user", "friend"],
 }
 
 #: How a match is over: the original knew it, or should have.
@@ -119,13 +105,13 @@ def take_over(source: StoreSettings, target: StoreSettings, zone: tzinfo | None)
     writing = backends[1].engine(timeout=timeout, patience=PATIENCE)
     try:
         try:
-            with reading.begin() as connection:
-                rows = _read(connection)
+            with reading.begin() as db:
+                rows = _read(db)
         except SQLAlchemyError as problem:
             raise unusable(backends[0], problem) from problem
         try:
-            with writing.begin() as connection:
-                _write(connection, rows, zone)
+            with writing.begin() as db:
+                _write(db, rows, zone)
         except SQLAlchemyError as problem:
             raise unusable(backends[1], problem) from problem
     finally:
@@ -133,26 +119,26 @@ def take_over(source: StoreSettings, target: StoreSettings, zone: tzinfo | None)
         writing.dispose()
 
 
-def refuse_original(connection: Connection) -> None:
+def refuse_original(db: Connection) -> None:
     """Raise L{BadDatabase} if an original's users are there and nobody has taken them over."""
-    look = inspect(connection)
+    look = inspect(db)
     if look.has_table("schema_version"):  # an earlier version of this server has
         return
     try:
-        original = _tables(connection)
+        original = _tables(db)
     except BadDatabase:
         return
-    taken = look.has_table(players.name) and _has_rows(connection, players)
-    if not taken and _has_rows(connection, original["users"]):
+    taken = look.has_table(players.name) and _has_rows(db, players)
+    if not taken and _has_rows(db, original["users"]):
         raise BadDatabase(
             "the database has the tables of an original tic-tac-toe server: take them over with "
             "gameserver tictactoe-import URL, where URL may be that of this same database"
         )
 
 
-def _tables(connection: Connection) -> dict[str, Any]:
+def _tables(db: Connection) -> dict[str, Any]:
     """The original's tables; L{BadDatabase} if they are not there or somebody else's."""
-    look = inspect(connection)
+    look = inspect(db)
     present = set(look.get_table_names())
     prefix = "original_" if "original_users" in present else ""
     found: dict[str, Any] = {}
@@ -171,70 +157,56 @@ def _tables(connection: Connection) -> dict[str, Any]:
     return found
 
 
-def _has_rows(connection: Connection, where: Any) -> bool:
-    return connection.execute(select(where).limit(1)).first() is not None
+def _has_rows(db: Connection, where: Any) -> bool:
+    return db.execute(select(where).limit(1)).first() is not None
 
 
 Rows = dict[str, list[Row[Any]]]
 
 
-def _read(connection: Connection) -> Rows:
-    tables = _tables(connection)
+def _read(db: Connection) -> Rows:
+    tables = _tables(db)
     rows: Rows = {name: [] for name in ORIGINAL}
     for name, original in tables.items():
-        rows[name] = list(connection.execute(select(original)))
+        rows[name] = list(db.execute(select(original)))
         print(f"{name}: {len(rows[name])} rows read", flush=True)
     return rows
 
 
-def _write(connection: Connection, rows: Rows, zone: tzinfo | None) -> None:
+def _write(db: Connection, rows: Rows, zone: tzinfo | None) -> None:
     for ours in (players, matches, sessions):
-        if _has_rows(connection, ours):
+        if _has_rows(db, ours):
             raise BadDatabase(
                 f"the database has rows in {ours.name} already; nothing was taken over"
             )
-    names = {row.name for row in rows["users"]}
-    fill: list[tuple[str, Table, Iterable[dict[str, Any]]]] = [
-        ("users", accounts, (_account(row, zone) for row in rows["users"])),
-        ("users", players, ({"name": row.name, "elo": int(row.elo)} for row in rows["users"])),
-        (
-            "matches",
-            matches,
-            _last((_match(row, zone) for row in rows["matches"]), key="id", by="last_active"),
+    accounts_there = {row.name for row in rows["users"]}
+    made: dict[Table, Iterable[dict[str, Any]]] = {
+        accounts: (_account(row, zone) for row in rows["users"]),
+        players: ({"name": row.name, "elo": int(row.elo)} for row in rows["users"]),
+        matches: _last((_match(row, zone) for row in rows["matches"]), "id", "last_active"),
+        sessions: _last((_session(row, zone) for row in rows["sessions"]), "owner", "last_seen"),
+        friends: (
+            {"player": user, "friend": friend}
+            for user, friend in sorted({(row.user, row.friend) for row in rows["friends"]})
         ),
-        (
-            "sessions",
-            sessions,
-            _last((_session(row, zone) for row in rows["sessions"]), key="owner", by="last_seen"),
-        ),
-        (
-            "friends",
-            friends,
-            (
-                {"user": user, "friend": friend}
-                for user, friend in sorted({(row.user, row.friend) for row in rows["friends"]})
-            ),
-        ),
-    ]
-    taken: dict[str, int] = {}
-    for source, target, values in fill:
+    }
+    for source, target in zip(("users", *ORIGINAL), made, strict=True):
         try:
-            taken[source] = _insert(connection, target, [r for r in values if _refers(r, names)])
+            sound = [row for row in made[target] if _refers(row, accounts_there)]
+            _insert(db, target, sound)
         except Exception as problem:
             odd = answer(problem)
             if not isinstance(odd, (TypeError, ValueError)):
                 raise
             raise BadDatabase(f"the original's table {source} has an odd row: {odd}") from None
-    for source, count in taken.items():
-        print(f"{source}: took over {count} of {len(rows[source])} rows", flush=True)
+        print(f"{target.name}: took over {len(sound)} of {len(rows[source])} rows", flush=True)
 
 
-def _insert(connection: Connection, target: Table, rows: list[dict[str, Any]]) -> int:
+def _insert(db: Connection, target: Table, rows: list[dict[str, Any]]) -> None:
     for start in range(0, len(rows), CHUNK):
         if start and not start % REPORTED:
             print(f"{target.name}: {start} of {len(rows)} rows written", flush=True)
-        connection.execute(insert(target), rows[start : start + CHUNK])
-    return len(rows)
+        db.execute(insert(target), rows[start : start + CHUNK])
 
 
 def _moment(value: Any, zone: tzinfo | None) -> datetime:
@@ -261,10 +233,10 @@ def _match(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
     state, end = _state(row.match_state)
     return {
         "id": row.id,
-        "user_a": row.user_a,
-        "user_b": row.user_b,
-        "match_state": state,
-        "active_user": row.active_user,
+        "player_a": row.user_a,
+        "player_b": row.user_b,
+        "state": state,
+        "active": row.active_user,
         "last_active": _moment(row.last_active, zone),
         "ranked": bool(row.ranked),
         "ended": end is not None,
@@ -305,7 +277,7 @@ def _session(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
     }
 
 
-def _last(rows: Iterable[dict[str, Any]], *, key: str, by: str) -> Iterator[dict[str, Any]]:
+def _last(rows: Iterable[dict[str, Any]], key: str, by: str) -> Iterator[dict[str, Any]]:
     """Of the rows with the same key, the one with the last moment."""
     chosen = {row[key]: row for row in sorted(rows, key=lambda row: row[by])}
     for row in chosen.values():
@@ -316,5 +288,5 @@ def _refers(row: dict[str, Any], names: set[str]) -> bool:
     """Whether all accounts that the row needs are there, and a session is somebody's."""
     if "temp_user" in row and not (row["registered_user"] or row["temp_user"]):
         return False
-    needed = [row[name] for name in ("registered_user", "user", "friend") if row.get(name)]
+    needed = [row[name] for name in ("registered_user", "player", "friend") if row.get(name)]
     return names.issuperset(needed)

@@ -15,29 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    BindParameter,
-    Boolean,
-    Column,
-    ColumnElement,
-    Connection,
-    ForeignKey,
-    Index,
-    Integer,
-    Row,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    false,
-    func,
-    insert,
-    or_,
-    select,
-    text,
-    update,
-)
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, ForeignKey, Index, Integer, bindparam
 from sqlalchemy.exc import IntegrityError
 from twisted.internet.defer import Deferred
 
@@ -53,14 +32,7 @@ from gameservers.store import (
     change,
     question,
 )
-from gameservers.store.columns import (
-    EXACT,
-    TABLE_OPTIONS,
-    ExactText,
-    Moment,
-    chunks,
-    new_metadata,
-)
+from gameservers.store.columns import EXACT, ExactText, Moment, chunks, new_metadata, new_table
 
 #: Widths of columns, in characters.
 MAX_NAME = 16
@@ -224,37 +196,35 @@ class Removal:
     matches: tuple[Match, ...]
 
 
-# Tables
+# Tables.  Their columns have the names of the values' fields, in the same order.
 
 _metadata = new_metadata()
 
 #: The accounts' ratings; all else of an account is in the house's table.
-players = Table(
+players = new_table(
     "tictactoe_players",
     _metadata,
     Column("name", ExactText(MAX_NAME), primary_key=True),
     Column("elo", Integer, nullable=False, index=True),
-    **TABLE_OPTIONS,
 )
 
-matches = Table(
+matches = new_table(
     "tictactoe_matches",
     _metadata,
     Column("id", ExactText(MAX_ID), primary_key=True),
-    Column("user_a", ExactText(MAX_NAME), nullable=False, index=True),
-    Column("user_b", ExactText(MAX_NAME), nullable=False, index=True),
-    Column("match_state", ExactText(MAX_STATE), nullable=False),
-    Column("active_user", ExactText(MAX_NAME)),
+    Column("player_a", ExactText(MAX_NAME), nullable=False, index=True),
+    Column("player_b", ExactText(MAX_NAME), nullable=False, index=True),
+    Column("state", ExactText(MAX_STATE), nullable=False),
+    Column("active", ExactText(MAX_NAME)),
+    Column("ranked", sa.Boolean, nullable=False),
     Column("last_active", Moment, nullable=False, index=True),
-    Column("ranked", Boolean, nullable=False),
-    Column("version", Integer, nullable=False, server_default=text("0")),
-    Column("ended", Boolean, nullable=False, server_default=false()),
-    Column("seen_a", Boolean, nullable=False, server_default=false()),
-    Column("seen_b", Boolean, nullable=False, server_default=false()),
-    **TABLE_OPTIONS,
+    Column("version", Integer, nullable=False, server_default=sa.text("0")),
+    Column("ended", sa.Boolean, nullable=False, server_default=sa.false()),
+    Column("seen_a", sa.Boolean, nullable=False, server_default=sa.false()),
+    Column("seen_b", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
-sessions = Table(
+sessions = new_table(
     "tictactoe_sessions",
     _metadata,
     Column("id", ExactText(MAX_ID), primary_key=True),
@@ -262,34 +232,31 @@ sessions = Table(
     Column("temp_user", ExactText(MAX_NAME)),
     Column("last_seen", Moment, nullable=False, index=True),
     Index("uq_tictactoe_sessions_temp_user", "temp_user", unique=True),
-    **TABLE_OPTIONS,
 )
 
-friends = Table(
+friends = new_table(
     "tictactoe_friends",
     _metadata,
-    Column("user", ForeignKey(players.c.name), primary_key=True),
+    Column("player", ForeignKey(players.c.name), primary_key=True),
     Column("friend", ForeignKey(players.c.name), primary_key=True, index=True),
-    **TABLE_OPTIONS,
 )
 
-results = Table(
+results = new_table(
     "tictactoe_results",
     _metadata,
     Column("match_id", ExactText(MAX_ID), primary_key=True),
-    Column("user_a", ExactText(MAX_NAME), nullable=False),
-    Column("user_b", ExactText(MAX_NAME), nullable=False),
+    Column("player_a", ExactText(MAX_NAME), nullable=False),
+    Column("player_b", ExactText(MAX_NAME), nullable=False),
     Column("winner", ExactText(MAX_NAME)),
     Column("outcome", ExactText(MAX_OUTCOME), nullable=False),
-    Column("match_state", ExactText(MAX_STATE), nullable=False),
+    Column("state", ExactText(MAX_STATE), nullable=False),
     Column("ended_at", Moment, nullable=False),
     Column("elo_a_before", Integer),
     Column("elo_b_before", Integer),
     Column("elo_a_after", Integer),
     Column("elo_b_after", Integer),
-    Index("ix_tictactoe_results_user_a_ended_at", "user_a", "ended_at"),
-    Index("ix_tictactoe_results_user_b_ended_at", "user_b", "ended_at"),
-    **TABLE_OPTIONS,
+    Index("ix_tictactoe_results_player_a_ended_at", "player_a", "ended_at"),
+    Index("ix_tictactoe_results_player_b_ended_at", "player_b", "ended_at"),
 )
 
 accounts = Accounts("tictactoe")
@@ -300,124 +267,86 @@ SCHEMA = Schema("tictactoe", _metadata, Path(__file__).parent / "revisions")
 # Rows to values
 
 
-def _session(row: Row[Any]) -> Session:
+def _session(row: Any) -> Session:
     registered = row.registered_user is not None
-    name = row.registered_user if registered else row.temp_user
-    return Session(row.id, name, registered, row.last_seen)
+    return Session(row.id, row.registered_user or row.temp_user, registered, row.last_seen)
 
 
-def _match(row: Row[Any]) -> Match:
-    pairs = ((row.user_a, row.seen_a), (row.user_b, row.seen_b))
-    return Match(
-        id=row.id,
-        player_a=row.user_a,
-        player_b=row.user_b,
-        state=row.match_state,
-        active=row.active_user,
-        ranked=row.ranked,
-        last_active=row.last_active,
-        version=row.version,
-        ended=row.ended,
-        seen=frozenset(name for name, seen in pairs if seen),
-    )
+def _match(row: Any) -> Match:
+    players_and_saw = zip(row[1:3], row[9:], strict=True)
+    seen = frozenset(name for name, saw in players_and_saw if saw)
+    return Match(*row[:9], *[seen])
 
 
-def _result(row: Row[Any]) -> Result:
+def _result(row: Any) -> Result:
     rated = row.elo_a_before is not None
-    return Result(
-        match_id=row.match_id,
-        player_a=row.user_a,
-        player_b=row.user_b,
-        winner=row.winner,
-        outcome=row.outcome,
-        state=row.match_state,
-        ended_at=row.ended_at,
-        elo_before=(row.elo_a_before, row.elo_b_before) if rated else None,
-        elo_after=(row.elo_a_after, row.elo_b_after) if rated else None,
-    )
+    return Result(*row[:7], *((row[7:9], row[9:]) if rated else ()))
 
 
 # Statements that are made often, put together once
 
 
-def _plays(side: str) -> ColumnElement[bool]:
-    name: BindParameter[str] = bindparam(side)
-    return or_(matches.c.user_a == name, matches.c.user_b == name)
+def _plays(side: str) -> sa.ColumnElement[bool]:
+    name: sa.BindParameter[str] = bindparam(side)
+    return sa.or_(matches.c.player_a == name, matches.c.player_b == name)
 
 
-def _open_count(side: str) -> ColumnElement[int]:
-    count = select(func.count()).where(matches.c.ended.is_(False), _plays(side))
+def _open_count(side: str) -> sa.ColumnElement[int]:
+    count = sa.select(sa.func.count()).where(matches.c.ended.is_(False), _plays(side))
     return count.scalar_subquery()
 
 
-_ELO = select(players.c.elo).where(players.c.name == bindparam("of"))
-_RESERVED = select(sessions.c.id).where(sessions.c.temp_user == bindparam("of"))
-_SESSION = select(sessions).where(sessions.c.id == bindparam("of"))
+_ELO = sa.select(players.c.elo).where(players.c.name == bindparam("of"))
+_RESERVED = sa.select(sessions.c.id).where(sessions.c.temp_user == bindparam("of"))
+_SESSION = sa.select(sessions).where(sessions.c.id == bindparam("of"))
 _FRIENDS = (
-    select(players.c.name, players.c.elo)
+    sa.select(players)
     .join(friends, friends.c.friend == players.c.name)
-    .where(friends.c.user == bindparam("of"))
+    .where(friends.c.player == bindparam("of"))
     .order_by(players.c.name)
 )
-_MATCH = select(matches).where(matches.c.id == bindparam("of"))
+_MATCH = sa.select(matches).where(matches.c.id == bindparam("of"))
 _MATCHES_OF = (
-    select(matches)
+    sa.select(matches)
     .where(
-        or_(
-            and_(matches.c.user_a == bindparam("of"), matches.c.seen_a.is_(False)),
-            and_(matches.c.user_b == bindparam("of"), matches.c.seen_b.is_(False)),
+        sa.or_(
+            sa.and_(matches.c.player_a == bindparam("of"), matches.c.seen_a.is_(False)),
+            sa.and_(matches.c.player_b == bindparam("of"), matches.c.seen_b.is_(False)),
         )
     )
     .order_by(matches.c.last_active, matches.c.id)
 )
 #: What may forbid a match of C{a} against C{b}, asked in one go.
-_OBSTACLES = select(
+_OBSTACLES = sa.select(
     _open_count("a").label("open_a"),
-    or_(
-        exists().where(players.c.name == bindparam("b")),
-        exists().where(sessions.c.temp_user == bindparam("b")),
+    sa.or_(
+        sa.exists().where(players.c.name == bindparam("b")),
+        sa.exists().where(sessions.c.temp_user == bindparam("b")),
     ).label("known_b"),
     _open_count("b").label("open_b"),
-    exists().where(matches.c.ended.is_(False), _plays("a"), _plays("b")).label("playing"),
+    sa.exists().where(matches.c.ended.is_(False), _plays("a"), _plays("b")).label("playing"),
 )
-_UNCHANGED = and_(
+_UNCHANGED = sa.and_(
     matches.c.id == bindparam("of"),
     matches.c.version == bindparam("expected"),
     matches.c.ended.is_(False),
 )
-_END = (
-    update(matches)
-    .where(_UNCHANGED)
-    .values(
-        match_state=bindparam("state"),
-        active_user=bindparam("active"),
-        last_active=bindparam("moved_at"),
-        version=matches.c.version + 1,
-        ended=True,
-        seen_a=bindparam("a_saw"),
-        seen_b=bindparam("b_saw"),
-    )
-)
-_DROP = delete(matches).where(_UNCHANGED)
-_RECORD = insert(results)
-_RATE = update(players).where(players.c.name == bindparam("of")).values(elo=bindparam("after"))
+_END = sa.update(matches).where(_UNCHANGED).values(version=matches.c.version + 1, ended=True)
+_DROP = sa.delete(matches).where(_UNCHANGED)
+_RATE = sa.update(players).where(players.c.name == bindparam("of"))
 #: Both ratings, locked against other processes in an order that cannot deadlock.
 _BOTH = (
-    select(players.c.name, players.c.elo)
-    .where(or_(players.c.name == bindparam("a"), players.c.name == bindparam("b")))
+    sa.select(players)
+    .where(players.c.name.in_([bindparam("a"), bindparam("b")]))
     .order_by(players.c.name)
     .with_for_update()
 )
 _BETTER = players.alias("better")
-_AHEAD = select(func.count()).where(_BETTER.c.elo > players.c.elo).scalar_subquery()
-_STANDING = select(players.c.name, players.c.elo, (1 + _AHEAD).label("rank")).where(
+_AHEAD = sa.select(sa.func.count()).where(_BETTER.c.elo > players.c.elo).scalar_subquery()
+_STANDING = sa.select(players.c.name, players.c.elo, (1 + _AHEAD).label("rank")).where(
     players.c.name.in_(bindparam("names", expanding=True))
 )
-_TOP = (
-    select(players.c.name, players.c.elo)
-    .order_by(players.c.elo.desc(), players.c.name)
-    .limit(bindparam("top"))
-)
+_TOP = sa.select(players).order_by(players.c.elo.desc(), players.c.name).limit(bindparam("top"))
 
 #: MariaDB: text as in our tables; it would be as the database has it, which may be latin1.
 _TEXT = f"CHARACTER SET utf8mb4 COLLATE {EXACT}"
@@ -427,25 +356,25 @@ _TEXT = f"CHARACTER SET utf8mb4 COLLATE {EXACT}"
 #: interpreter's lock is let go and fetched back for each, while the reactor wants it too.
 #: By the name of the dialect.  None of it compares anything but C{id} and C{version}.
 _SAVE_MOVES = {
-    "sqlite": text("""
+    "sqlite": sa.text("""
         UPDATE tictactoe_matches AS matches SET
-            match_state = json_extract(moved.value, '$.state'),
-            active_user = json_extract(moved.value, '$.active'),
+            state = json_extract(moved.value, '$.state'),
+            active = json_extract(moved.value, '$.active'),
             last_active = json_extract(moved.value, '$.at'), version = matches.version + 1
         FROM json_each(:moves) AS moved
         WHERE matches.id = json_extract(moved.value, '$.id')
             AND matches.version = json_extract(moved.value, '$.version') AND NOT matches.ended
     """),
-    "postgresql": text("""
+    "postgresql": sa.text("""
         UPDATE tictactoe_matches AS matches SET
-            match_state = moved.state, active_user = moved.active,
+            state = moved.state, active = moved.active,
             last_active = moved.at, version = matches.version + 1
         FROM json_to_recordset(CAST(:moves AS json)) AS moved
             (id varchar, version integer, state varchar, active varchar, at timestamp)
         WHERE matches.id = moved.id
             AND matches.version = moved.version AND NOT matches.ended
     """),
-    "mariadb": text(f"""
+    "mariadb": sa.text(f"""
         UPDATE tictactoe_matches AS matches JOIN JSON_TABLE(:moves, '$[*]' COLUMNS (
             id varchar(64) {_TEXT} PATH '$.id', version integer PATH '$.version',
             state longtext {_TEXT} PATH '$.state', active varchar(64) {_TEXT} PATH '$.active',
@@ -453,12 +382,12 @@ _SAVE_MOVES = {
         )) AS moved
         ON matches.id = moved.id
             AND matches.version = moved.version AND NOT matches.ended
-        SET match_state = moved.state, active_user = moved.active,
-            last_active = moved.at, matches.version = matches.version + 1
+        SET matches.state = moved.state, matches.active = moved.active,
+            matches.last_active = moved.at, matches.version = matches.version + 1
     """),
 }
-_STATE: Any = matches.c.match_state.type
-_ACTIVE: Any = matches.c.active_user.type
+_STATE: Any = matches.c.state.type
+_ACTIVE: Any = matches.c.active.type
 _AT: Any = matches.c.last_active.type
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -466,7 +395,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 # Queries that are carried out for several calls at once, or inside others
 
 
-def _save_moves(connection: Connection, moved: Sequence[Match]) -> list[Match]:
+def _save_moves(db: Connection, moved: Sequence[Match]) -> list[Match]:
     rows = [
         {
             "id": match.id,
@@ -477,49 +406,49 @@ def _save_moves(connection: Connection, moved: Sequence[Match]) -> list[Match]:
         }
         for match in moved
     ]
-    done = connection.execute(_SAVE_MOVES[connection.dialect.name], {"moves": _encode(rows)})
+    done = db.execute(_SAVE_MOVES[db.dialect.name], {"moves": _encode(rows)})
     if done.rowcount != len(moved):
         raise Stale(", ".join(match.id for match in moved))
     return [match.saved() for match in moved]
 
 
-def _rankings(connection: Connection, asked: Sequence[tuple[str | None, int]]) -> list[Ranking]:
+def _rankings(db: Connection, asked: Sequence[tuple[str | None, int]]) -> list[Ranking]:
     """By name and how many of the best: all look at one list of the best."""
     names = {name for name, _ in asked if name is not None}
     found = {
         row.name: (row.elo, row.rank)
         for chunk in chunks(names)
-        for row in connection.execute(_STANDING, {"names": chunk}).all()
+        for row in db.execute(_STANDING, {"names": chunk}).all()
     }
     most = max(top for _, top in asked)
     # At once: one by one costs much more.
-    best = [Rating(*row) for row in connection.execute(_TOP, {"top": most}).all()]
+    best = [Rating(*row) for row in db.execute(_TOP, {"top": most}).all()]
     return [
         Ranking(*found.get(name or "", (None, None)), tuple(best[:top])) for name, top in asked
     ]
 
 
-def _opponent(connection: Connection, name: str) -> Opponent | None:
-    elo = connection.scalar(_ELO, {"of": name})
+def _opponent(db: Connection, name: str) -> Opponent | None:
+    elo = db.scalar(_ELO, {"of": name})
     if elo is not None:
         return Opponent(name, True, elo)
-    if connection.scalar(_RESERVED, {"of": name}) is not None:
+    if db.scalar(_RESERVED, {"of": name}) is not None:
         return Opponent(name, False, None)
     return None
 
 
-def _remove_sessions(connection: Connection, chosen: ColumnElement[bool]) -> tuple[Session, ...]:
-    gone = tuple(map(_session, connection.execute(select(sessions).where(chosen))))
+def _remove_sessions(db: Connection, chosen: sa.ColumnElement[bool]) -> tuple[Session, ...]:
+    gone = tuple(map(_session, db.execute(sa.select(sessions).where(chosen))))
     if gone:
-        connection.execute(delete(sessions).where(chosen))
+        db.execute(sa.delete(sessions).where(chosen))
     return gone
 
 
-def _remove_matches_of(connection: Connection, name: str) -> tuple[Match, ...]:
-    theirs = or_(matches.c.user_a == name, matches.c.user_b == name)
-    gone = tuple(map(_match, connection.execute(select(matches).where(theirs))))
+def _remove_matches_of(db: Connection, name: str) -> tuple[Match, ...]:
+    theirs = sa.or_(matches.c.player_a == name, matches.c.player_b == name)
+    gone = tuple(map(_match, db.execute(sa.select(matches).where(theirs))))
     if gone:
-        connection.execute(delete(matches).where(theirs))
+        db.execute(sa.delete(matches).where(theirs))
     return gone
 
 
@@ -529,31 +458,31 @@ class TicTacToeRecords(Records):
     # Accounts
 
     @question
-    def account(self, connection: Connection, name: str) -> Account | None:
+    def account(self, db: Connection, name: str) -> Account | None:
         """The account of this name."""
-        return accounts.find(connection, name)
+        return accounts.find(db, name)
 
     @question
-    def opponent(self, connection: Connection, name: str) -> Opponent | None:
+    def opponent(self, db: Connection, name: str) -> Opponent | None:
         """Who has this name, be it an account or a temporary session."""
-        return _opponent(connection, name)
+        return _opponent(db, name)
 
     @change
-    def create_account(self, connection: Connection, account: Account, elo: int) -> None:
+    def create_account(self, db: Connection, account: Account, elo: int) -> None:
         """A new account; L{NameTaken} if an account or a temporary session has the name."""
-        if _opponent(connection, account.name) is not None:
+        if _opponent(db, account.name) is not None:
             raise NameTaken(account.name)
-        accounts.create(connection, account)
-        connection.execute(insert(players), {"name": account.name, "elo": elo})
+        accounts.create(db, account)
+        db.execute(sa.insert(players), {"name": account.name, "elo": elo})
 
     @change
-    def change_password(self, connection: Connection, name: str, password: PasswordRecord) -> None:
+    def change_password(self, db: Connection, name: str, password: PasswordRecord) -> None:
         """Replace the record; L{NotFound} without such an account."""
-        accounts.change_password(connection, name, password)
+        accounts.change_password(db, name, password)
 
     @change
     def remove_account(
-        self, connection: Connection, name: str, unseen_since: datetime | None = None
+        self, db: Connection, name: str, unseen_since: datetime | None = None
     ) -> Removal | None:
         """
         Remove an account, its sessions, matches and friendships (in both directions).
@@ -561,66 +490,66 @@ class TicTacToeRecords(Records):
         @param unseen_since: only if the account was last seen before this moment.
         @return: L{None} if there was nothing to remove.
         """
-        if not accounts.remove(connection, name, unseen_since):
+        if not accounts.remove(db, name, unseen_since):
             return None
-        gone_sessions = _remove_sessions(connection, sessions.c.registered_user == name)
-        gone_matches = _remove_matches_of(connection, name)
-        connection.execute(
-            delete(friends).where(or_(friends.c.user == name, friends.c.friend == name))
+        gone_sessions = _remove_sessions(db, sessions.c.registered_user == name)
+        gone_matches = _remove_matches_of(db, name)
+        db.execute(
+            sa.delete(friends).where(sa.or_(friends.c.player == name, friends.c.friend == name))
         )
-        connection.execute(delete(players).where(players.c.name == name))
+        db.execute(sa.delete(players).where(players.c.name == name))
         return Removal(gone_sessions, gone_matches)
 
     # Sessions
 
     @question
-    def session(self, connection: Connection, session_id: str) -> Session | None:
+    def session(self, db: Connection, session_id: str) -> Session | None:
         """The session of this id."""
-        row = connection.execute(_SESSION, {"of": session_id}).one_or_none()
+        row = db.execute(_SESSION, {"of": session_id}).one_or_none()
         return None if row is None else _session(row)
 
     @change
     def open_session(
-        self, connection: Connection, session_id: str, name: str, at: datetime
+        self, db: Connection, session_id: str, name: str, at: datetime
     ) -> tuple[str, ...]:
         """
         A new session of an account, which is thereby seen.  L{NotFound} without the account.
 
         @return: ids of the account's older sessions; they are void now.
         """
-        if not accounts.touch(connection, [name], at):
+        if not accounts.touch(db, [name], at):
             raise NotFound(name)
-        void = _remove_sessions(connection, sessions.c.registered_user == name)
+        void = _remove_sessions(db, sessions.c.registered_user == name)
         row = {"id": session_id, "registered_user": name, "last_seen": at}
-        connection.execute(insert(sessions), row)
+        db.execute(sa.insert(sessions), row)
         return tuple(older.id for older in void)
 
     @change
     def open_temporary_session(
-        self, connection: Connection, session_id: str, name: str, at: datetime
+        self, db: Connection, session_id: str, name: str, at: datetime
     ) -> None:
         """Reserve a name without an account; L{NameTaken} as in L{create_account}."""
-        if _opponent(connection, name) is not None:
+        if _opponent(db, name) is not None:
             raise NameTaken(name)
         row = {"id": session_id, "temp_user": name, "last_seen": at}
         try:
-            connection.execute(insert(sessions), row)
+            db.execute(sa.insert(sessions), row)
         except IntegrityError as problem:  # by another process
             raise NameTaken(name) from problem
 
     @change
-    def touch(self, connection: Connection, session_ids: Sequence[str], at: datetime) -> None:
+    def touch(self, db: Connection, session_ids: Sequence[str], at: datetime) -> None:
         """These sessions and their accounts were seen.  Unknown ids are passed over."""
         for ids in chunks(session_ids):
             these = sessions.c.id.in_(ids)
-            connection.execute(update(sessions).where(these).values(last_seen=at))
-            owners = select(sessions.c.registered_user).where(these)
-            names = [name for name in connection.scalars(owners) if name is not None]
-            accounts.touch(connection, names, at)
+            db.execute(sa.update(sessions).where(these).values(last_seen=at))
+            owners = sa.select(sessions.c.registered_user).where(these)
+            names = [name for name in db.scalars(owners) if name is not None]
+            accounts.touch(db, names, at)
 
     @change
     def remove_session(
-        self, connection: Connection, session_id: str, unseen_since: datetime | None = None
+        self, db: Connection, session_id: str, unseen_since: datetime | None = None
     ) -> Removal | None:
         """
         Remove a session; a temporary one goes with all its matches.
@@ -630,57 +559,59 @@ class TicTacToeRecords(Records):
         """
         chosen = sessions.c.id == session_id
         if unseen_since is not None:
-            chosen = and_(chosen, sessions.c.last_seen < unseen_since)
-        gone = _remove_sessions(connection, chosen)
+            chosen = sa.and_(chosen, sessions.c.last_seen < unseen_since)
+        gone = _remove_sessions(db, chosen)
         if not gone:
             return None
         (it,) = gone
-        return Removal(gone, () if it.registered else _remove_matches_of(connection, it.name))
+        return Removal(gone, () if it.registered else _remove_matches_of(db, it.name))
 
     # Friends
 
     @question
-    def friends(self, connection: Connection, name: str) -> tuple[Rating, ...]:
+    def friends(self, db: Connection, name: str) -> tuple[Rating, ...]:
         """The accounts that this one calls friends, by name."""
-        rows = connection.execute(_FRIENDS, {"of": name})
+        rows = db.execute(_FRIENDS, {"of": name})
         return tuple(Rating(row.name, row.elo) for row in rows)
 
     @change
-    def befriend(self, connection: Connection, name: str, friend: str) -> bool:
+    def befriend(self, db: Connection, name: str, friend: str) -> bool:
         """L{False} if it was so already; L{NotFound} unless both have accounts."""
         for each in (name, friend):
-            if connection.scalar(_ELO, {"of": each}) is None:
+            if db.scalar(_ELO, {"of": each}) is None:
                 raise NotFound(each)
-        already = select(friends.c.user).where(friends.c.user == name, friends.c.friend == friend)
-        if connection.scalar(already) is not None:
+        already = sa.select(friends.c.player).where(
+            friends.c.player == name, friends.c.friend == friend
+        )
+        if db.scalar(already) is not None:
             return False
-        connection.execute(insert(friends), {"user": name, "friend": friend})
+        db.execute(sa.insert(friends), {"player": name, "friend": friend})
         return True
 
     @change
-    def unfriend(self, connection: Connection, name: str, friend: str) -> bool:
+    def unfriend(self, db: Connection, name: str, friend: str) -> bool:
         """L{False} if it was so already."""
-        it = and_(friends.c.user == name, friends.c.friend == friend)
-        return connection.execute(delete(friends).where(it)).rowcount > 0
+        it = sa.and_(friends.c.player == name, friends.c.friend == friend)
+        return db.execute(sa.delete(friends).where(it)).rowcount > 0
 
     # Matches
 
     @question
-    def match(self, connection: Connection, match_id: str) -> Match | None:
+    def match(self, db: Connection, match_id: str) -> Match | None:
         """The match of this id."""
-        row = connection.execute(_MATCH, {"of": match_id}).one_or_none()
+        row = db.execute(_MATCH, {"of": match_id}).one_or_none()
         return None if row is None else _match(row)
 
     @question
-    def matches_of(self, connection: Connection, name: str) -> tuple[Match, ...]:
+    def matches_of(self, db: Connection, name: str) -> tuple[Match, ...]:
         """
         A player's matches, the oldest activity first: those that are not over, and those whose
         end the player has not seen.
         """
-        return tuple(map(_match, connection.execute(_MATCHES_OF, {"of": name})))
+        return tuple(map(_match, db.execute(_MATCHES_OF, {"of": name})))
 
     @change
-    def open_match(self, connection: Connection, match: Match, limit: int) -> Match:
+    def open_match(self, db: Connection, match: Match, limit: int) -> Match:
         """
         A new match.
 
@@ -690,7 +621,7 @@ class TicTacToeRecords(Records):
         @param limit: matches that are not over that each player may have, this one counted.
         """
         a, b = match.players
-        obstacles = connection.execute(_OBSTACLES, {"a": a, "b": b}).one()
+        obstacles = db.execute(_OBSTACLES, {"a": a, "b": b}).one()
         if obstacles.open_a >= limit:
             raise TooManyMatches(a)
         if not obstacles.known_b:
@@ -699,18 +630,10 @@ class TicTacToeRecords(Records):
             raise TooManyMatches(b)
         if obstacles.playing:
             raise AlreadyPlaying(f"{a} and {b}")
-        row = {
-            "id": match.id,
-            "user_a": a,
-            "user_b": b,
-            "match_state": match.state,
-            "active_user": match.active,
-            "last_active": match.last_active,
-            "ranked": match.ranked,
-            "version": 0,
-        }
-        connection.execute(insert(matches), row)
-        return replace(match, version=0, ended=False, seen=frozenset())
+        match = replace(match, version=0, ended=False, seen=frozenset())
+        names = matches.c.keys()[:9]
+        db.execute(sa.insert(matches), {name: getattr(match, name) for name in names})
+        return match
 
     def save_move(self, match: Match) -> Deferred[Match]:
         """
@@ -726,7 +649,7 @@ class TicTacToeRecords(Records):
     @change
     def finish_match(
         self,
-        connection: Connection,
+        db: Connection,
         match: Match,
         outcome: str,
         winner: str | None,
@@ -748,57 +671,44 @@ class TicTacToeRecords(Records):
         a, b = match.players
         row: dict[str, Any] = {"of": match.id, "expected": match.version}
         if {a, b} <= set(seen):
-            done = connection.execute(_DROP, row)
+            done = db.execute(_DROP, row)
         else:
-            row |= {"state": match.state, "active": match.active, "moved_at": match.last_active}
-            done = connection.execute(_END, row | {"a_saw": a in seen, "b_saw": b in seen})
+            row |= {"state": match.state, "active": match.active, "last_active": match.last_active}
+            done = db.execute(_END, row | {"seen_a": a in seen, "seen_b": b in seen})
         if not done.rowcount:
             raise Stale(match.id)
         before = after = None
         if rate is not None and match.ranked:
-            found = {row.name: row.elo for row in connection.execute(_BOTH, {"a": a, "b": b})}
+            found: dict[str, int] = dict(db.execute(_BOTH, {"a": a, "b": b}).all())
             if a in found and b in found:
                 before = found[a], found[b]
                 after = rate(*before)
                 new = zip(match.players, after, strict=True)
-                connection.execute(_RATE, [{"of": name, "after": elo} for name, elo in new])
-        result = Result(match.id, a, b, winner, outcome, match.state, at, before, after)
-        elo_before, elo_after = before or (None, None), after or (None, None)
-        connection.execute(
-            _RECORD,
-            {
-                "match_id": match.id,
-                "user_a": a,
-                "user_b": b,
-                "winner": winner,
-                "outcome": outcome,
-                "match_state": match.state,
-                "ended_at": at,
-                "elo_a_before": elo_before[0],
-                "elo_b_before": elo_before[1],
-                "elo_a_after": elo_after[0],
-                "elo_b_after": elo_after[1],
-            },
-        )
+                db.execute(_RATE, [{"of": name, "elo": elo} for name, elo in new])
+        values = (match.id, a, b, winner, outcome, match.state, at)
+        columns = (*values, *(before or (None, None)), *(after or (None, None)))
+        row = dict(zip(results.c.keys(), columns, strict=True))
+        db.execute(sa.insert(results), row)
         saw = frozenset(match.players).intersection(seen)
-        return Finished(replace(match, version=match.version + 1, ended=True, seen=saw), result)
+        over = replace(match, version=match.version + 1, ended=True, seen=saw)
+        return Finished(over, Result(*values, before, after))
 
     @change
-    def mark_seen(self, connection: Connection, name: str, match_ids: Sequence[str]) -> None:
+    def mark_seen(self, db: Connection, name: str, match_ids: Sequence[str]) -> None:
         """A player has seen the end of these; what both have seen is no longer kept."""
         for ids in chunks(match_ids):
-            these = and_(matches.c.id.in_(ids), matches.c.ended.is_(True))
-            for player_column, seen_column in (("user_a", "seen_a"), ("user_b", "seen_b")):
-                theirs = and_(these, matches.c[player_column] == name)
-                connection.execute(update(matches).where(theirs).values({seen_column: True}))
-            by_both = and_(these, matches.c.seen_a.is_(True), matches.c.seen_b.is_(True))
-            connection.execute(delete(matches).where(by_both))
+            these = sa.and_(matches.c.id.in_(ids), matches.c.ended.is_(True))
+            for player_column, seen_column in (("player_a", "seen_a"), ("player_b", "seen_b")):
+                theirs = sa.and_(these, matches.c[player_column] == name)
+                db.execute(sa.update(matches).where(theirs).values({seen_column: True}))
+            by_both = sa.and_(these, matches.c.seen_a.is_(True), matches.c.seen_b.is_(True))
+            db.execute(sa.delete(matches).where(by_both))
 
     @change
-    def remove_match(self, connection: Connection, match: Match) -> bool:
+    def remove_match(self, db: Connection, match: Match) -> bool:
         """Remove it without a result; L{False} if it has changed since it was read, or is gone."""
-        it = and_(matches.c.id == match.id, matches.c.version == match.version)
-        return connection.execute(delete(matches).where(it)).rowcount > 0
+        it = sa.and_(matches.c.id == match.id, matches.c.version == match.version)
+        return db.execute(sa.delete(matches).where(it)).rowcount > 0
 
     # Ratings and results
 
@@ -807,38 +717,38 @@ class TicTacToeRecords(Records):
         return self.store.ask_batched(_rankings, (name, top))
 
     @question
-    def results(self, connection: Connection, name: str, limit: int = 100) -> tuple[Result, ...]:
+    def results(self, db: Connection, name: str, limit: int = 100) -> tuple[Result, ...]:
         """A player's ended matches, newest first."""
-        theirs = or_(results.c.user_a == name, results.c.user_b == name)
-        newest = select(results).where(theirs)
+        theirs = sa.or_(results.c.player_a == name, results.c.player_b == name)
+        newest = sa.select(results).where(theirs)
         newest = newest.order_by(results.c.ended_at.desc(), results.c.match_id).limit(limit)
-        return tuple(map(_result, connection.execute(newest)))
+        return tuple(map(_result, db.execute(newest)))
 
     # For the sweep: what was last active before a moment, oldest first
 
     @question
     def matches_before(
-        self, connection: Connection, moment: datetime, limit: int = 100
+        self, db: Connection, moment: datetime, limit: int = 100
     ) -> tuple[Match, ...]:
         """Matches, ended ones too."""
-        old = select(matches).where(matches.c.last_active < moment)
+        old = sa.select(matches).where(matches.c.last_active < moment)
         old = old.order_by(matches.c.last_active, matches.c.id).limit(limit)
-        return tuple(map(_match, connection.execute(old)))
+        return tuple(map(_match, db.execute(old)))
 
     @question
     def sessions_before(
-        self, connection: Connection, moment: datetime, registered: bool, limit: int = 100
+        self, db: Connection, moment: datetime, registered: bool, limit: int = 100
     ) -> tuple[Session, ...]:
         """Sessions of accounts, or temporary ones."""
         owner = sessions.c.registered_user
         kind = owner.is_not(None) if registered else owner.is_(None)
-        old = select(sessions).where(sessions.c.last_seen < moment, kind)
+        old = sa.select(sessions).where(sessions.c.last_seen < moment, kind)
         old = old.order_by(sessions.c.last_seen, sessions.c.id).limit(limit)
-        return tuple(map(_session, connection.execute(old)))
+        return tuple(map(_session, db.execute(old)))
 
     @question
     def accounts_before(
-        self, connection: Connection, moment: datetime, limit: int = 100
+        self, db: Connection, moment: datetime, limit: int = 100
     ) -> tuple[str, ...]:
         """Names of accounts."""
-        return accounts.seen_before(connection, moment, limit)
+        return accounts.seen_before(db, moment, limit)

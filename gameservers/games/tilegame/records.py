@@ -7,13 +7,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, LargeBinary, Table, insert, select, update
+from sqlalchemy import Column, Connection, LargeBinary, insert, select, update
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from gameservers.games.tilegame.world import Kept
 from gameservers.store import Records, Schema, Store, change, question
-from gameservers.store.columns import TABLE_OPTIONS, ExactText, Moment, new_metadata
+from gameservers.store.columns import ExactText, Moment, new_metadata, new_table
 
 #: The largest map that is stored, in bytes; the largest of all takes a fifth of it.
 MAX_CONTENT = 1024 * 1024
@@ -23,14 +23,13 @@ NAME = "tilegame"
 
 _metadata = new_metadata()
 
-worlds = Table(
+worlds = new_table(
     "tilegame_worlds",
     _metadata,
     Column("name", ExactText(64), primary_key=True),
     Column("description", ExactText(4096), nullable=False),
     Column("content", LargeBinary(2**24 - 1), nullable=False),
     Column("saved_at", Moment, nullable=False),
-    **TABLE_OPTIONS,
 )
 
 SCHEMA = Schema("tilegame", _metadata, Path(__file__).parent / "revisions")

@@ -5,40 +5,41 @@ A database of the time when all tables had one sequence of numbers has C{schema_
 tables bring their rows over.
 """
 
+import sqlalchemy as sa
 from alembic import op
-from sqlalchemy import Column, PrimaryKeyConstraint, inspect, text
+from sqlalchemy import Column
 
-from gameservers.store.columns import TABLE_OPTIONS, ExactText, Moment
+from gameservers.store.columns import ExactText, Moment, new_metadata, new_table
 from gameservers.store.errors import BadDatabase
+from gameservers.store.migrations import create_tables
 
 revision = "0001"
 down_revision = None
 
+metadata = new_metadata()
+new_table(
+    "accounts",
+    metadata,
+    Column("game", ExactText(32), primary_key=True),
+    Column("name", ExactText(64), primary_key=True),
+    Column("last_seen", Moment, nullable=False),
+    Column("pw_scheme", ExactText(16)),
+    Column("pw_hash", ExactText(128)),
+    Column("pw_salt", ExactText(32)),
+    Column("pw_parameters", ExactText(64)),
+    Column("cookie", ExactText(64)),
+    sa.Index("ix_accounts_game_last_seen", "game", "last_seen"),
+)
+
 
 def upgrade() -> None:
-    op.create_table(
-        "accounts",
-        Column("game", ExactText(32), nullable=False),
-        Column("name", ExactText(64), nullable=False),
-        Column("last_seen", Moment, nullable=False),
-        Column("pw_scheme", ExactText(16)),
-        Column("pw_hash", ExactText(128)),
-        Column("pw_salt", ExactText(32)),
-        Column("pw_parameters", ExactText(64)),
-        Column("cookie", ExactText(64)),
-        PrimaryKeyConstraint("game", "name", name="pk_accounts"),
-        if_not_exists=True,
-        **TABLE_OPTIONS,
-    )
-    op.create_index(
-        "ix_accounts_game_last_seen", "accounts", ["game", "last_seen"], if_not_exists=True
-    )
-    connection = op.get_bind()
-    if inspect(connection).has_table("schema_version"):
-        number = connection.scalar(text("SELECT max(version) FROM schema_version")) or 0
+    create_tables(metadata)
+    db = op.get_bind()
+    if sa.inspect(db).has_table("schema_version"):
+        number = db.scalar(sa.text("SELECT max(version) FROM schema_version")) or 0
         if number > 4:
             raise BadDatabase(
                 f"the database has tables of version {number}, this program knows 4: "
                 "a newer one has used it"
             )
-        connection.execute(text("UPDATE schema_version SET version = 4"))
+        db.execute(sa.text("UPDATE schema_version SET version = 4"))

@@ -181,10 +181,10 @@ class OriginalTests:
         self.fill()
         said = self.command()
         for line in (
-            "users: took over 3 of 3 rows",
-            "matches: took over 6 of 7 rows",
-            "sessions: took over 2 of 3 rows",
-            "friends: took over 3 of 4 rows",
+            "accounts: took over 3 of 3 rows",
+            "tictactoe_matches: took over 6 of 7 rows",
+            "tictactoe_sessions: took over 2 of 3 rows",
+            "tictactoe_friends: took over 3 of 4 rows",
         ):
             self.assertIn(line, said)
         self.assertEqual(
