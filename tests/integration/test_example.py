@@ -92,3 +92,21 @@ class DiceRoomTests(ProcessTestCase):
         zoe.say("ROLL 2")
         self.assertIn("zoë rolls", zoe.hear())
         self.stop(process)
+
+    def test_high_score(self) -> None:
+        """The game's own table is made, and the best roll outlives a restart."""
+        best, rolled = "0 by nobody", []
+        for rolls in (20, 0):
+            front = free_port()
+            process, _ = self.started(
+                f"--port={front}", f"--database=sqlite:///{self.directory}/dice.sqlite3"
+            )
+            zoe = self.client(front, "zoë")
+            self.assertEqual(zoe.hear(), "zoë is here")
+            zoe.say("BEST")
+            self.assertEqual(zoe.hear(), f"the best is {best}")
+            for _ in range(rolls):
+                zoe.say("ROLL 100")
+                rolled.append(int(zoe.hear().removeprefix("zoë rolls ")))
+            best = f"{max(rolled)} by zoë"
+            self.stop(process)

@@ -4,6 +4,7 @@ A room in which players roll dice.  A message is one line of UTF-8, at most 100 
     client to server            server to everybody in the room
     DICE <name>     come in     <name> is here
     ROLL <sides>    2 to 100    <name> rolls <number>
+    BEST                        the best is <number> by <name>, to the one who asks
     (the connection ends)       <name> is gone
 
 What cannot be done is answered C{! <why>}; a line that is none of these ends the connection.
@@ -19,6 +20,7 @@ from twisted.plugin import IPlugin
 from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
+from dice_room.records import SCHEMA, DiceRecords
 from gameservers.config import common
 from gameservers.config.vocabulary import Listening
 from gameservers.games import IGame, Surroundings, Wires, never
@@ -34,9 +36,9 @@ TABLE = RoomKey("dice", "", "table")
 def parse(line: bytes) -> tuple[str, str] | None:
     """What is wished, and the rest; C{None} if it is nothing of this game."""
     found = re.fullmatch(
-        r"(DICE) (\w+)|(ROLL) ([2-9]|[1-9]\d|100)", line.decode("utf-8", "replace")
+        r"(DICE) (\w+)|(ROLL) ([2-9]|[1-9]\d|100)|(BEST)", line.decode("utf-8", "replace")
     )
-    return found and (found[1] or found[3], found[2] or found[4])
+    return found and (found[1] or found[3] or found[5], found[2] or found[4] or "")
 
 
 class DiceProtocol(LineReceiver):
@@ -63,8 +65,19 @@ class DiceProtocol(LineReceiver):
                     self.factory.lobby.say(self.player, f"rolls {number}", ToRoom())
                 except Refused as refused:
                     self.tell(f"! {refused.why.value}")
+                else:
+                    name = self.factory.lobby.player(self.player).name
+                    kept = self.factory.records.roll(name, number)
+                    kept.addErrback(lambda failure: self.tell("! the roll was not kept"))
+            case "BEST", _ if self.player is not None:
+                asked = self.factory.records.best()
+                asked.addCallbacks(self.tell_best, lambda failure: self.tell("! nobody knows"))
             case _:
                 self.transport.abortConnection()
+
+    def tell_best(self, best: tuple[str, int] | None) -> None:
+        name, number = best or ("nobody", 0)
+        self.tell(f"the best is {number} by {name}")
 
     def tell(self, line: str) -> None:
         self.outbox.send(line.encode() + b"\n")
@@ -83,6 +96,7 @@ class DiceFactory(ServerFactory):
     def __init__(self, surroundings: Surroundings) -> None:
         self.lobby = surroundings.lobby
         self.logged_in = surroundings.logged_in
+        self.records = DiceRecords(surroundings.store)
         self.turn = Turn(surroundings.clock)
         self.max_unread = surroundings.settings.max_unread
         self.clients: dict[int, DiceProtocol] = {}
@@ -130,6 +144,7 @@ class DiceRoom:
     name = "dice"
     title = "A room of dice"
     settings = DiceSettings
+    schema = SCHEMA
     recognises_stream = staticmethod(begins(b"DICE "))
     recognises_datagram = staticmethod(never)
 
