@@ -92,6 +92,7 @@ class DiceRoomTests(ProcessTestCase):
         zoe.say("ROLL 2")
         self.assertIn("zoë rolls", zoe.hear())
         self.stop(process)
+        self.assertEqual(zoe.hear(), "* the table closes")
 
     def test_high_score(self) -> None:
         """The game's own table is made, and the best roll outlives a restart."""
