@@ -46,7 +46,7 @@ T = TypeVar("T")
 _log = Logger()
 
 
-class Lane(Protocol):
+class Executor(Protocol):
     """Where calls are carried out."""
 
     def submit(self, work: Work[T]) -> Deferred[T]: ...
@@ -76,8 +76,8 @@ class Store(Service):
         self._reactor = reactor
         self._backend = find_backend(settings)
         self._workers: list[Worker] = []
-        self._reader: Lane = Closed()
-        self._writer: Lane = Closed()
+        self._reader: Executor = Closed()
+        self._writer: Executor = Closed()
         self._opened = False
         self._problem: StoreError | None = None
         self._waiting: list[Deferred[None]] = []
@@ -143,13 +143,13 @@ class Store(Service):
     def ask(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs
     ) -> Deferred[T]:
-        """What a query that only reads gives."""
+        """Have a query carried out that only reads; what it gives."""
         return self._reader.submit(lambda connection: query(connection, *args, **named))
 
     def change(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs
     ) -> Deferred[T]:
-        """What a query that may write gives."""
+        """Have a query carried out that may write; what it gives."""
         return self._writer.submit(lambda connection: query(connection, *args, **named))
 
     def ask_batched(

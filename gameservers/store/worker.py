@@ -217,7 +217,7 @@ class Worker:
     # The reactor's thread
 
     def submit(self, work: Work[T]) -> Deferred[T]:
-        """Have it carried out; see the interface for how it may fail."""
+        """Have it carried out; L{gameservers.store.errors} says how it may fail."""
         if self._refusal is not None:
             return fail(copy(self._refusal))
         if len(self._pending) >= self._limit:
@@ -333,7 +333,7 @@ class Worker:
                 except Exception as problem:
                     if self._prepare is not None and not is_transient(problem):
                         raise
-                    self._sit_out(problem)
+                    self._back_off(problem)
                 else:
                     self._clear_up()
         except BadDatabase as problem:
@@ -438,8 +438,8 @@ class Worker:
 
     def _give_back(self, batch: list[Call]) -> None:
         """Let calls wait again, but for one that has spoilt too many transactions."""
-        hopeless = [call for call in batch if call.spoilt >= MAX_SPOILT]
-        self._fail(hopeless, Unavailable("the database cannot do this"))
+        given_up = [call for call in batch if call.spoilt >= MAX_SPOILT]
+        self._fail(given_up, Unavailable("the database cannot do this"))
         with self._changed:
             self._queue.extendleft(
                 call for call in reversed(batch) if not call.abandoned and call.spoilt < MAX_SPOILT
@@ -449,15 +449,15 @@ class Worker:
         outcomes = [(call, Failure(copy(problem))) for call in calls]
         self._reactor.callFromThread(self._deliver, outcomes)
 
-    def _sit_out(self, problem: Exception) -> None:
-        """Have a pause, unless it was SQLite's lock: that was a pause already."""
+    def _back_off(self, problem: Exception) -> None:
+        """Pause, unless it was SQLite's lock: waiting for that was a pause already."""
         locked = is_locked(problem)
         if not locked or (self._connection is not None and self._connection.in_transaction()):
             self._disconnect()
         if locked:
             return
         if not is_transient(problem):
-            _log.failure("{worker} has stumbled", worker=self._name)
+            _log.failure("{worker}: an error that is not the database's", worker=self._name)
         elif not self._failures:
             _log.warn(
                 "{worker}: the database is out of reach: {problem}",

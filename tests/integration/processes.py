@@ -82,6 +82,12 @@ class ProcessTestCase(SynchronousTestCase):
         self.addCleanup(self.end, process)
         return process
 
+    def run_to_end(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit status, standard output and standard error of C{gameserver}."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=PATIENCE)
+        return process.returncode, out, err
+
     def started(self, *arguments: str) -> tuple[subprocess.Popen[str], str]:
         """Start C{gameserver} and wait until it is ready: the process, its log so far."""
         said = {each.partition("=")[0] for each in arguments}

@@ -9,12 +9,6 @@ from tests.integration.processes import PATIENCE, ProcessTestCase, free_port
 
 
 class CommandTests(ProcessTestCase):
-    def run_to_end(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit status, standard output and standard error."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=PATIENCE)
-        return process.returncode, out, err
-
     def test_version(self) -> None:
         status, out, err = self.run_to_end("--version")
         self.assertEqual((status, err), (0, ""))

@@ -67,14 +67,14 @@ class Gate:
         return "passed"
 
 
-def weather(invalidated: bool = False) -> OperationalError:
-    problem = OperationalError("statement", None, Exception("a storm"))
+def transient(invalidated: bool = False) -> OperationalError:
+    problem = OperationalError("statement", None, Exception("out of reach"))
     problem.connection_invalidated = invalidated
     return problem
 
 
-class Squall:
-    """Work that meets bad weather some times and then goes well."""
+class Flaky:
+    """Work that meets a transient error some times and then succeeds."""
 
     def __init__(self, times: int, invalidated: bool = False) -> None:
         self.left = times
@@ -83,8 +83,8 @@ class Squall:
     def __call__(self, connection: Connection) -> str:
         if self.left:
             self.left -= 1
-            raise weather(self.invalidated)
-        return "dry"
+            raise transient(self.invalidated)
+        return "done"
 
 
 def write(word: str) -> Callable[[Connection], str]:
@@ -293,7 +293,7 @@ class WorkerTests(SynchronousTestCase):
 
     def test_one_spoils_for_its_kind(self) -> None:
         """One of a kind that the database never can carry out fails alone."""
-        together = Together("b", weather())
+        together = Together("b", transient())
         a, b, c = self.alike(together, "abc", self.worker())
         self.assertEqual([self.successResultOf(a), self.successResultOf(c)], ["A", "C"])
         self.failureResultOf(b, Unavailable)
@@ -340,41 +340,41 @@ class WorkerTests(SynchronousTestCase):
             gate.released.set()
             self.assertEqual(self.result(worker.submit(lambda connection: 1)), 1)
 
-    # The weather
+    # Transient errors
 
-    def test_squall(self) -> None:
+    def test_flaky(self) -> None:
         """Calls of a transaction that was given up are tried again, in order."""
         worker = self.worker()
         gate = self.held(worker)
-        calls = (write("a"), Squall(MAX_SPOILT - 1), write("b"))
-        first, squall, last = map(worker.submit, calls)
+        calls = (write("a"), Flaky(MAX_SPOILT - 1), write("b"))
+        first, flaky, last = map(worker.submit, calls)
         gate.released.set()
         self.assertEqual(self.result(last), "b")
         self.assertEqual(self.successResultOf(first), "a")
-        self.assertEqual(self.successResultOf(squall), "dry")
+        self.assertEqual(self.successResultOf(flaky), "done")
         self.assertEqual(self.words(), ["a", "b"])
 
     def test_one_spoils_for_all(self) -> None:
         """A call that the database never can carry out fails alone."""
         worker = self.worker()
         gate = self.held(worker)
-        calls = (write("a"), Squall(1000), write("b"))
-        first, squall, last = map(worker.submit, calls)
+        calls = (write("a"), Flaky(1000), write("b"))
+        first, flaky, last = map(worker.submit, calls)
         gate.released.set()
         self.assertEqual(self.result(last), "b")
         self.successResultOf(first)
-        self.failureResultOf(squall, Unavailable)
+        self.failureResultOf(flaky, Unavailable)
         self.assertEqual(self.words(), ["a", "b"])
 
     def test_disconnected(self) -> None:
         """A lost connection is no call's fault, however often; it is logged once."""
         worker = self.worker()
         with capturedLogs() as logs:
-            lost = worker.submit(Squall(MAX_SPOILT + 2, invalidated=True))
-            self.assertEqual(self.result(lost), "dry")
+            lost = worker.submit(Flaky(MAX_SPOILT + 2, invalidated=True))
+            self.assertEqual(self.result(lost), "done")
             self.result(worker.submit(write("after")))
         warnings = [each for each in logs if each["log_level"] is LogLevel.warn]
-        self.assertEqual([each["problem"] for each in warnings], ["a storm"])
+        self.assertEqual([each["problem"] for each in warnings], ["out of reach"])
         self.assertEqual(
             [each["log_format"] for each in logs][1:], ["{worker}: the database is back"]
         )
@@ -388,9 +388,9 @@ class WorkerTests(SynchronousTestCase):
         @event.listens_for(self.engine, "do_connect")
         def refuse_connection(*arguments: Any) -> None:
             if not away.is_set():
-                raise weather()
+                raise transient()
 
-        lost = worker.submit(Squall(1, invalidated=True))
+        lost = worker.submit(Flaky(1, invalidated=True))
         gate.released.set()
         late = worker.submit(write("late"))
         self.clock.advance(10)
@@ -400,14 +400,14 @@ class WorkerTests(SynchronousTestCase):
         self.assertEqual(self.result(worker.submit(write("back"))), "back")
         self.assertEqual(self.words(), ["back"])
 
-    def test_storm_at_commit(self) -> None:
+    def test_transient_error_at_commit(self) -> None:
         """If COMMIT fails nobody knows, and nothing is tried twice."""
         worker = self.worker()
 
         @event.listens_for(self.engine, "commit")
         def fail(connection: Connection) -> None:
             event.remove(self.engine, "commit", fail)
-            raise weather()
+            raise transient()
 
         self.assertRaises(Uncertain, self.result, worker.submit(write("a")))
         self.assertEqual(self.result(worker.submit(write("b"))), "b")
@@ -436,12 +436,12 @@ class WorkerTests(SynchronousTestCase):
     # Beginning and end
 
     def test_prepare(self) -> None:
-        """Calls wait until all is prepared, which is tried again in bad weather."""
-        storms = [weather(), weather()]
+        """Calls wait until all is prepared, which is tried again after transient errors."""
+        errors = [transient(), transient()]
 
         def prepare() -> None:
-            if storms:
-                raise storms.pop()
+            if errors:
+                raise errors.pop()
 
         worker = self.worker(start=False, prepare=prepare)
         written = worker.submit(write("a"))
@@ -449,7 +449,7 @@ class WorkerTests(SynchronousTestCase):
         self.addCleanup(self.end, worker)
         self.assertEqual(self.result(written), "a")
         self.successResultOf(prepared)
-        self.assertEqual(storms, [])
+        self.assertEqual(errors, [])
 
     def test_prepare_fails(self) -> None:
         """A database that will not do fails every call, before and after."""
