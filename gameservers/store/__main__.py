@@ -10,12 +10,10 @@ from __future__ import annotations
 import sys
 
 from sqlalchemy import insert, inspect, select
-from sqlalchemy.exc import DBAPIError
 
 from gameservers.store.accounts import SCHEMA as HOUSE
-from gameservers.store.backends import find_backend, require_file
+from gameservers.store.backends import connected, find_backend, require_file
 from gameservers.store.errors import BadDatabase
-from gameservers.store.migrations import PATIENCE
 from gameservers.store.schema import installed
 from gameservers.store.settings import StoreSettings
 from gameservers.store.store import migrate_database
@@ -33,29 +31,23 @@ def copy(source: str, target: str) -> dict[str, int]:
 
     @return: how many rows each table has.
     """
-    require_file(find_backend(StoreSettings(database=source)))
-    games = installed()
-    schemas = [HOUSE, *games]
-    for database in (source, target):
-        migrate_database(StoreSettings(database=database), games)
     old, new = (
-        find_backend(StoreSettings(database=database)).engine(
-            timeout=TIMEOUT, patience=PATIENCE, writes=database == target
-        )
-        for database in (source, target)
+        StoreSettings(database=each, database_timeout=TIMEOUT) for each in (source, target)
     )
-    copied: dict[str, int] = {}
-    with old.begin() as reading, new.begin() as writing:
-        unknown = set(inspect(reading).get_table_names()) - {"schema_version"}
-        unknown -= {f"{schema.owner}_version" for schema in schemas}
-        for name in sorted(unknown):
-            if name.endswith("_version"):
-                owner = name.removesuffix("_version")
+    require_file(find_backend(old))
+    schemas = installed()
+    for each in (old, new):
+        migrate_database(each, schemas)
+    tables = [table for schema in (HOUSE, *schemas) for table in schema.metadata.sorted_tables]
+    copied = {table.name: 0 for table in tables}
+    with connected(old, writes=False) as reading, connected(new, writes=True) as writing:
+        for name in inspect(reading).get_table_names():
+            owner = name.removesuffix("_version")
+            if owner not in (name, HOUSE.owner, "schema", *(each.owner for each in schemas)):
                 print(f"not copied: {owner}, which is not installed", file=sys.stderr)
-        for table in (each for schema in schemas for each in schema.metadata.sorted_tables):
+        for table in tables:
             if writing.execute(select(table).limit(1)).first() is not None:
                 raise BadDatabase(f"the new database has rows in {table.name} already")
-            copied[table.name] = 0
             rows = reading.execution_options(yield_per=CHUNK).execute(select(table)).mappings()
             for chunk in rows.partitions(CHUNK):
                 writing.execute(insert(table), [dict(row) for row in chunk])
@@ -68,7 +60,7 @@ def main(arguments: list[str]) -> int:
         case ["copy", source, target]:
             try:
                 copied = copy(source, target)
-            except (BadDatabase, DBAPIError) as problem:
+            except BadDatabase as problem:
                 print(problem, file=sys.stderr)
                 return 1
             for table, rows in copied.items():

@@ -16,12 +16,14 @@ another process's lock happens before there is anything to repeat.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
@@ -36,6 +38,9 @@ BUSY_TIMEOUT = 250
 
 #: How long a database server may keep us waiting for a lock of another process, in seconds.
 LOCK_TIMEOUT = 5
+
+#: How long commands and migrations wait for a lock or one statement, in seconds.
+PATIENCE = 3600
 
 FILE_NAME = "gameservers.sqlite3"
 
@@ -194,12 +199,28 @@ def unusable(backend: Backend, problem: SQLAlchemyError) -> BadDatabase:
     return BadDatabase(f"{backend.title} cannot be used: {words}")
 
 
+@contextmanager
+def connected(settings: StoreSettings, *, writes: bool) -> Iterator[Connection]:
+    """
+    For commands, as it blocks: a connection in a transaction, which is committed at the end.
+
+    What the database objects to is a L{BadDatabase}.
+    """
+    backend = find_backend(settings)
+    engine = backend.engine(timeout=settings.database_timeout, writes=writes, patience=PATIENCE)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as problem:
+        raise unusable(backend, problem) from problem
+    finally:
+        engine.dispose()
+
+
 def create_file(backend: Backend) -> None:
     """See to the directory and the file of a SQLite database; others cannot read them."""
     path = backend.path
-    if path is None:
-        return
-    if path.exists():
+    if path is None or path.exists():
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

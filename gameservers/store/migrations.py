@@ -38,14 +38,12 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 from twisted.logger import Logger
 
+from gameservers.store.backends import PATIENCE
 from gameservers.store.errors import BadDatabase
 from gameservers.store.schema import Schema
 
 #: A number of our own, for the lock of a database server.
 LOCK = 0x67616D65
-
-#: How long a process waits for another one that migrates, and for one statement, in seconds.
-PATIENCE = 3600
 
 #: C{alembic.op} is one object for all threads.
 _one_at_a_time = threading.Lock()

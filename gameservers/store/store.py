@@ -31,9 +31,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gameservers.store.accounts import SCHEMA as HOUSE
-from gameservers.store.backends import Backend, create_file, find_backend, unusable
+from gameservers.store.backends import PATIENCE, Backend, create_file, find_backend, unusable
 from gameservers.store.errors import BadDatabase, StoreError, Unavailable
-from gameservers.store.migrations import PATIENCE, Upgrade, migrate
+from gameservers.store.migrations import Upgrade, migrate
 from gameservers.store.schema import Schema
 from gameservers.store.settings import StoreSettings
 from gameservers.store.worker import Batched, Inline, IReactor, Work, Worker, is_locked

@@ -9,7 +9,7 @@ import io
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, select, text
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
@@ -85,6 +85,14 @@ class CopyTests:
         self.assertRaises(BadDatabase, command.copy, self.old, self.new)
         self.assertEqual(rows(self.new), before)
 
+    def test_not_installed(self) -> None:
+        """Tables of a game that is not installed stay behind, which is said."""
+        with find_backend(StoreSettings(database=self.old)).engine(timeout=1).begin() as db:
+            db.execute(text("CREATE TABLE dice_version (version_num VARCHAR(32))"))
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            command.copy(self.old, self.new)
+        self.assertEqual(said.getvalue(), "not copied: dice, which is not installed\n")
+
     def test_command(self) -> None:
         """What a shell sees: the counts, or a sentence and a status."""
         for arguments, status, said in (
@@ -92,6 +100,7 @@ class CopyTests:
             (["copy", self.old], 2, "usage: "),
             (["copy", "nonsense", self.new], 1, "--database is neither"),
             (["copy", self.old + ".not", self.new], 1, "there is no database"),
+            (["copy", self.old, self.old], 1, "the new database has rows"),
             (["copy", self.old, self.new], 0, "accounts: 3 rows\n"),
             (["copy", self.old, self.new], 1, "the new database has rows"),
         ):

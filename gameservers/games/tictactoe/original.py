@@ -36,14 +36,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, Table, column, insert, inspect, select, table
-from sqlalchemy.exc import SQLAlchemyError
 from twisted.python.usage import UsageError
 
 from gameservers.games.tictactoe.records import SCHEMA, friends, matches, players, sessions
 from gameservers.store import BadDatabase, StoreSettings, migrate_database
 from gameservers.store.accounts import accounts
-from gameservers.store.backends import find_backend, require_file, unusable
-from gameservers.store.migrations import PATIENCE
+from gameservers.store.backends import connected, find_backend, require_file
 from gameservers.store.passwords import SHA512
 from gameservers.store.worker import answer
 
@@ -95,28 +93,14 @@ def take_over(source: StoreSettings, target: StoreSettings, zone: tzinfo | None)
 
     @param zone: of the original's moments; L{None} is this machine's.
     """
-    backends = find_backend(source), find_backend(target)
-    if backends[1].inline:
+    if find_backend(target).inline:
         raise BadDatabase("--database=memory keeps nothing")
-    require_file(backends[0])
+    require_file(find_backend(source))
     migrate_database(target, [SCHEMA])
-    timeout = target.database_timeout
-    reading = backends[0].engine(timeout=timeout, patience=PATIENCE, writes=False)
-    writing = backends[1].engine(timeout=timeout, patience=PATIENCE)
-    try:
-        try:
-            with reading.begin() as db:
-                rows = _read(db)
-        except SQLAlchemyError as problem:
-            raise unusable(backends[0], problem) from problem
-        try:
-            with writing.begin() as db:
-                _write(db, rows, zone)
-        except SQLAlchemyError as problem:
-            raise unusable(backends[1], problem) from problem
-    finally:
-        reading.dispose()
-        writing.dispose()
+    with connected(source, writes=False) as db:
+        rows = _read(db)
+    with connected(target, writes=True) as db:
+        _write(db, rows, zone)
 
 
 def refuse_original(db: Connection) -> None:

@@ -275,7 +275,7 @@ def _session(row: Any) -> Session:
 def _match(row: Any) -> Match:
     players_and_saw = zip(row[1:3], row[9:], strict=True)
     seen = frozenset(name for name, saw in players_and_saw if saw)
-    return Match(*row[:9], *[seen])
+    return Match(*[*row[:9], seen])
 
 
 def _result(row: Any) -> Result:
