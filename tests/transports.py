@@ -124,6 +124,8 @@ class MemorySocket:
     @ivar outgoing: what the server has sent and the peer has not read.
     @ivar room: bytes that C{outgoing} may still take.
     @ivar sends: what each system call has sent.
+    @ivar flags: the flags of each of these.
+    @ivar options: what was set, by level and option.
     """
 
     def __init__(self) -> None:
@@ -131,6 +133,8 @@ class MemorySocket:
         self.outgoing = bytearray()
         self.room = ROOM
         self.sends: list[bytes] = []
+        self.flags: list[int] = []
+        self.options: dict[tuple[int, int], Any] = {}
         self.peer_ended = False
         self.half_closed = False
         self.closed = False
@@ -159,6 +163,7 @@ class MemorySocket:
         self.room -= len(taken)
         self.outgoing += taken
         self.sends.append(taken)
+        self.flags.append(flags)
         return len(taken)
 
     def shutdown(self, how: int) -> None:
@@ -174,7 +179,7 @@ class MemorySocket:
         return -1 if self.closed else id(self)
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
-        """No option matters here."""
+        self.options[level, option] = value
 
     def getsockopt(self, level: int, option: int, size: int = 0) -> Any:
         if option == getattr(socket, "TCP_INFO", None):
@@ -279,6 +284,11 @@ class Peer:
         """Whether the server has nothing to do with the connection any more."""
         closed: bool = self.socket.closed
         return closed
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the server has reset the connection."""
+        return self.closed and (socket.SOL_SOCKET, socket.SO_LINGER) in self.socket.options
 
     @property
     def reading(self) -> bool:

@@ -122,16 +122,15 @@ def send_at_once(transport: Any, data: bytes) -> None:
         transport.write(data)
 
 
-def send_apart(transport: Connection, piece: bytes) -> int:
+def send_apart(transport: Connection, data: bytes | memoryview) -> int:
     """
-    Send a piece in one system call that later ones are not joined to.
+    Send as L{send_some} does, but so that the system joins nothing later to it.
 
-    @return: how many bytes the network took.
-    @raise OSError: the connection is lost.
+    @return: how many bytes the network took; 0 also if the connection is lost.
     """
     try:
-        return transport.socket.send(piece, APART)
-    except BlockingIOError:
+        return transport.socket.send(data, APART)
+    except OSError:
         return 0
 
 

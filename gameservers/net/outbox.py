@@ -29,6 +29,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ITransport,
 )
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -203,6 +204,7 @@ class Outbox:
         "_overflowed",
         "_paused",
         "_registered",
+        "_send",
         "_sent",
         "_shared",
         "_state",
@@ -222,6 +224,7 @@ class Outbox:
         cut: int | None = None,
         frame: Callable[[bytes], bytes] | None = None,
         flow: Callable[[bool], None] | None = None,
+        send: Callable[[Connection, bytes | memoryview], int] = send_some,
     ) -> None:
         """
         @param limit: bytes that may wait for the recipient when a turn has ended.
@@ -232,6 +235,7 @@ class Outbox:
         @param frame: makes of each piece what is sent in its place.
         @param flow: called with L{True} when something begins to wait for the network, and with
             L{False} when all of it has left.
+        @param send: gives a plain transport what the network takes now, as L{send_some} does.
         """
         self.turn = turn
         self.queue: list[bytes | Batch] = []
@@ -242,6 +246,7 @@ class Outbox:
         self._cut = cut
         self._frame = frame
         self._flow = flow
+        self._send = send
         self._last = b""
         self._sent: Callable[[], None] = self.shut
         self.congested = False
@@ -294,7 +299,7 @@ class Outbox:
             whole = self._frame(whole)
         transport, view, at = self._transport, memoryview(whole), 0
         while at < len(whole) and transport.connected:
-            sent = send_some(transport, view[at:])
+            sent = self._send(transport, view[at:])
             if not sent:
                 self._post([whole[at:]])
                 return
@@ -302,7 +307,11 @@ class Outbox:
 
     def interject(self, frame: bytes) -> None:
         """Send this between two pieces, at once: it need not wait for what this turn says."""
-        if self._state is _State.OPEN:
+        if self._state is not _State.OPEN:
+            return
+        if self._at_once and not self._registered:
+            frame = frame[self._send(self._transport, frame) :]
+        if frame:
             self._post([frame])
 
     def reserve(self) -> int:
@@ -417,7 +426,7 @@ class Outbox:
         transport = self._transport
         while self._backlog:
             piece = self._next()
-            sent = send_some(transport, piece)
+            sent = self._send(transport, piece)
             if sent != len(piece):  # full, or lost
                 rest = piece[sent:]
                 self._register(streaming=False)
