@@ -164,7 +164,7 @@ class TileGameProcessTests(ProcessTestCase):
     def test_ten_players(self) -> None:
         """
         Ten at full pace move and break; an eleventh is refused, one vanishes, one comes back.
-        All see the same world at the end, and so does who comes after a restart.
+        All see the same world at the end, and so does a player that comes after a restart.
         """
         process, _ = self.started(*self.arguments)
         players = [self.client(f"player{number}") for number in range(10)]
@@ -201,7 +201,7 @@ class TileGameProcessTests(ProcessTestCase):
         def agrees(player: RealClient) -> bool:
             return sorted(player.others) == names and self.broken(player.bits) == targets
 
-        # Nobody may be silent but who is to vanish: each plays on in a thread of his own until he
+        # None may be silent but the one that vanishes: each plays on in its own thread until it
         # has seen what there is to see.
         with ThreadPoolExecutor(len(players)) as threads:
             playing = [
@@ -262,7 +262,7 @@ class TileGameProcessTests(ProcessTestCase):
         return sorted((at % 64, at // 64) for at, flag in enumerate(flags) if flag == "1")
 
     def test_large_world(self) -> None:
-        """Who comes while a large world is made waits for it, and reads it without a split."""
+        """A client that comes while a large world is made waits, and reads it without a split."""
         process, _ = self.started(*self.arguments, "--tilegame-size=large")
         client = self.client("early")
         self.assertEqual(client.join(), "SUCCESS")

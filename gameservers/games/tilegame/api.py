@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from gameservers.games.tilegame import wire
+from gameservers.games.tilegame.avatars import Avatar as Player
+from gameservers.games.tilegame.avatars import Avatars as Players
 from gameservers.games.tilegame.generation import SIZES, THEMES, Terrain
-from gameservers.games.tilegame.players import Player, Players
 from gameservers.games.tilegame.room import Visit, WorldRoom
 from gameservers.games.tilegame.settings import TileGameSettings
-from gameservers.games.tilegame.wire import WireError
 from gameservers.games.tilegame.world import World, encode_map
+from gameservers.wire import WireError
 
 
 class Sender(Protocol):
@@ -104,7 +105,7 @@ class PlayerHandler:
         visit = self._visits.get(player.name)
         if visit is None:
             visit = self._visits[player.name] = Visit(player, self.settings, time.monotonic())
-        visit.player = player
+        visit.avatar = player
         return visit
 
 
@@ -240,13 +241,14 @@ class ServerTasks:
         """
         packet = None
         try:
-            packet = wire.parse_packet(data)
+            parsed = wire.parse_packet(data)
         except WireError:
             if not wire.is_packet(data):
                 return False
         else:
-            if packet is None:
+            if isinstance(parsed, wire.EmptyPacket):
                 return False
+            packet = parsed
         conn.send(wire.PACKETRECV_RES)
         visit = player_handler.visit(conn)
         if packet is not None and visit is not None:

@@ -14,7 +14,7 @@ Then, for whole x and y::
 Between whole numbers C{smooth} is interpolated by cosine, first along x, then along y.  The
 height of a tile is the sum of that at (x*F**o, y*F**o), times P**o, for the octaves o 0 to 3.
 A theme gives each height its tile; the four tiles in the centre become C{DIRT} where nobody
-could stand, because that is where players begin who find no other place.
+could stand, because that is where players begin that find no other place.
 
 The sums are in this order because the last bit of a height may decide a tile: equal seeds give
 equal worlds, bit for bit, here and in the game itself.
@@ -99,7 +99,7 @@ THEMES: Mapping[str, Theme] = {
 
 
 def random_seed() -> str:
-    """A seed for somebody who does not care which."""
+    """A seed, where any will do."""
     return "".join(
         secrets.choice(string.ascii_letters + string.digits) for _ in range(_SEED_LENGTH)
     )

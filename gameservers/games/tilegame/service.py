@@ -1,184 +1,100 @@
 """
-The life of the world: found or made when the server starts, kept from time to time and when it
-stops.  What takes long is done in threads; players who come too early wait.
+The game: its world, its players, and the one room of the lobby that they are all in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from gameservers.games.tilegame.generation import Terrain
-from gameservers.games.tilegame.records import TileGameRecords
-from gameservers.games.tilegame.room import WorldRoom
-from gameservers.games.tilegame.settings import TileGameSettings
-from gameservers.games.tilegame.wire import payload
-from gameservers.games.tilegame.world import World, encode_map
-from gameservers.store import StoreError
+from gameservers.games import Dependencies, GameService
+from gameservers.games.tilegame import words
+from gameservers.games.tilegame.pacing import Schedule
+from gameservers.games.tilegame.worlds import WorldService
+from gameservers.lobby import Player, Refused, RoomKey, RoomRules
+from gameservers.net.connection import Connection
 
-#: Calls a function with arguments in a thread.
-InThread = Callable[..., Deferred[Any]]
-
-#: In how many parts a world is made; each is reported when it is done.
-PARTS = 4
+ROOM_RULES = RoomRules(hosted=False, permanent=True)
 
 
-class WorldService(Service):
+class TileGameService(GameService):
     """
-    One world and its room.
+    Tile-Game while the server runs.
 
-    @ivar room: L{None} until the world is there.
+    @ivar worlds: where the map and the world come from.
+    @ivar schedule: when players are told the next state.
+    @ivar room: the key of the lobby's room.
     """
 
-    name = "tilegame"
     _log = Logger()
 
     def __init__(
         self,
-        make: Callable[[], Terrain],
-        records: TileGameRecords,
-        settings: TileGameSettings,
-        clock: IReactorTime,
-        in_thread: InThread,
+        dependencies: Dependencies,
+        worlds: WorldService,
+        stop: Callable[[], None] | None = None,
     ) -> None:
-        """
-        @param make: chooses the terrain, if there is no world yet or a new one is wanted.
-        """
-        self._make = make
-        self._records = records
-        self._settings = settings
-        self._in_thread = in_thread
-        self._saving = DeferredLock()
-        self._saved: int | None = None  # the revision
-        self._saver = LoopingCall(self._save)
-        self._saver.clock = clock
-        self._failure: Failure | None = None
-        self._wanted: list[Deferred[bytes]] = []
-        self._packing = False
-        self._packed: tuple[int, bytes] | None = None  # the map and its revision
-        self.room: WorldRoom | None = None
-
-    def startService(self) -> None:
-        super().startService()
-        if self.room is None:
-            Deferred.fromCoroutine(self._open()).addErrback(self._cannot)
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        if self._saver.running:
-            self._saver.stop()
-        return self._save()
-
-    def map_payload(self) -> Deferred[bytes]:
-        """
-        The map for a new player, as soon as there is one.
-
-        A tile that breaks while it is packed is not in it; the player's first state tells him.
-        """
-        wanted: Deferred[bytes] = Deferred(self._wanted.remove)
-        self._wanted.append(wanted)
-        self._pack()
-        return wanted
-
-    async def _open(self) -> None:
-        world = None if self._settings.new_world else await self._restored()
-        if world is None and self.running:
-            world = await self._made()
-        if world is not None and self.running:
-            self.room = WorldRoom(world, self._settings)
-            self._pack()
-            self._saver.start(self._settings.save_interval).addErrback(self._cannot)
-
-    async def _restored(self) -> World | None:
-        """The world as it was kept, if there is one."""
-        kept = await self._records.load()
-        if kept is None:
-            return None
-        world: World = await self._in_thread(World.restore, kept)
-        self._saved = world.revision
-        self._log.info("The world is back as it was left: {world}", world=kept.description)
-        return world
-
-    async def _made(self) -> World | None:
-        """A new world, unless the server stops before it is done."""
-        terrain = self._make()
-        self._log.info(
-            "A new world is made, {side} tiles square, theme {theme}, seed {seed}",
-            side=terrain.side,
-            theme=terrain.theme,
-            seed=terrain.seed,
+        """@param stop: stops the whole server."""
+        settings = dependencies.settings
+        super().__init__(
+            dependencies,
+            max_open=settings.max_connections,
+            max_per_address=settings.max_per_address,
         )
-        tiles = b""
-        for part in range(PARTS):
-            if not self.running:
-                return None
-            first, end = (terrain.side * each // PARTS for each in (part, part + 1))
-            tiles += await self._in_thread(terrain.rows, first, end)
-            percent = 100 * (part + 1) // PARTS
-            self._log.info("{percent} % of a new world are made", percent=percent)
-        return World(terrain.seed, terrain.theme, tiles)
+        self.worlds = worlds
+        worlds.setServiceParent(self)
+        self.schedule = Schedule(self.clock)
+        self.room = RoomKey(self.game, "", "world")
+        self.lobby.provide_room(self.room, ROOM_RULES, capacity=settings.max_players)
+        self.every(settings.save_interval, worlds.save)
+        self._playing: dict[int, Connection] = {}
+        self._deliver = partial(words.deliver, self._playing)
+        self._stop_server = stop
+        self._stopping: IDelayedCall | None = None
 
-    def _cannot(self, failure: Failure) -> None:
-        """There may be a world that cannot be read: none is made in its place unasked."""
-        if failure.check(StoreError) and not self.running:  # it stopped with us
-            return
-        self._log.critical(
-            "There is no Tile-Game world: {why}{remedy}",
-            why=failure.getErrorMessage(),
-            remedy="" if failure.check(StoreError) else "; --tilegame-new-world makes another",
-        )
-        self._failure = failure
-        self._pack()
+    def say_farewell(self) -> None:
+        """End all connections in the way that clients notice, before the world is saved."""
+        self._stop_server = None
+        for connection in self.connections:
+            connection.abort()
 
-    def _save(self) -> Deferred[None]:
-        """Keep the world if it has changed."""
-        return self._saving.run(lambda: Deferred.fromCoroutine(self._save_change()))
+    def admit(self, name: str, connection: Connection) -> Player:
+        """
+        A player comes in.
 
-    async def _save_change(self) -> None:
-        if self.room is None or self._saved == self.room.world.revision:
-            return
-        world = self.room.world
-        revision = world.revision
-        copy = World(world.seed, world.theme, world.tiles, world.bits)
+        @raise Refused: C{NAME_TAKEN} or C{ROOM_FULL}.
+        """
+        player = self.lobby.enter(name, self.game, self._deliver, address=connection.address)
         try:
-            await self._records.save(await self._in_thread(copy.keep))
-        except (StoreError, ValueError) as error:
-            self._log.error("The world was not saved: {why}", why=error)
-        else:
-            self._saved = revision
+            self.lobby.join(player.id, self.room)
+        except Refused:
+            self.lobby.exit(player.id)
+            raise
+        self._playing[player.id] = connection
+        if self._stopping is not None:
+            self._stopping.cancel()
+            self._stopping = None
+        self._log.info(
+            "{player} joined {room} from {host}",
+            player=name,
+            room=self.room.name,
+            host=connection.address,
+        )
+        return player
 
-    def _pack(self) -> None:
-        """See to it that everybody gets the map who waits for it."""
-        if self._failure is not None:
-            self._hand_out(self._failure)
-        elif self.room is not None and self._wanted and not self._packing:
-            world = self.room.world
-            revision = world.revision
-            if self._packed is not None and self._packed[0] == revision:
-                self._hand_out(self._packed[1])
-                return
-            self._packing = True
-            packed = self._in_thread(_pack_map, *world.snapshot())
-            packed.addBoth(self._is_packed, revision)
+    def depart(self, player: Player) -> None:
+        """A player is gone."""
+        del self._playing[player.id]
+        self.lobby.exit(player.id)
+        self._log.info("{player} left {room}", player=player.name, room=self.room.name)
+        wait = self.settings.stop_when_empty
+        if not self._playing and wait and self._stop_server is not None:
+            self._stopping = self.clock.callLater(wait, self._stop_empty, self._stop_server)
 
-    def _is_packed(self, result: bytes | Failure, revision: int) -> None:
-        self._packing = False
-        if not isinstance(result, Failure):
-            self._packed = revision, result
-        self._hand_out(result)
-
-    def _hand_out(self, result: bytes | Failure) -> None:
-        wanted, self._wanted = self._wanted, []
-        for each in wanted:
-            each.callback(result)  # a failure goes to the errbacks
-
-
-def _pack_map(side: int, tiles: bytes, bits: bytes) -> bytes:
-    return payload(encode_map(side, tiles, bits))
+    def _stop_empty(self, stop: Callable[[], None]) -> None:
+        self._stopping = None
+        self._log.info("No player is left: the server stops")
+        stop()

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from gameservers.config import common
 from gameservers.config.vocabulary import Listening, Retired, option, utf8
+from gameservers.games.tilegame.avatars import MOST_PLAYERS
 from gameservers.games.tilegame.generation import SIZES, THEMES
-from gameservers.games.tilegame.players import MOST_PLAYERS
 from gameservers.games.tilegame.wire import PIECE
 
 #: Characters of a seed.

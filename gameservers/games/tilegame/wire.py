@@ -50,8 +50,10 @@ C{bytes} object, in one form: C{80 03 42}, u32 little-endian length, the bytes, 
 are written here, by hand, and never read: no client sends one.
 
 A content of more than L{MAX_CONTENT} bytes does not fit a block and is no packet of any client;
-neither is an unknown command, another name or a missing separator: L{WireError}, and it is for
-the caller to decide how many of those he bears.  A packet of length 0 is none at all.
+neither is an unknown command, another name or a missing separator: L{WireError}, and the caller
+decides how many of those it bears.  A packet of length 0 is none at all.
+
+Source: SammygoodTunes/Tile-Game at 72acf1a0.
 """
 
 from __future__ import annotations
@@ -62,6 +64,9 @@ import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+from gameservers.wire import WireError, begins
 
 #: The unit of the wire, in bytes.
 BLOCK = 32
@@ -115,13 +120,20 @@ PACKETRECV_RES = token("PACKETRECEIVED")
 DISCONNECT_REQ = token("BYEBYE")
 
 
-class WireError(Exception):
-    """Bytes that no client sends."""
+#: What a client says first, as far as it must be known to tell it from all other wire formats.
+recognise = begins(RECOGNITION_REQ[:4])
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a client says for its player's name; C{text} is L{None} if it cannot be one."""
+
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """C{name} says that he is here, in pixels."""
+    """C{name} says that it is here, in pixels."""
 
     name: str
     x: int
@@ -130,11 +142,29 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class BreakTile:
-    """C{name} says that he has broken the tile in this column and row."""
+    """C{name} says that it has broken the tile in this column and row."""
 
     name: str
     x: int
     y: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyPacket:
+    """A packet of length 0."""
+
+
+#: A token or another message.
+Message = bytes | Name | Position | BreakTile | EmptyPacket
+
+#: A token, or the class of other messages.
+Kind = bytes | type[Any]
+
+#: What a client can say in one word.
+TOKENS = frozenset((RECOGNITION_REQ, MAPDATA_REQ, PLAYERJOIN_REQ, GLGAME_REQ, DISCONNECT_REQ))
+
+#: All kinds of messages that a client can send.
+MESSAGES: tuple[Kind, ...] = (*TOKENS, Name, Position, BreakTile, EmptyPacket)
 
 
 class Inbox:
@@ -149,9 +179,13 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._data)
 
-    def block(self) -> bytes | None:
-        """The next block, if it is complete.  It stays."""
-        return bytes(self._data[:BLOCK]) if len(self._data) >= BLOCK else None
+    def block(self) -> bytes:
+        """The next block, or nothing if it is not complete.  It stays."""
+        return bytes(self._data[:BLOCK]) if len(self._data) >= BLOCK else b""
+
+    def whole(self) -> bytes:
+        """Everything.  It stays."""
+        return bytes(self._data)
 
     def take(self, size: int) -> bytes:
         """The next bytes, and they are gone."""
@@ -175,18 +209,17 @@ def encode_name(name: str) -> bytes:
     return name.translate(_ENCODED).encode("latin-1")
 
 
-def parse_packet(block: bytes) -> Position | BreakTile | None:
+def parse_packet(block: bytes) -> Position | BreakTile | EmptyPacket:
     """
     Decode a block that is no token.
 
-    @return: L{None} for an empty packet.
     @raise WireError: it is not a packet of the game.
     """
     if not is_packet(block):
         raise WireError("not a packet")
     length = int.from_bytes(block[5:7], "big")
     if not length:
-        return None
+        return EmptyPacket()
     if length > MAX_CONTENT:
         raise WireError("a packet of more than one block")
     coded, separator, arguments = block[8 : 7 + length].partition(b"\x01")
@@ -225,7 +258,7 @@ def payload(content: bytes) -> bytes:
 def record(
     name: str, x: int, y: int, previous_x: int, previous_y: int, lerp: int, health: int
 ) -> bytes:
-    """One player, as all players are told of him."""
+    """One player, as all players are told of it."""
     rest = _RECORD.pack(x, y, previous_x, previous_y, lerp, health)
     return b"%b\x01%b" % (encode_name(name), rest)
 

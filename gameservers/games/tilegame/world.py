@@ -18,7 +18,7 @@ All integers are big-endian.  A world is kept as its map and a description in JS
 theme and side.  L{World.restore} raises L{ValueError} for anything else.
 
 The middle of the map is the origin of the players' coordinates, which are in pixels and name
-the upper left corner of a player, who is as large as a tile.
+the upper left corner of a player, which is as large as a tile.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class World:
         return self.side, bytes(self.tiles), bytes(self.bits)
 
     def changes(self) -> bytes:
-        """What a player who has the map needs to know: which tiles are broken by now."""
+        """What a player that has the map needs to know: which tiles are broken by now."""
         encoded = encode_bits(self.bits)
         return _CHANGES_HEAD.pack(self.side - 1, self.side - 1, len(encoded)) + encoded
 

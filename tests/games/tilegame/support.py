@@ -1,26 +1,27 @@
 """
-The game in memory: a factory with a clock in the test's hands, and clients with their ends.
+The game in memory: its service on a network in the test's hands, and clients.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
+from gameservers.games import Dependencies
+from gameservers.games.tilegame import game
 from gameservers.games.tilegame.generation import Terrain
-from gameservers.games.tilegame.protocol import TileGameFactory
-from gameservers.games.tilegame.service import WorldService
+from gameservers.games.tilegame.protocol import TileGameProtocol
+from gameservers.games.tilegame.service import TileGameService
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.world import Kept
+from gameservers.games.tilegame.worlds import WorldService
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
+from gameservers.net.door import WireFactory
+from gameservers.net.guard import place_of
 from tests.games.tilegame.reading import TOKEN, Map, State, messages, position
+from tests.transports import Network
 
 
 @cache
@@ -73,72 +74,41 @@ class Threads:
             maybeDeferred(function, *arguments).chainDeferred(done)
 
 
-class Transport(StringTransport):
-    """Remembers each write, asks a pull producer until it is silent, and can be reset."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(peerAddress=IPv4Address("TCP", host, 40000), lenient=True)
-        self.writes: list[bytes] = []
-        self.reset = False
-        self.blocked = False
-        self.protocol = None
-
-    def write(self, data: bytes) -> None:
-        self.writes.append(data)
-        super().write(data)
-
-    def registerProducer(self, producer, streaming: bool) -> None:
-        super().registerProducer(producer, streaming)
-        self.pull()
-
-    def pull(self) -> None:
-        while self.producer is not None and not self.blocked:
-            self.producer.resumeProducing()
-
-    def abortConnection(self) -> None:
-        super().abortConnection()
-        self.reset = True
-        self.lose(Failure(ConnectionAborted()))
-
-    def lose(self, why: Failure) -> None:
-        if self.connected:
-            self.connected = False
-            self.protocol.connectionLost(why)
-
-
 class Client:
-    """One end of a connection: what it sends arrives at once."""
+    """A client's end of a connection."""
 
     def __init__(self, game: Game, host: str) -> None:
         self.game = game
-        self.protocol = game.factory.buildProtocol(None)
-        self.transport = self.protocol_transport = Transport(host)
-        self.transport.protocol = self.protocol
-        self.protocol.makeConnection(self.transport)
+        self.peer = game.clock.connect(game.factory, host)
+        self._heard = b""
 
     def send(self, *data: bytes | str) -> None:
         """Send bytes and tokens, in one segment."""
         stream = b"".join(TOKEN[each] if isinstance(each, str) else each for each in data)
-        if self.transport.connected:
-            self.protocol.dataReceived(stream)
+        self.peer.send(stream)
 
     def close(self) -> None:
-        self.transport.lose(Failure(ConnectionDone()))
+        self.peer.end()
 
     @property
     def connected(self) -> bool:
-        return self.transport.connected
+        self.game.clock.turn()
+        return not self.peer.ended
 
     @property
-    def reading(self) -> bool:
-        """Whether the server reads what is sent."""
-        return self.transport.producerState == "producing"
+    def reset(self) -> bool:
+        """Whether the server has ended the connection in the way that the client notices."""
+        self.game.clock.turn()
+        return self.peer.aborted
 
     def received(self) -> list[str | Map | State]:
         """What the server said since this was asked last."""
-        stream = self.transport.value()
-        self.transport.clear()
-        return messages(stream)
+        return messages(self.peer.received())
+
+    def heard(self) -> bytes:
+        """Everything that the server said, if this alone was asked."""
+        self._heard += self.peer.received()
+        return self._heard
 
     def join(self, name: str) -> list[str | Map | State]:
         """The handshake up to the answer to the name."""
@@ -148,7 +118,7 @@ class Client:
 
     def state(self) -> State:
         """Ask for a state, when it is time for one."""
-        self.game.clock.advance(1 / self.game.settings.tps)
+        self.game.clock.turn(1 / self.game.settings.tps)
         self.received()
         self.send("GLGAME_REQ")
         _, state, _ = self.received()
@@ -162,21 +132,49 @@ class Client:
 class Game:
     """The game, with its world and its lobby."""
 
-    def __init__(self, terrain=None, keeper=None, in_thread=maybeDeferred, stop=None, **settings):
+    def __init__(
+        self,
+        terrain=None,
+        keeper=None,
+        in_thread=maybeDeferred,
+        stop=None,
+        place_of=place_of,
+        **settings,
+    ):
         self.settings = TileGameSettings(**settings)
-        self.clock = Clock()
-        self.lobby = Lobby(self.clock, Metrics())
+        self.clock = Network()
+        self.metrics = Metrics()
+        self.lobby = Lobby(self.clock, self.metrics)
         self.keeper = keeper or MemoryKeeper()
         self.terrain = terrain or Made()
-        self.worlds = WorldService(
-            lambda: self.terrain, self.keeper, self.settings, self.clock, in_thread
+        dependencies = Dependencies(
+            game.name, self.lobby, self.clock, self.settings, self.metrics, place_of=place_of
         )
-        self.factory = TileGameFactory(self.lobby, self.clock, self.worlds, self.settings, stop)
-        self.worlds.startService()
+        self.worlds = WorldService(dependencies, lambda: self.terrain, self.keeper, in_thread)
+        self.service = TileGameService(dependencies, self.worlds, stop)
+        self.factory = WireFactory(partial(TileGameProtocol, self.service))
+        self.service.startService()
 
     @property
     def world(self):
         return self.worlds.room.world
+
+    @property
+    def cuts(self) -> dict[str, int]:
+        """How many connections were cut off, by reason."""
+        self.clock.turn()
+        return {reason: count for (_, reason), count in self.metrics.cuts.items()}
+
+    @property
+    def present(self) -> int:
+        """How many players the lobby knows."""
+        return self.lobby.present(game.name)
+
+    def stop(self) -> Deferred:
+        """The server stops."""
+        stopped = self.service.stopService()
+        self.clock.turn()
+        return stopped
 
     def connect(self, host: str = "192.0.2.1") -> Client:
         return Client(self, host)

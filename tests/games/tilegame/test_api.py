@@ -104,7 +104,7 @@ class PlayerHandlerTests(SynchronousTestCase):
         self.assertEqual(self.players.get_player("bob")["index"], 0)
 
     def test_update_player_position(self) -> None:
-        """It moves who is here and makes nobody."""
+        """It moves a player that is here and makes none."""
         self.players.update_player_position({"name": "bob", "x": 7, "y": -7})
         self.players.update_player_position({"name": "bob", "x": 8, "y": -8})
         self.players.update_player_position({"name": "nobody", "x": 1, "y": 1})
@@ -215,7 +215,7 @@ class ServerTasksTests(SynchronousTestCase):
         self.assertIsNone(read_state(conn.sent[32:]).bits)
 
     def test_game_state_for_anybody(self) -> None:
-        """Who only sends, and is nobody, is told everything."""
+        """A connection that only sends, and speaks for no player, is told everything."""
         self.players.track_player({"name": "alice"})
         for _ in range(2):
             conn = Sender()
@@ -242,7 +242,7 @@ class ServerTasksTests(SynchronousTestCase):
         self.assertEqual(conn.sent, b"")
 
     def test_incoming_packets_of_others(self) -> None:
-        """A connection speaks for its own player only, and no longer than he is here."""
+        """A connection speaks for its own player only, and no longer than that is here."""
         alice, bob = self.join("alice"), self.join("bob")
         incoming = ServerTasks.incoming_packets
         self.assertTrue(incoming(alice, position("bob", 9, 9), self.players, self.worlds))

@@ -1,28 +1,42 @@
 """
-Tile-Game as the house knows it: its options, its first bytes, its parts.
+Tile-Game as the house knows it: its options, its parts.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import fields
+from functools import partial
 
-from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.interfaces import IReactorCore
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from gameservers.games import IGame, Surroundings, Verdict
-from gameservers.games.tilegame import a_terrain, game, threads_of
-from gameservers.games.tilegame.protocol import ROOM
+from gameservers.games import Dependencies, IGame
+from gameservers.games.tilegame import game
 from gameservers.games.tilegame.records import SCHEMA, TileGameRecords
 from gameservers.games.tilegame.settings import MAX_SEED, TileGameSettings
+from gameservers.games.tilegame.worlds import terrain_of, threads_of
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
+from gameservers.net.door import WireFactory
 from gameservers.store import Store, StoreSettings
 from tests.games.tilegame.reading import TOKEN
-from tests.games.tilegame.support import Transport
+from tests.transports import Network, Peer
+
+
+@implementer(IReactorCore)
+class Reactor(Network):
+    """One that can be stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stops: list[float] = []
+
+    def stop(self) -> None:
+        self.stops.append(self.seconds())
 
 
 class GameTests(SynchronousTestCase):
@@ -30,82 +44,68 @@ class GameTests(SynchronousTestCase):
         verifyObject(IGame, game)
         verifyObject(IPlugin, game)
 
-    def test_recognises(self) -> None:
-        """Its first four characters are no other wire's."""
-        token = TOKEN["RECOGNITION_REQ"]
-        for end in range(4):
-            self.assertIs(game.recognises_stream(token[:end]), Verdict.MORE)
-        for end in range(4, 33):
-            self.assertIs(game.recognises_stream(token[:end]), Verdict.YES)
-        for other in (b"GET ", b"f3\x00\x00", b"0:a:b", b"\x16\x03", b"\x06\0\0\0", b"f378"):
-            self.assertIs(game.recognises_stream(other), Verdict.NO)
-        self.assertIs(game.recognises_datagram(token), Verdict.NO)
-
-    def build(self, clock, **settings):
-        lobby = Lobby(clock, Metrics())
+    def build(self, clock=None, **settings):
+        clock = clock or Network()
         store = Store(StoreSettings(database="memory"), clock, [SCHEMA])
-        settings = TileGameSettings(**settings)
-        wires = game.build(Surroundings(lobby, clock, settings, store))
-        return lobby, wires, TileGameRecords(store, clock)
+        lobby = Lobby(clock, Metrics())
+        dependencies = Dependencies(
+            game.name, lobby, clock, TileGameSettings(**settings), lobby.metrics, store
+        )
+        return clock, game.build(dependencies), TileGameRecords(store, clock)
 
-    def connect(self, wires) -> Transport:
-        transport = Transport("192.0.2.1")
-        transport.protocol = wires.stream.buildProtocol(None)
-        transport.protocol.makeConnection(transport)
-        return transport
+    def connect(self, clock: Network, service) -> Peer:
+        [wire] = game.wires
+        return clock.connect(WireFactory(partial(wire.make, service)))
 
     def test_build(self) -> None:
         """Nothing runs before the service starts; then a world is made, and kept at the end."""
-        clock = Clock()
-        lobby, wires, records = self.build(clock, port=35001, max_players=3)
-        self.assertEqual((wires.port, wires.datagram), (35001, None))
-        self.assertEqual(lobby.room(ROOM).capacity, 3)
+        clock, service, records = self.build(max_players=3)
+        [room] = service.lobby.rooms()
+        self.assertEqual((room.key.game, room.capacity), (game.name, 3))
         self.assertEqual(clock.getDelayedCalls(), [])
         self.assertIsNone(self.successResultOf(records.load()))
-        wires.service.startService()
-        transport = self.connect(wires)
-        transport.protocol.dataReceived(TOKEN["RECOGNITION_REQ"])
-        self.assertEqual(transport.value(), TOKEN["RECOGNITION_RES"])
-        self.successResultOf(wires.service.stopService())
-        self.assertTrue(transport.reset)
+        service.startService()
+        peer = self.connect(clock, service)
+        peer.send(TOKEN["RECOGNITION_REQ"])
+        self.assertEqual(peer.received(), TOKEN["RECOGNITION_RES"])
+        stopped = service.stopService()
+        clock.turn()
+        self.successResultOf(stopped)
+        self.assertTrue(peer.aborted)
         kept = self.successResultOf(records.load())
         self.assertEqual(json.loads(kept.description)["side"], 64)
         self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_needs_a_store(self) -> None:
-        clock = Clock()
-        self.assertRaises(
-            ValueError,
-            game.build,
-            Surroundings(Lobby(clock, Metrics()), clock, TileGameSettings()),
-        )
+        clock = Network()
+        lobby = Lobby(clock, Metrics())
+        without = Dependencies(game.name, lobby, clock, TileGameSettings())
+        self.assertRaises(ValueError, game.build, without)
 
     def test_stop_when_empty(self) -> None:
         """The option stops the reactor."""
-        reactor = MemoryReactorClock()
-        stopped = []
-        self.patch(reactor, "stop", lambda: stopped.append(reactor.seconds()))
-        _, wires, _ = self.build(reactor, stop_when_empty=5.0)
-        wires.service.startService()
-        transport = self.connect(wires)
+        clock = Reactor()
+        _, service, _ = self.build(clock, stop_when_empty=5.0)
+        service.startService()
+        peer = self.connect(clock, service)
         for word in ("RECOGNITION_REQ", "MAPDATA_REQ", "PLAYERJOIN_REQ"):
-            transport.protocol.dataReceived(TOKEN[word])
-        transport.protocol.dataReceived(b"alice")
-        transport.protocol.dataReceived(TOKEN["DISCONNECT_REQ"])
-        reactor.advance(4)
-        self.assertEqual(stopped, [])
-        reactor.advance(1)
-        self.assertEqual(stopped, [5.0])
+            peer.send(TOKEN[word])
+        peer.send(b"alice")
+        peer.send(TOKEN["DISCONNECT_REQ"])
+        clock.turn(4)
+        self.assertEqual(clock.stops, [])
+        clock.turn(1)
+        self.assertEqual(clock.stops, [5.0])
 
     def test_threads(self) -> None:
         """Without threads the work is done at once."""
-        self.assertEqual(self.successResultOf(threads_of(Clock())(divmod, 7, 2)), (3, 1))
+        self.assertEqual(self.successResultOf(threads_of(Network())(divmod, 7, 2)), (3, 1))
 
     def test_terrain(self) -> None:
         """Seed, theme and size are options; without a seed each world is another."""
-        chosen = a_terrain(TileGameSettings(seed="abc", theme="HELL", size="Large"))
+        chosen = terrain_of(TileGameSettings(seed="abc", theme="HELL", size="Large"))
         self.assertEqual((chosen.seed, chosen.theme, chosen.side), ("abc", "hell", 192))
-        seeds = {a_terrain(TileGameSettings()).seed for _ in range(3)}
+        seeds = {terrain_of(TileGameSettings()).seed for _ in range(3)}
         self.assertEqual(len(seeds), 3)
 
 

@@ -1,24 +1,25 @@
 """
-Connections: the handshake in every arrival pattern, the pace, the pieces, the end.
+Connections: the handshake in every arrival pattern, the pace, the outbox, the end.
 """
 
 from __future__ import annotations
 
+import socket
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.interfaces import ITCPTransport
-from twisted.internet.tcp import Connection
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import directlyProvides
 
 from gameservers.games.tilegame import protocol
-from gameservers.games.tilegame.pieces import APART, Pieces
-from gameservers.games.tilegame.protocol import GAME, ROOM
+from gameservers.games.tilegame.outbox import BlockOutbox
+from gameservers.net.bypass import APART
+from gameservers.net.outbox import Turn
 from tests.games.tilegame.reading import TOKEN, Map, State, broken, packet, position
-from tests.games.tilegame.support import Client, Game, Made, Threads, Transport
+from tests.games.tilegame.support import Client, Game, Made, Threads
+from tests.transports import ROOM, Network, Peer
 
 HANDSHAKE = ["RECOGNITION_REQ", "MAPDATA_REQ", "PLAYERJOIN_REQ"]
 
@@ -86,7 +87,7 @@ class HandshakeTests(SynchronousTestCase):
                     client.send(*HANDSHAKE[:step])
                     client.received()
                     client.send(token)
-                    self.assertTrue(client.transport.reset, (step, token))
+                    self.assertTrue(client.reset, (step, token))
                     self.assertEqual(client.received(), [])
 
     def test_good_bye_for_a_name(self) -> None:
@@ -95,9 +96,9 @@ class HandshakeTests(SynchronousTestCase):
         client = game.connect()
         client.send(*HANDSHAKE)
         client.send("DISCONNECT_REQ")
-        game.clock.advance(2)
-        self.assertTrue(client.transport.reset)
-        self.assertEqual(game.lobby.present(GAME), 0)
+        game.clock.turn(2)
+        self.assertTrue(client.reset)
+        self.assertEqual(game.present, 0)
 
     @settings(deadline=None, max_examples=50)
     @given(st.lists(st.sampled_from(sorted(TOKEN.values())) | st.binary(max_size=70), max_size=12))
@@ -108,10 +109,10 @@ class HandshakeTests(SynchronousTestCase):
         client = game.connect()
         for data in junk:
             client.send(data)
-            game.clock.advance(0.1)
+            game.clock.turn(0.1)
         client.close()
         self.assertEqual([each[0] for each in other.state().players], ["other"])
-        self.assertEqual(game.lobby.present(GAME), 1)
+        self.assertEqual(game.present, 1)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_refused_client_is_told_first(self) -> None:
@@ -122,10 +123,10 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(client.join("alice")[-1], "NAMEALREXIST_ERR")
         client.send("GLGAME_REQ", position("alice", 9, 9))
         self.assertEqual(client.received(), [])
-        game.clock.advance(1.9)
+        game.clock.turn(1.9)
         self.assertTrue(client.connected)
-        game.clock.advance(0.1)
-        self.assertTrue(client.transport.reset)
+        game.clock.turn(0.1)
+        self.assertTrue(client.reset)
 
     def test_names_before_places(self) -> None:
         """A taken name is told before that there is no place."""
@@ -138,12 +139,12 @@ class HandshakeTests(SynchronousTestCase):
         game = Game()
         game.play("alice")
         game.play("Alice")
-        self.assertEqual(game.lobby.present(GAME), 2)
+        self.assertEqual(game.present, 2)
 
 
 class WaitingForTheWorldTests(SynchronousTestCase):
     def test_early_connections_wait(self) -> None:
-        """Who comes before the world is made gets it when it is."""
+        """A client that comes before the world is made gets it when it is."""
         threads = Threads()
         game = Game(in_thread=threads)
         clients = [game.connect() for _ in range(3)]
@@ -151,7 +152,7 @@ class WaitingForTheWorldTests(SynchronousTestCase):
             client.send(*HANDSHAKE, b"x" * 9)
             self.assertEqual(client.received(), ["RECOGNITION_RES"])
         clients[2].close()
-        game.clock.advance(1000)  # nobody's fault but ours
+        game.clock.turn(1000)  # nobody's fault but ours
         while threads.work:
             threads.do()
         for client in clients[:2]:
@@ -197,7 +198,7 @@ class WaitingForTheWorldTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors()), 0)
         client = game.connect()
         client.send("RECOGNITION_REQ", "MAPDATA_REQ")
-        self.assertTrue(client.transport.reset)
+        self.assertTrue(client.reset)
 
 
 class PaceTests(SynchronousTestCase):
@@ -212,9 +213,9 @@ class PaceTests(SynchronousTestCase):
             client = game.play("alice")
             self.assertTrue(self.asked(client))
             self.assertFalse(self.asked(client))
-            game.clock.advance(1 / tps - 0.001)
+            game.clock.turn(1 / tps - 0.001)
             self.assertEqual(client.received(), [])
-            game.clock.advance(0.001)
+            game.clock.turn(0.001)
             self.assertEqual(client.received()[0], "GLGAME_RES")
 
     def test_twenty_in_a_second(self) -> None:
@@ -224,7 +225,7 @@ class PaceTests(SynchronousTestCase):
         states = 0
         client.send("GLGAME_REQ")
         while game.clock.seconds() < 9.999:
-            game.clock.advance(0.003)
+            game.clock.turn(0.003)
             if client.received():
                 states += 1
                 client.send("GLGAME_REQ")
@@ -235,30 +236,30 @@ class PaceTests(SynchronousTestCase):
         game = Game()
         client = game.play("alice")
         self.asked(client)
-        game.clock.advance(5)
+        game.clock.turn(5)
         self.assertTrue(self.asked(client))
         self.assertFalse(self.asked(client))
-        game.clock.advance(1)  # a timer as late as that
+        game.clock.turn(1)  # a timer as late as that
         self.assertNotEqual(client.received(), [])
         self.assertFalse(self.asked(client))
-        game.clock.advance(0.049)
+        game.clock.turn(0.049)
         self.assertEqual(client.received(), [])
 
     def test_together(self) -> None:
-        """Who is out of step gets his states a little later each time, until he is in step."""
+        """A client out of step gets its states a little later each time, until it is in step."""
         game = Game()
         alice, bob = game.play("alice"), game.play("bob")
         told: dict[Client, list[float]] = {alice: [0.0], bob: []}
         self.assertTrue(self.asked(alice))
         alice.send("GLGAME_REQ")
-        game.clock.advance(0.021)
+        game.clock.turn(0.021)
         bob.send("GLGAME_REQ")
         for _ in range(1000):
             for client, times in told.items():
                 if client.received():
                     times.append(game.clock.seconds())
                     client.send("GLGAME_REQ")
-            game.clock.advance(0.001)
+            game.clock.turn(0.001)
         self.assertEqual(told[alice][-10:], told[bob][-10:])
         for times in told.values():
             gaps = [after - before for before, after in pairwise(times)]
@@ -267,7 +268,7 @@ class PaceTests(SynchronousTestCase):
             self.assertGreaterEqual(len(times), 19)
 
     def test_one_timer(self) -> None:
-        """Those who wait for the same moment share a timer, until the last of them is gone."""
+        """Clients that wait for the same moment share a timer, until the last of them is gone."""
         game = Game()
         players = [game.play(f"player{number}") for number in range(10)]
         timers = len(game.clock.getDelayedCalls())
@@ -277,22 +278,27 @@ class PaceTests(SynchronousTestCase):
         for player in players[1:]:
             player.close()
         players[0].received()
-        game.clock.advance(0.05)
+        game.clock.turn(0.05)
         self.assertEqual(len(players[0].received()), 3)
         players[0].send("GLGAME_REQ")
         players[0].close()
         self.assertEqual(len(game.clock.getDelayedCalls()), 1)  # that the world is saved
 
     def test_one_cuts_off_another(self) -> None:
-        """Who is cut off while others are served at the same moment is not served."""
+        """A client cut off while others are served at the same moment is not served."""
         game = Game()
         alice, bob = game.play("alice"), game.play("bob")
         for client in (alice, bob):
             client.send("GLGAME_REQ", "GLGAME_REQ")
             client.received()
         state = game.worlds.room.state
-        self.patch(game.worlds.room, "state", lambda visit: bob.close() or state(visit))
-        game.clock.advance(0.05)
+
+        def cut_off(visit):
+            bob.peer.protocol.abort()
+            return state(visit)
+
+        self.patch(game.worlds.room, "state", cut_off)
+        game.clock.turn(0.05)
         self.assertEqual(len(alice.received()), 3)
         self.assertEqual(bob.received(), [])
 
@@ -306,21 +312,22 @@ class PaceTests(SynchronousTestCase):
         state = game.worlds.room.state
 
         def buggy(visit):
-            return state(visit) if visit.player.name == "bob" else 1 // 0
+            return state(visit) if visit.avatar.name == "bob" else 1 // 0
 
         self.patch(game.worlds.room, "state", buggy)
-        game.clock.advance(0.05)
-        self.assertTrue(alice.transport.reset)
+        game.clock.turn(0.05)
+        self.assertTrue(alice.reset)
         self.assertEqual(len(bob.received()), 3)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(game.cuts, {"failed": 1})
 
     def test_slow_client_is_not_put_off(self) -> None:
-        """Who asks later than he may is answered at once, in step or not."""
+        """A client that asks later than it may is answered at once, in step or not."""
         game = Game()
         client = game.play("alice")
         for _ in range(20):
             self.assertTrue(self.asked(client))
-            game.clock.advance(0.053)
+            game.clock.turn(0.053)
 
     def test_packets_are_answered_at_once(self) -> None:
         """Only states have a pace."""
@@ -334,13 +341,13 @@ class PaceTests(SynchronousTestCase):
         client = game.play("alice")
         client.send("GLGAME_REQ", "GLGAME_REQ", position("alice", 1, 1), "GLGAME_REQ")
         self.assertEqual(len(client.received()), 3)
-        game.clock.advance(0.05)
+        game.clock.turn(0.05)
         said = client.received()
         self.assertEqual((said[0], said[3:]), ("GLGAME_RES", ["PACKETRECV_RES"]))
-        game.clock.advance(0.05)
+        game.clock.turn(0.05)
         self.assertEqual(client.received()[1].players, (("alice", 1, 1, 0, 0),))
 
-    def test_everybody_has_his_own(self) -> None:
+    def test_each_has_its_own(self) -> None:
         game = Game()
         alice, bob = game.play("alice"), game.play("bob")
         self.assertTrue(self.asked(alice))
@@ -354,7 +361,7 @@ class PaceTests(SynchronousTestCase):
         self.assertEqual(len(client.received()), 40)
         answers = 0
         for _ in range(25):
-            game.clock.advance(1 / 40)
+            game.clock.turn(1 / 40)
             answers += len(client.received())
         self.assertEqual(answers, 20)
 
@@ -366,45 +373,63 @@ class FlowTests(SynchronousTestCase):
         game = Game()
         client = game.play("alice")
         client.send(*["GLGAME_REQ"] * 4)  # one answered, three waiting
-        self.assertTrue(client.reading)
+        self.assertTrue(client.peer.reading)
         client.send("GLGAME_REQ")
-        self.assertFalse(client.reading)
-        game.clock.advance(0.05)
-        self.assertTrue(client.reading)
+        self.assertFalse(client.peer.reading)
+        game.clock.turn(0.05)
+        self.assertTrue(client.peer.reading)
 
     def test_max_unread(self) -> None:
         """A client that does not read causes nothing more to be written, and goes."""
         game = Game(max_unread=1024, max_rate=4000.0)
         client = game.play("alice")
-        client.transport.blocked = True
+        client.peer.stall()
         for _ in range(100):
             client.send(position("alice", 1, 1))
-        self.assertFalse(client.reading)
-        self.assertEqual(game.worlds.room.players.get("alice").previous_x, 1)
-        client.transport.blocked = False
-        client.transport.pull()
+        self.assertFalse(client.peer.reading)
+        self.assertEqual(game.worlds.room.avatars.get("alice").previous_x, 1)
+        self.assertEqual(client.peer.protocol.outbox.pending, 1024)
+        client.peer.read_on()
         self.assertEqual(len(client.received()), 100)
-        self.assertTrue(client.reading)
-        client.transport.blocked = True
+        self.assertTrue(client.peer.reading)
+        client.peer.stall()
         client.send(position("alice", 1, 1) * 100)
-        game.clock.advance(15)
-        self.assertTrue(client.transport.reset)
+        self.assertEqual(client.peer.protocol.outbox.pending, 1024)
+        game.clock.turn(15)
+        self.assertTrue(client.reset)
+        self.assertEqual(game.cuts, {"slow": 1})
+
+    def test_others_while_one_does_not_read(self) -> None:
+        """Nobody else is delayed by a client that does not read."""
+        game = Game(max_unread=1024)
+        alice, bob = game.play("alice"), game.play("bob")
+        alice.peer.stall()
+        for number in range(300):
+            alice.send(position("alice", number, 1))
+            self.assertEqual(bob.move("bob", number, 1), ["PACKETRECV_RES"])
+            if number % 100 == 0:
+                self.assertEqual(len(bob.state().players), 2)
+        game.clock.turn(14)
+        bob.move("bob", 1, 1)
+        game.clock.turn(1)
+        self.assertTrue(alice.reset)
+        self.assertEqual(len(bob.state().players), 1)
 
     def test_whole_blocks(self) -> None:
         """Nothing is written that is not whole blocks, one write for each answer."""
         game = Game()
         client = game.connect()
         for message in (*HANDSHAKE, b"alice", "GLGAME_REQ", position("alice", 5, 5)):
-            client.transport.writes.clear()
+            client.peer.socket.sends.clear()
             client.send(message)
-            self.assertEqual(len(client.transport.writes), 1)
-            self.assertEqual(len(client.transport.writes[0]) % 32, 0)
+            self.assertEqual(len(client.peer.socket.sends), 1)
+            self.assertEqual(len(client.peer.socket.sends[0]) % 32, 0)
 
     def test_large_map_in_pieces(self) -> None:
         """A large map leaves in pieces of 1024 bytes."""
         client = Game(Made("abc", "default", 192)).connect()
         client.send("RECOGNITION_REQ", "MAPDATA_REQ")
-        _, *pieces = client.transport.writes
+        _, *pieces = client.peer.socket.sends
         self.assertGreater(len(pieces), 2)
         self.assertEqual({len(piece) for piece in pieces[:-1]}, {1024})
         self.assertLessEqual(len(pieces[-1]), 1024)
@@ -412,112 +437,94 @@ class FlowTests(SynchronousTestCase):
 
     def test_no_delay(self) -> None:
         """The connection does not wait for more to send."""
-        asked = []
-
-        class TCPTransport(Transport):
-            def setTcpNoDelay(self, enabled: bool) -> None:
-                asked.append(enabled)
-
-        transport = TCPTransport("192.0.2.1")
-        directlyProvides(transport, ITCPTransport)
-        protocol = Game().factory.buildProtocol(None)
-        protocol.makeConnection(transport)
-        self.assertEqual(asked, [True])
+        client = Game().connect()
+        options = client.peer.socket.options
+        self.assertTrue(options[socket.IPPROTO_TCP, socket.TCP_NODELAY])
 
 
-class Socket(Connection):
-    """A connection, and its socket, over which the network takes a little at a time."""
+class OutboxTests(SynchronousTestCase):
+    """Blocks on a network that takes as much as it is told to."""
 
-    TLS = False
-    connected = True
+    def outbox(self, room: int = ROOM) -> tuple[Peer, BlockOutbox]:
+        network = Network()
+        self.flow: list[bool] = []
+        peer = network.connect(Factory.forProtocol(Protocol))
+        peer.stall(room)
+        outbox = BlockOutbox(
+            peer.transport,
+            Turn(network),
+            max_unread=4096,
+            overflowed=self.fail,
+            flow=self.flow.append,
+        )
+        return peer, outbox
 
-    def __init__(self, *takes) -> None:
-        self.socket = self
-        self.takes = list(takes)
-        self.sent: list[bytes] = []
-        self.flags: set[int] = set()
-        self.producer = None
-        self.aborted = False
+    def sends(self, peer: Peer) -> list[int]:
+        return [len(each) for each in peer.socket.sends]
 
-    def send(self, data: bytes, flags: int) -> int:
-        takes = self.takes.pop(0) if self.takes else len(data)
-        if isinstance(takes, Exception):
-            raise takes
-        takes = min(takes, len(data))
-        self.sent.append(data[:takes])
-        self.flags.add(flags)
-        return takes
-
-    def write(self, data: bytes) -> None:
-        self.sent.append(data)
-
-    def registerProducer(self, producer, streaming: bool) -> None:
-        self.producer = producer
-        producer.resumeProducing()
-
-    def unregisterProducer(self) -> None:
-        self.producer = None
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-
-
-class PiecesTests(SynchronousTestCase):
-    def pieces(self, *takes) -> tuple[Socket, Pieces]:
-        self.drained = 0
-        socket = Socket(*takes)
-        return socket, Pieces(socket, 4096, self.drain)
-
-    def drain(self) -> None:
-        self.drained += 1
-
-    def test_at_once(self) -> None:
+    def test_pieces(self) -> None:
         """What the network takes is sent at once, each piece by itself."""
-        socket, pieces = self.pieces()
-        pieces.write(bytes(range(256)) * 10)
-        self.assertEqual([len(each) for each in socket.sent], [1024, 1024, 512])
-        self.assertEqual(b"".join(socket.sent), bytes(range(256)) * 10)
-        self.assertEqual(self.drained, 0)
+        peer, outbox = self.outbox()
+        outbox.send(bytes(range(256)) * 10)
+        self.assertEqual(self.sends(peer), [1024, 1024, 512])
+        self.assertEqual(peer.received(), bytes(range(256)) * 10)
+        self.assertEqual(self.flow, [])
 
     def test_apart(self) -> None:
         """A slow network does not join the pieces."""
-        socket, pieces = self.pieces()
-        pieces.write(bytes(3000))
-        self.assertEqual(socket.flags, {APART})
+        peer, outbox = self.outbox()
+        outbox.send(bytes(3008))
+        peer.network.turn()
+        self.assertEqual(set(peer.socket.flags), {APART})
 
     def test_the_network_takes_less(self) -> None:
         """After a part of a piece the next one ends where a block ends."""
-        socket, pieces = self.pieces(1024, 100)
-        pieces.write(bytes(range(256)) * 12)
-        self.assertIsNotNone(socket.producer)
-        pieces.write(b"!" * 32)
-        while socket.producer is not None:
-            socket.producer.resumeProducing()
-        self.assertEqual([len(each) for each in socket.sent], [1024, 100, 1020, 960])
-        self.assertEqual(b"".join(socket.sent), bytes(range(256)) * 12 + b"!" * 32)
-        self.assertEqual(self.drained, 1)
+        peer, outbox = self.outbox(1124)
+        outbox.send(bytes(range(256)) * 12)
+        peer.network.turn()
+        outbox.send(b"!" * 32)
+        peer.network.turn()
+        self.assertEqual(self.flow, [True])
+        said = peer.socket.outgoing
+        peer.read_on()
+        self.assertEqual(said, bytes(range(256)) * 12 + b"!" * 32)
+        self.assertEqual(self.sends(peer), [1024, 100, 924, 1024, 32])
+        self.assertEqual(self.flow, [True, False])
 
     def test_full(self) -> None:
-        socket, pieces = self.pieces(BlockingIOError())
-        pieces.write(bytes(4096 + 1024))
-        self.assertFalse(pieces.full)
-        pieces.write(bytes(32))
-        self.assertTrue(pieces.full)
-        socket.producer.resumeProducing()
-        self.assertFalse(pieces.full)
+        """It is full when not one more block may wait."""
+        peer, outbox = self.outbox(0)
+        for _ in range(127):
+            outbox.send(bytes(32))
+        self.assertFalse(outbox.full)
+        outbox.send(bytes(32))
+        self.assertTrue(outbox.full)
+        peer.network.turn()
+        self.assertTrue(outbox.full)
+        peer.read_on()
+        self.assertFalse(outbox.full)
 
     def test_lost(self) -> None:
-        """A connection that is lost while it is written to is aborted; nothing waits."""
-        socket, pieces = self.pieces(ConnectionResetError())
-        pieces.write(bytes(64))
-        self.assertTrue(socket.aborted)
-        self.assertIsNone(socket.producer)
+        """A connection that is lost while it is written to ends; nothing waits."""
+        peer, outbox = self.outbox()
+        peer.socket.reset = True
+        outbox.send(bytes(64))
+        peer.network.turn()
+        self.assertTrue(peer.closed)
+        self.assertEqual(outbox.pending, 0)
 
-    def test_stopped(self) -> None:
-        _, pieces = self.pieces(BlockingIOError())
-        pieces.write(bytes(9000))
-        pieces.stopProducing()
-        self.assertFalse(pieces.full)
+    def test_last_words(self) -> None:
+        """What was said before the end leaves; then the connection is reset, never closed."""
+        peer, outbox = self.outbox(100)
+        outbox.send(bytes(3008))
+        outbox.close(2)
+        peer.network.turn()
+        peer.read_on()
+        self.assertEqual(len(peer.received()), 3008)
+        peer.network.turn(1.9)
+        self.assertFalse(peer.ended)
+        peer.network.turn(0.1)
+        self.assertTrue(peer.aborted)
 
 
 class EndTests(SynchronousTestCase):
@@ -527,15 +534,15 @@ class EndTests(SynchronousTestCase):
         alice, bob = game.play("alice"), game.play("bob")
         alice.send("DISCONNECT_REQ", "GLGAME_REQ")
         self.assertEqual(alice.received(), [])
-        self.assertTrue(alice.transport.reset)
+        self.assertTrue(alice.reset)
         self.assertEqual(len(bob.state().players), 1)
 
     def test_name_is_free_again(self) -> None:
         game = Game()
         for _ in range(3):
             game.play("alice").close()
-        self.assertEqual(game.lobby.present(GAME), 0)
-        self.assertEqual(len(game.worlds.room.players), 0)
+        self.assertEqual(game.present, 0)
+        self.assertEqual(len(game.worlds.room.avatars), 0)
 
     def test_handshake_timeout(self) -> None:
         """Each step has its time; a client that takes more is cut off."""
@@ -543,26 +550,27 @@ class EndTests(SynchronousTestCase):
             game = Game()
             client = game.connect()
             for step in HANDSHAKE[:steps]:
-                game.clock.advance(59)
+                game.clock.turn(59)
                 client.send(step)
-            game.clock.advance(59)
+            game.clock.turn(59)
             self.assertTrue(client.connected)
-            game.clock.advance(1)
-            self.assertTrue(client.transport.reset)
+            game.clock.turn(1)
+            self.assertTrue(client.reset)
 
     def test_silence_timeout(self) -> None:
-        """A player is silent for 15 s and no longer, from his last message."""
+        """A player is silent for 15 s and no longer, from its last message."""
         game = Game()
         client = game.play("alice")
-        game.clock.advance(14)
+        game.clock.turn(14)
         client.move("alice", 1, 1)
-        game.clock.advance(14)
+        game.clock.turn(14)
         self.assertTrue(client.connected)
         with capturedLogs() as logged:
-            game.clock.advance(1)
-        self.assertTrue(client.transport.reset)
-        self.assertEqual(game.lobby.present(GAME), 0)
-        self.assertIn("192.0.2.1", [each.get("host") for each in logged])
+            game.clock.turn(1)
+        self.assertTrue(client.reset)
+        self.assertEqual(game.present, 0)
+        self.assertIn("192.0.2.1", [each.get("address") for each in logged])
+        self.assertEqual(game.cuts, {"silent": 1})
 
     def test_limits_of_time_are_options(self) -> None:
         self.patch(protocol, "FAREWELL", 4.0)
@@ -571,8 +579,8 @@ class EndTests(SynchronousTestCase):
         refused.join("alice")
         ended = []
         for _ in range(5):
-            game.clock.advance(1)
-            ended.append([each.transport.reset for each in (handshake, silent, refused)])
+            game.clock.turn(1)
+            ended.append([each.reset for each in (handshake, silent, refused)])
         self.assertEqual(ended[1], [True, False, False])
         self.assertEqual(ended[2], [True, True, False])
         self.assertEqual(ended[3], [True, True, True])
@@ -587,22 +595,22 @@ class EndTests(SynchronousTestCase):
         clients[3].join("alice")
         for client in clients:
             client.close()
-        self.successResultOf(game.worlds.stopService())
+        self.successResultOf(game.stop())
         self.assertEqual(game.clock.getDelayedCalls(), [])
 
     def test_stop_when_empty(self) -> None:
         """As an option the server stops some time after the last player left."""
         stopped = []
         game = Game(stop=lambda: stopped.append(game.clock.seconds()), stop_when_empty=5.0)
-        game.clock.advance(100)
+        game.clock.turn(100)
         game.play("alice").close()
-        game.clock.advance(4)
+        game.clock.turn(4)
         bob = game.play("bob")
-        game.clock.advance(10)
+        game.clock.turn(10)
         bob.close()
-        game.clock.advance(4.9)
+        game.clock.turn(4.9)
         self.assertEqual(stopped, [])
-        game.clock.advance(0.1)
+        game.clock.turn(0.1)
         self.assertEqual(stopped, [119.0])
 
     def test_goes_on_when_empty(self) -> None:
@@ -610,7 +618,7 @@ class EndTests(SynchronousTestCase):
         stopped = []
         game = Game(stop=lambda: stopped.append(True))
         game.play("alice").close()
-        game.clock.advance(1000)
+        game.clock.turn(1000)
         self.assertEqual(stopped, [])
 
 
@@ -618,31 +626,33 @@ class LobbyTests(SynchronousTestCase):
     def test_room(self) -> None:
         """The world is one permanent room, and the players are its members."""
         game = Game(max_players=7)
-        room = game.lobby.room(ROOM)
-        self.assertEqual((room.capacity, room.members), (7, ()))
+        [room] = game.lobby.rooms()
+        self.assertEqual((room.key.game, room.capacity, room.members), ("tilegame", 7, ()))
         alice = game.play("alice")
-        self.assertEqual([each.name for each in game.lobby.room(ROOM).members], ["alice"])
-        [player] = game.lobby.players(GAME)
+        self.assertEqual([each.name for each in game.lobby.room(room.key).members], ["alice"])
+        [player] = game.lobby.players("tilegame")
         self.assertEqual(player.address, "192.0.2.1")
         alice.close()
-        self.assertEqual(game.lobby.room(ROOM), room)
+        self.assertEqual(game.lobby.room(room.key), room)
 
     def test_nothing_is_said_for_which_there_is_no_word(self) -> None:
-        """Others come, go and speak: the connection carries nothing of it."""
+        """Others come and go, operators speak: the connection carries nothing of it."""
         game = Game()
         alice = game.play("alice")
         bob = game.play("bob")
         bob.close()
-        game.factory.deliver([1], object())
+        game.lobby.announce("nobody hears this")
         self.assertEqual(alice.received(), [])
 
     def test_expelled(self) -> None:
         """A player who is expelled is cut off, and nobody else."""
         game = Game()
         alice, bob = game.play("alice"), game.play("bob")
-        game.lobby.expel(game.lobby.find(GAME, "bob").id, "enough")
+        game.lobby.expel(game.lobby.find("tilegame", "bob").id, "enough")
         self.assertTrue(alice.connected)
-        self.assertTrue(bob.transport.reset)
+        self.assertTrue(bob.reset)
+        self.assertEqual(game.cuts, {"banned": 1})
+        self.assertEqual(game.present, 1)
 
     def test_log(self) -> None:
         """Coming and going is logged, in fields."""
@@ -655,7 +665,7 @@ class LobbyTests(SynchronousTestCase):
 
 class WorldTests(SynchronousTestCase):
     def test_everybody_sees_a_broken_tile(self) -> None:
-        """It is broken for who was there, and for who comes later."""
+        """It is broken for players that were there, and for those that come later."""
         game = Game()
         alice, bob = game.play("alice"), game.play("bob")
         bob.state()

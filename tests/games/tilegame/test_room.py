@@ -16,8 +16,9 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tilegame import wire
-from gameservers.games.tilegame.players import MOST_PLAYERS, Player, Players
-from gameservers.games.tilegame.room import LAG, Allowance, WorldRoom
+from gameservers.games.tilegame.avatars import MOST_PLAYERS, Avatar, Avatars
+from gameservers.games.tilegame.pacing import TokenBucket
+from gameservers.games.tilegame.room import LAG, WorldRoom
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.wire import BreakTile, Position
 from gameservers.games.tilegame.world import Tile, World
@@ -31,7 +32,7 @@ def a_room(side: int = 64, tile: Tile = Tile.COBBLESTONE, **options) -> WorldRoo
 
 class MovingTests(SynchronousTestCase):
     def test_move(self) -> None:
-        """A position is the player's, and the one before it his previous one."""
+        """A position is the player's, and the one before it the previous one."""
         room = a_room()
         alice = room.enter("alice", 0)
         self.assertTrue(room.report(alice, Position("alice", 30, -40), 0))
@@ -44,15 +45,15 @@ class MovingTests(SynchronousTestCase):
         room = a_room()
         alice = room.enter("alice", 0)
         room.report(alice, Position("alice", -32768, 32767), 0)
-        self.assertEqual((alice.player.x, alice.player.y), (-1024, 992))
+        self.assertEqual((alice.avatar.x, alice.avatar.y), (-1024, 992))
 
     def test_another(self) -> None:
-        """Nobody moves another, nor breaks in his name."""
+        """Nobody moves another, nor breaks in another's name."""
         room = a_room()
         alice, bob = room.enter("alice", 0), room.enter("bob", 0)
         self.assertFalse(room.report(alice, Position("bob", 5, 5), 0))
         self.assertFalse(room.report(alice, BreakTile("bob", 32, 32), 0))
-        self.assertEqual((bob.player.x, bob.player.y), (0, 0))
+        self.assertEqual((bob.avatar.x, bob.avatar.y), (0, 0))
         self.assertEqual(room.world.revision, 0)
 
     def test_any_speed(self) -> None:
@@ -127,30 +128,30 @@ class BreakingTests(SynchronousTestCase):
         self.assertEqual(len(room.state(alice)), 32)
 
 
-class AllowanceTests(SynchronousTestCase):
+class TokenBucketTests(SynchronousTestCase):
     def test_wait(self) -> None:
-        allowance = Allowance(4, 2, 10.0)
+        bucket = TokenBucket(4, 2, 10.0)
         waits = []
         for _ in range(2):
-            waits.append(allowance.wait(10.0))
-            allowance.take()
+            waits.append(bucket.wait(10.0))
+            bucket.take()
         self.assertEqual(waits, [0, 0])
-        self.assertEqual(allowance.wait(10.0), 0.25)
-        self.assertEqual(allowance.wait(10.25), 0)
-        self.assertEqual(allowance.wait(99.0), 0)
-        allowance.take()
-        allowance.take()
-        self.assertEqual(allowance.wait(99.0), 0.25)
+        self.assertEqual(bucket.wait(10.0), 0.25)
+        self.assertEqual(bucket.wait(10.25), 0)
+        self.assertEqual(bucket.wait(99.0), 0)
+        bucket.take()
+        bucket.take()
+        self.assertEqual(bucket.wait(99.0), 0.25)
 
 
-class PlayersTests(SynchronousTestCase):
-    def some(self, count: int, length: int) -> Players:
-        players = Players()
+class AvatarsTests(SynchronousTestCase):
+    def some(self, count: int, length: int) -> Avatars:
+        players = Avatars()
         for number in range(count):
-            players.add(Player(str(number % 10) * length, 100 * number))
+            players.add(Avatar(str(number % 10) * length, 100 * number))
         return players
 
-    def shown(self, players: Players, receiver: Player | None) -> list[str]:
+    def shown(self, players: Avatars, receiver: Avatar | None) -> list[str]:
         block = players.block(receiver)
         self.assertLessEqual(len(block), 255)
         return [each[0] for each in read_state(wire.state(block)).players]
@@ -171,12 +172,12 @@ class PlayersTests(SynchronousTestCase):
 
     def test_most_players(self) -> None:
         """As many as an option allows are shown, if their names are short."""
-        players = Players()
+        players = Avatars()
         for letter in "abcdefghijklmnopqrstuvwxyz"[:MOST_PLAYERS]:
-            players.add(Player(letter))
+            players.add(Avatar(letter))
         self.assertEqual(MOST_PLAYERS, 19)
         self.assertEqual(len(self.shown(players, players.get("a"))), MOST_PLAYERS)
-        players.add(Player("zz"))
+        players.add(Avatar("zz"))
         self.assertNotIn("zz", self.shown(players, players.get("a")))
 
 
@@ -254,7 +255,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.check(bytes(self.room.world.bits) == self.bits())
         for x, y in self.broken:
             self.check(self.room.world.tile(x, y) is Tile.DIRT)
-        self.check([each.name for each in self.room.players] == list(self.where))
+        self.check([each.name for each in self.room.avatars] == list(self.where))
 
     def bits(self) -> bytes:
         bits = [["0"] * 64 for _ in range(64)]

@@ -42,7 +42,7 @@ class MakingTests(SynchronousTestCase):
         game = Game(in_thread=threads)
         threads.do()
         threads.do()
-        self.successResultOf(game.worlds.stopService())
+        self.successResultOf(game.stop())
         threads.do()
         self.assertEqual(threads.work, [])
         self.assertIsNone(game.worlds.room)
@@ -53,7 +53,7 @@ class MakingTests(SynchronousTestCase):
         threads = Threads()
         kept = World("old", "hell", bytes(64**2)).keep()
         game = Game(keeper=MemoryKeeper(kept), in_thread=threads)
-        self.successResultOf(game.worlds.stopService())
+        self.successResultOf(game.stop())
         while threads.work:
             threads.do()
         self.assertIsNone(game.worlds.room)
@@ -66,7 +66,7 @@ class KeepingTests(SynchronousTestCase):
         game = Game()
         alice = game.play("alice")
         alice.send(broken("alice", 8, 0), broken("alice", 20, 63))
-        self.successResultOf(game.worlds.stopService())
+        self.successResultOf(game.stop())
         again = Game(Made("another", "hell", 128), game.keeper)
         self.assertEqual(again.world.seed, "transcript1")
         self.assertEqual(again.world.tiles, game.world.tiles)
@@ -76,11 +76,11 @@ class KeepingTests(SynchronousTestCase):
     def test_restart_is_not_saved(self) -> None:
         """A world that has not changed is not written again."""
         game = Game()
-        self.successResultOf(game.worlds.stopService())
+        self.successResultOf(game.stop())
         self.assertEqual(game.keeper.saved, 1)
         again = Game(keeper=game.keeper)
-        again.clock.advance(100)
-        self.successResultOf(again.worlds.stopService())
+        again.clock.turn(100)
+        self.successResultOf(again.stop())
         self.assertEqual(game.keeper.saved, 1)
 
     def test_new_world(self) -> None:
@@ -94,12 +94,12 @@ class KeepingTests(SynchronousTestCase):
         """A new world is kept at once, a broken tile after some time, and nothing else."""
         game = Game(save_interval=30.0)
         self.assertEqual(game.keeper.saved, 1)
-        game.clock.advance(30)
+        game.clock.turn(30)
         self.assertEqual(game.keeper.saved, 1)
         game.world.break_tile(8, 0)
-        game.clock.advance(29)
+        game.clock.turn(29)
         self.assertEqual(game.keeper.saved, 1)
-        game.clock.advance(1)
+        game.clock.turn(1)
         self.assertEqual(game.keeper.saved, 2)
         self.assertTrue(World.restore(game.keeper.kept).is_broken(8, 0))
 
@@ -110,7 +110,7 @@ class KeepingTests(SynchronousTestCase):
         while threads.work and game.worlds.room is None:
             threads.do()
         game.world.break_tile(8, 0)
-        stopped = game.worlds.stopService()
+        stopped = game.stop()
         self.assertNoResult(stopped)
         threads.do()
         self.assertNoResult(stopped)
@@ -127,11 +127,11 @@ class KeepingTests(SynchronousTestCase):
             self.patch(game.keeper, "save", lambda world, failure=failure: fail(failure))
             game.world.break_tile(8, 0)
             with capturedLogs() as logged:
-                game.clock.advance(30)
+                game.clock.turn(30)
             [error] = [each for each in logged if each["log_level"] is LogLevel.error]
             self.assertIs(error["why"], failure)
             self.patch(game.keeper, "save", save)
-            game.clock.advance(30)
+            game.clock.turn(30)
             self.assertTrue(World.restore(game.keeper.kept).is_broken(8, 0))
 
     def test_damaged(self) -> None:
@@ -160,8 +160,8 @@ class KeepingTests(SynchronousTestCase):
         """Nobody is let in, and the server can be stopped."""
         client = game.connect()
         client.send("RECOGNITION_REQ", "MAPDATA_REQ")
-        self.assertTrue(client.transport.reset)
-        self.successResultOf(game.worlds.stopService())
+        self.assertTrue(client.reset)
+        self.successResultOf(game.stop())
 
     def test_stopped_before_the_store_is_ready(self) -> None:
         """Then it is no trouble that there is no world."""
@@ -170,18 +170,18 @@ class KeepingTests(SynchronousTestCase):
         self.patch(keeper, "load", lambda: loaded)
         with capturedLogs() as logged:
             game = Game(keeper=keeper)
-            self.successResultOf(game.worlds.stopService())
+            self.successResultOf(game.stop())
             loaded.errback(Unavailable("the store is stopped"))
         self.assertEqual(logged, [])
         self.assertEqual(keeper.saved, 0)
 
     def test_map_that_cannot_be_packed(self) -> None:
-        """If it fails once, those who waited are cut off; the next one may have more luck."""
+        """If it fails once, those that waited are cut off; the next one may have more luck."""
         game = Game()
         in_thread = game.worlds._in_thread
         self.patch(game.worlds, "_in_thread", lambda *_: fail(MemoryError()))
         client = game.connect()
         client.send("RECOGNITION_REQ", "MAPDATA_REQ")
-        self.assertTrue(client.transport.reset)
+        self.assertTrue(client.reset)
         self.patch(game.worlds, "_in_thread", in_thread)
         game.play("alice")

@@ -96,7 +96,7 @@ def alone(said: Said) -> Said:
 
 DIFFERENCES = {
     "bad_recognition": Difference(
-        "who does not say what it is is cut off at once, not served",
+        "a client that does not say what it is is cut off at once, not served",
         {"mallory": only(0), "noise": only(0)},
     ),
     "bad_tokens": Difference(
@@ -153,7 +153,7 @@ DIFFERENCES = {
         "a name has letters, digits, - and _ only", {"Īé": only(3, "NAMEALREXIST_ERR")}
     ),
     "vanish": Difference(
-        "who is lost is gone (and two rows of bob are missing in the recording after that)",
+        "a lost client is gone (and two rows of bob are missing in the recording after that)",
         {"alice_v": lambda said: [*said, "PACKETRECV_RES"], "bob_v": alone},
     ),
 }
@@ -193,7 +193,7 @@ class Replay:
             self._say(conn)
 
     def told(self, conn: str) -> Said:
-        return known(messages(self.clients[conn].transport.value()))[0]
+        return known(messages(self.clients[conn].heard()))[0]
 
     def told_by_original(self, conn: str) -> Said:
         return known(messages(self.recorded[conn]))[0]
@@ -213,7 +213,7 @@ class Replay:
     def _catch_up(self, conn: str) -> None:
         """Deal with what was not, until as much is answered as in the recording."""
         while self._is_behind(conn):
-            self.game.clock.advance(1 / self.game.settings.tps)
+            self.game.clock.turn(1 / self.game.settings.tps)
             if not (self._is_behind(conn) and self._unsaid[conn]):
                 return
             self._say(conn, 1)
@@ -243,7 +243,7 @@ class TranscriptTests(SynchronousTestCase):
             if conn in instead:
                 self.assertNotEqual(told, recorded, f"{conn} does not differ")
             if told[-1:] in ([], ["NAMEALREXIST_ERR"], ["MAXPLAYERS_ERR"]):
-                replay.game.clock.advance(FAREWELL)
+                replay.game.clock.turn(FAREWELL)
                 self.assertFalse(client.connected, f"{conn} should be cut off")
 
     def test_none_is_left_out(self) -> None:

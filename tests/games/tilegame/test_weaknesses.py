@@ -6,21 +6,22 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games import Surroundings
-from gameservers.games.tilegame import TileGame, protocol, wire
+from gameservers.games import Dependencies
+from gameservers.games.tilegame import game as description
+from gameservers.games.tilegame import session, wire
 from gameservers.games.tilegame import world as rules
-from gameservers.games.tilegame.protocol import GAME
 from gameservers.games.tilegame.records import SCHEMA
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.world import LARGEST, Tile, World
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
+from gameservers.net.guard import place_of
 from gameservers.store import Store, StoreSettings
 from tests.games.tilegame.reading import broken, packet, position, unpacked
 from tests.games.tilegame.support import Game, Made
+from tests.transports import Network
 
 
 class WeaknessTests(SynchronousTestCase):
@@ -28,7 +29,7 @@ class WeaknessTests(SynchronousTestCase):
         return [player[0] for player in client.state().players]
 
     def test_position_packet_with_an_unknown_name(self) -> None:
-        """It adds nobody, not even half of him; all others play on."""
+        """It adds nobody, not even half a player; all others play on."""
         game = Game()
         mallory, bob = game.play("mallory"), game.play("bob")
         mallory.send(position("nobody", 1, 1))
@@ -44,8 +45,8 @@ class WeaknessTests(SynchronousTestCase):
             mallory = game.connect()
             self.assertEqual(mallory.join(name)[-1], "NAMEALREXIST_ERR", name)
         self.assertEqual(self.names(bob), ["bob"])
-        game.clock.advance(2)
-        self.assertTrue(mallory.transport.reset)
+        game.clock.turn(2)
+        self.assertTrue(mallory.reset)
 
     def test_packets_in_the_name_of_another(self) -> None:
         """They are answered, and move and break nothing."""
@@ -59,15 +60,15 @@ class WeaknessTests(SynchronousTestCase):
         self.assertEqual(state.bits, bytes(512))
 
     def test_player_vanishes_without_good_bye(self) -> None:
-        """He is gone with his connection, or after 15 s of silence; his place is free."""
+        """It is gone with its connection, or after 15 s of silence; its place is free."""
         game = Game(max_players=2)
         lost, silent = game.play("lost"), game.play("silent")
         lost.close()
         bob = game.play("bob")
         for _ in range(15):
-            game.clock.advance(1)
+            game.clock.turn(1)
             bob.move("bob", 1, 1)
-        self.assertTrue(silent.transport.reset)
+        self.assertTrue(silent.reset)
         self.assertEqual(self.names(bob), ["bob"])
         game.play("silent")
 
@@ -79,8 +80,8 @@ class WeaknessTests(SynchronousTestCase):
         lost = game.connect()
         lost.join("ghost")
         lost.close()
-        game.clock.advance(60)
-        self.assertTrue(silent.transport.reset)
+        game.clock.turn(60)
+        self.assertTrue(silent.reset)
         self.assertEqual(self.names(game.play("looker")), ["looker"])
 
     def test_wrong_first_token(self) -> None:
@@ -88,7 +89,7 @@ class WeaknessTests(SynchronousTestCase):
         for first in (b"0" * 32, bytes(range(32)), wire.MAPDATA_REQ):
             client = Game().connect()
             client.send(first)
-            self.assertTrue(client.transport.reset)
+            self.assertTrue(client.reset)
             self.assertEqual(client.received(), [])
 
     def test_steps_out_of_order(self) -> None:
@@ -101,18 +102,18 @@ class WeaknessTests(SynchronousTestCase):
         ):
             client = Game().connect()
             client.send(*steps)
-            self.assertTrue(client.transport.reset, steps)
+            self.assertTrue(client.reset, steps)
 
     def test_odd_packets(self) -> None:
         """Unknown commands and half packets are answered; too many of them are the end."""
-        self.patch(protocol, "MAX_ODD_PACKETS", 4)
+        self.patch(session, "MAX_ODD_PACKETS", 4)
         game = Game()
         alice, bob = game.play("alice"), game.play("bob")
         for content in (b"\x1f\x36\x01abcd", b"\x1d\x37\x44", b"\x1d\xff\xfe\x01", b"\x1e"):
             alice.send(packet(content))
             self.assertEqual(alice.received(), ["PACKETRECV_RES"])
         alice.send(b"x" * 32)
-        self.assertTrue(alice.transport.reset)
+        self.assertTrue(alice.reset)
         self.assertEqual(self.names(bob), ["bob"])
 
     def test_unknown_tokens(self) -> None:
@@ -190,20 +191,23 @@ class WeaknessTests(SynchronousTestCase):
         """There are only so many, in all and from one address; one more is reset."""
         game = Game(max_connections=5, max_per_address=3)
         clients = [game.connect("192.0.2.1") for _ in range(3)]
-        self.assertTrue(game.connect("192.0.2.1").transport.reset)
+        self.assertTrue(game.connect("192.0.2.1").reset)
         clients += [game.connect("192.0.2.2") for _ in range(2)]
-        self.assertTrue(game.connect("192.0.2.3").transport.reset)
+        self.assertTrue(game.connect("192.0.2.3").reset)
         self.assertTrue(all(client.connected for client in clients))
         clients[0].close()
         self.assertTrue(game.connect("192.0.2.1").connected)
 
     def test_connections_of_one_network(self) -> None:
-        """A subscriber has all of an IPv6 /64; who is trusted is bound by no such limit."""
-        game = Game(max_per_address=1)
+        """A subscriber has all of an IPv6 /64; one that is trusted has no such limit."""
+        trusted = []
+        game = Game(
+            max_per_address=1, place_of=lambda host: "" if host in trusted else place_of(host)
+        )
         self.assertTrue(game.connect("2001:db8::1").connected)
-        self.assertTrue(game.connect("2001:db8::2").transport.reset)
+        self.assertTrue(game.connect("2001:db8::2").reset)
         self.assertTrue(game.connect("2001:db8:0:1::1").connected)
-        game.factory.place_of = lambda host: ""
+        trusted.append("2001:db8::1")
         self.assertTrue(game.connect("2001:db8::1").connected)
 
     def test_ten_long_names(self) -> None:
@@ -248,7 +252,7 @@ class WeaknessTests(SynchronousTestCase):
         self.assertEqual(game.connect().join("eleventh")[-1], "MAXPLAYERS_ERR")
         players[3].send("DISCONNECT_REQ")
         self.assertEqual(game.connect().join("eleventh")[-1], "PLAYEROBJ_RES")
-        self.assertEqual(game.lobby.present(GAME), 10)
+        self.assertEqual(game.present, 10)
 
     def test_port_is_not_fixed(self) -> None:
         """It is an option, 0 turns it off; that it is free after a restart is tested elsewhere."""
@@ -256,12 +260,15 @@ class WeaknessTests(SynchronousTestCase):
         self.assertEqual(about.off, 0)
         for port in (0, 35000, 50000):
             settings = TileGameSettings(port=port)
-            clock = Clock()
+            clock = Network()
             store = Store(StoreSettings(database="memory"), clock, [SCHEMA])
-            wires = TileGame().build(Surroundings(Lobby(clock, Metrics()), clock, settings, store))
-            self.assertEqual(wires.port, port)
+            lobby = Lobby(clock, Metrics())
+            service = description.build(
+                Dependencies(description.name, lobby, clock, settings, store=store)
+            )
+            self.assertEqual(service.settings.port, port)
 
     def test_world_is_there_before_it_is_asked_for(self) -> None:
-        """A large world is made once, not while somebody waits for each of his states."""
+        """A large world is made once, not while somebody waits for each state."""
         game = Game(Made("abc", "default", 192))
         self.assertEqual(game.play("alice").state().bits, bytes(192 * 192 // 8))

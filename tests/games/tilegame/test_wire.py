@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tilegame import wire
-from gameservers.games.tilegame.wire import BreakTile, Inbox, Position, WireError
+from gameservers.games.tilegame.wire import BreakTile, EmptyPacket, Inbox, Position
+from gameservers.wire import Verdict, WireError
 from tests.games.tilegame import reading
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -75,8 +76,8 @@ class PacketTests(SynchronousTestCase):
         )
 
     def test_empty(self) -> None:
-        """A packet of length 0 is none."""
-        self.assertIsNone(wire.parse_packet(b"SGPKT".ljust(32, b"\0")))
+        """A packet of length 0 is one that says nothing."""
+        self.assertEqual(wire.parse_packet(b"SGPKT".ljust(32, b"\0")), EmptyPacket())
 
     def test_longest(self) -> None:
         """A content of 25 bytes is read, one of 26 is not, whatever its length says."""
@@ -110,6 +111,25 @@ class PacketTests(SynchronousTestCase):
                 wire.parse_packet(data)
 
 
+class KindTests(SynchronousTestCase):
+    def test_kinds(self) -> None:
+        """What a packet is decoded to is of a kind that stands among the messages."""
+        blocks = [wire.encode_packet(each) for each in (Position("a", 0, 0), BreakTile("a", 0, 0))]
+        blocks.append(b"SGPKT".ljust(32, b"\0"))
+        kinds = {type(wire.parse_packet(block)) for block in blocks}
+        self.assertEqual(kinds | wire.TOKENS | {wire.Name}, set(wire.MESSAGES))
+
+    def test_recognised(self) -> None:
+        """Its first four characters are no other wire's."""
+        token = wire.RECOGNITION_REQ
+        for end in range(4):
+            self.assertIs(wire.recognise(token[:end]), Verdict.MORE)
+        for end in range(4, 33):
+            self.assertIs(wire.recognise(token[:end]), Verdict.YES)
+        for other in (b"GET ", b"f3\x00\x00", b"0:a:b", b"\x16\x03", b"\x06\0\0\0", b"f378"):
+            self.assertIs(wire.recognise(other), Verdict.NO)
+
+
 class InboxTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.lists(packets, max_size=5), st.lists(st.integers(0, 160), max_size=8))
@@ -120,7 +140,7 @@ class InboxTests(SynchronousTestCase):
         bounds = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
         for first, end in itertools.pairwise(bounds):
             inbox.receive_data(stream[first:end])
-            while (block := inbox.block()) is not None:
+            while block := inbox.block():
                 self.assertEqual(inbox.take(wire.BLOCK), block)
                 got.append(wire.parse_packet(block))
         self.assertEqual(got, sent)

@@ -1,5 +1,5 @@
 """
-The players in the world, and what they are told of each other.
+The players as they are seen in the world.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from gameservers.games.tilegame import wire
 MOST_PLAYERS = (wire.MAX_PLAYERS_BLOCK - 1) // (1 + len(wire.record("-", 0, 0, 0, 0, 0, 0)))
 
 
-class Player:
+class Avatar:
     """
-    One player; where he is only he himself knows, and says.
+    One player in the world; where it is only its client knows, and says.
 
     @ivar x: pixels to the right of the middle of the map; C{y} those below it.
-    @ivar previous_x: where he was before he last spoke of it, and so C{previous_y}.
-    @ivar record: what all players are told of him.
+    @ivar previous_x: C{x} before the last move, and so C{previous_y}.
+    @ivar record: what all players are told of it.
     """
 
     __slots__ = ("health", "lerp", "name", "previous_x", "previous_y", "record", "x", "y")
@@ -33,52 +33,53 @@ class Player:
         self.write()
 
     def move(self, x: int, y: int) -> None:
+        """Be at another place from now on."""
         self.previous_x, self.previous_y = self.x, self.y
         self.x, self.y = x, y
         self.write()
 
     def distance(self, x: int, y: int) -> int:
-        """How far he is from a point: pixels, squared."""
+        """How far away a point is: pixels, squared."""
         return (self.x - x) ** 2 + (self.y - y) ** 2
 
     def write(self) -> None:
-        """What is said of him from now on, after one of his attributes was set."""
+        """Renew the record, after one of the attributes was set."""
         self.record = wire.record(
             self.name, self.x, self.y, self.previous_x, self.previous_y, self.lerp, self.health
         )
 
 
-class Players:
-    """All players, by name, in the order in which they joined."""
+class Avatars:
+    """All avatars, by name, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, Player] = {}
+        self._by_name: dict[str, Avatar] = {}
         self._told: list[bytes] = []  # the records of the last block that had them all
         self._block = wire.players_block([])
 
-    def add(self, player: Player) -> None:
-        self._by_name[player.name] = player
+    def add(self, avatar: Avatar) -> None:
+        self._by_name[avatar.name] = avatar
 
     def remove(self, name: str) -> None:
         self._by_name.pop(name, None)
 
-    def get(self, name: str) -> Player | None:
+    def get(self, name: str) -> Avatar | None:
         return self._by_name.get(name)
 
-    def __iter__(self) -> Iterator[Player]:
+    def __iter__(self) -> Iterator[Avatar]:
         return iter(self._by_name.values())
 
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def block(self, receiver: Player | None = None) -> bytes:
+    def block(self, receiver: Avatar | None = None) -> bytes:
         """
         The players as one of them is told of them.
 
-        What does not fit is left out, the farthest first, but never the receiver himself,
-        without whom the game crashes.
+        What does not fit is left out, the farthest first, but never the receiver's own avatar,
+        without which the game crashes.
         """
-        records = [player.record for player in self._by_name.values()]
+        records = [avatar.record for avatar in self._by_name.values()]
         if records == self._told:
             return self._block
         if wire.players_size(records) > wire.MAX_PLAYERS_BLOCK:
@@ -87,10 +88,10 @@ class Players:
         self._block = wire.players_block(records)
         return self._block
 
-    def _nearest(self, receiver: Player | None) -> list[Player]:
-        players = list(self)
+    def _nearest(self, receiver: Avatar | None) -> list[Avatar]:
+        avatars = list(self)
         x, y = (receiver.x, receiver.y) if receiver else (0, 0)
-        near = sorted(players, key=lambda each: (each is not receiver, each.distance(x, y)))
-        while wire.players_size(player.record for player in near) > wire.MAX_PLAYERS_BLOCK:
+        near = sorted(avatars, key=lambda each: (each is not receiver, each.distance(x, y)))
+        while wire.players_size(avatar.record for avatar in near) > wire.MAX_PLAYERS_BLOCK:
             near.pop()
-        return [player for player in players if player in near]
+        return [avatar for avatar in avatars if avatar in near]
