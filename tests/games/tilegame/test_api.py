@@ -5,13 +5,15 @@ The game's own names for its server, with the arguments and returns it documents
 from __future__ import annotations
 
 import socket
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.tilegame.api import PlayerHandler, ServerTasks, WorldHandler
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.world import Tile, World
 from tests.games.tilegame.reading import (
@@ -25,6 +27,23 @@ from tests.games.tilegame.reading import (
     read_state,
     unpacked,
 )
+
+API = Path(__file__).parents[3] / "examples" / "tilegame-api" / "tilegame_api.py"
+
+
+def loaded(path: Path) -> Any:
+    """A module that is not on the path."""
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tilegame_api = loaded(API)
+PlayerHandler = tilegame_api.PlayerHandler
+ServerTasks = tilegame_api.ServerTasks
+WorldHandler = tilegame_api.WorldHandler
 
 
 class Conn:

@@ -1,10 +1,10 @@
 """
 The game's own names for its server: C{PlayerHandler}, C{WorldHandler}, C{ServerTasks}.
 
-Who wrote a server or a bot against the game's API finds it here, over the same world, players
-and rules that the connections of L{gameservers.games.tilegame.protocol} use.  A C{conn} is
-whatever has C{send(bytes)}, such as a socket; the tasks of the handshake also call its
-C{recv(size)}, once for each message.
+A server or a bot that was written against the game's API finds it here, over the same world,
+players and rules that C{gameservers.games.tilegame} uses; the game server itself does not need
+this module.  A C{conn} is an object with C{send(bytes)}, such as a socket; the tasks of the
+handshake also call its C{recv(size)}, once for each message.
 
 A connection speaks for one player only: the one it joined with (L{ServerTasks.player_join}
 remembers that) or, if it has one, that of its attribute C{name}.
@@ -54,8 +54,8 @@ class PlayerHandler:
         """
         A player is here from now on.
 
-        @return: his name.
-        @raise ValueError: his name cannot be one.
+        @return: the player's name.
+        @raise ValueError: the name cannot be one.
         """
         name: str = player["name"]
         if wire.parse_name(name.encode("utf-8")) is None:
@@ -64,7 +64,7 @@ class PlayerHandler:
         return name
 
     def untrack_player(self, player_name: str) -> None:
-        """A player is gone; nothing happens if he was not here."""
+        """A player is gone; nothing happens if it was not here."""
         self.players.remove(player_name)
         self._visits.pop(player_name, None)
         self._conns.pop(player_name, None)
@@ -75,13 +75,13 @@ class PlayerHandler:
             self.players.add(_player(player))
 
     def update_player_position(self, player: Mapping[str, Any]) -> None:
-        """Where a player who is here is now; where he was becomes his previous position."""
+        """Where a player who is here is now; where it was becomes its previous position."""
         known = self.players.get(player["name"])
         if known is not None:
             known.move(player["x"], player["y"])
 
     def get_player(self, player_name: str) -> dict[str, int | dict[str, Any] | None]:
-        """A player and his place in the list; both C{None} if he is not here."""
+        """A player and its place in the list; both C{None} if it is not here."""
         for index, player in enumerate(self.players):
             if player.name == player_name:
                 return {"index": index, "player": _described(player)}
@@ -96,7 +96,7 @@ class PlayerHandler:
         self._conns[player_name] = conn
 
     def visit(self, conn: object) -> Visit | None:
-        """The stay of the player for whom a connection speaks, if he is here."""
+        """The stay of the player for whom a connection speaks, if it is here."""
         joined = (name for name, each in self._conns.items() if each is conn)
         name = next(joined, None) or getattr(conn, "name", None)
         player = self.players.get(name) if isinstance(name, str) else None
@@ -192,7 +192,7 @@ class ServerTasks:
 
     @staticmethod
     def player_join(conn: Conversation, player_handler: PlayerHandler) -> str:
-        """Let a player in; his name, or an empty text if he was refused."""
+        """Let a player in; its name, or an empty text if it was refused."""
         if conn.recv(wire.BLOCK) != wire.PLAYERJOIN_REQ:
             return ""
         conn.send(wire.PLAYERJOIN_RES)
