@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.internet.protocol import DatagramProtocol, Protocol
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from gameservers.config.vocabulary import Listening, Retired, option
-from gameservers.games import IGame, Surroundings, Verdict, Wires, never
+from gameservers.games import Carriage, Dependencies, GameService, IGame, Wire
 
 
 def even(number: int) -> None:
@@ -55,6 +56,10 @@ class NoTastes:
     """A game that needs to be told nothing."""
 
 
+class Table(GameService):
+    """The service of a made-up game."""
+
+
 @implementer(IPlugin, IGame)
 @dataclass(eq=False)
 class Guest:
@@ -63,21 +68,20 @@ class Guest:
     name: str = "vcmi"
     title: str = "A guest"
     settings: type[Any] = Tastes
-    wires: Callable[[], Wires] = lambda: Wires(stream=Factory())
-    surroundings: list[Surroundings] = field(default_factory=list)
+    wires: tuple[Wire, ...] = (Wire("lines", Carriage.STREAM, lambda service: Protocol()),)
+    port: Listening = 0
+    built: list[Dependencies] = field(default_factory=list)
     commands: dict[str, Callable[..., None]] = field(default_factory=dict)
 
-    def recognises_stream(self, first: bytes) -> Verdict:
-        return never(first)
-
-    def recognises_datagram(self, first: bytes) -> Verdict:
-        return never(first)
-
-    def build(self, surroundings: Surroundings) -> Wires:
-        self.surroundings.append(surroundings)
-        return self.wires()
+    def build(self, dependencies: Dependencies) -> GameService:
+        self.built.append(dependencies)
+        service = Table(dependencies)
+        service.settings = SimpleNamespace(port=self.port)
+        return service
 
 
-def everything(port: Listening) -> Wires:
-    """The wires of a game that speaks TCP and UDP on a port of its own."""
-    return Wires(stream=Factory(), datagram=DatagramProtocol, port=port)
+#: The wire formats of a game that speaks TCP and UDP.
+EVERYTHING = (
+    Wire("lines", Carriage.STREAM, lambda service: Protocol()),
+    Wire("datagrams", Carriage.DATAGRAM, lambda service: DatagramProtocol()),
+)

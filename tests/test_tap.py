@@ -15,11 +15,11 @@ from typing import Any
 from unittest.mock import patch
 
 import twisted
-from twisted.application.service import Application, IService, MultiService
+from twisted.application.service import Application, IService
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorUDP
-from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, _FakePort
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.python.usage import Options as TwistdOptions
@@ -29,13 +29,17 @@ from zope.interface import implementer
 
 from gameservers import __version__, tap
 from gameservers.config.command_line import GameserverOptions, options_for
-from gameservers.games import Verdict, Wires
+from gameservers.games import Carriage, Wire
 from gameservers.lobby import Lobby
 from gameservers.net import ports
 from gameservers.net.address import authority
 from gameservers.net.tls import Certificates
-from tests.guests import Guest, NoTastes, Seats, Tastes, everything
+from gameservers.net.websocket import WebSocket
+from gameservers.web.site import Page
+from gameservers.wire import Verdict
+from tests.guests import EVERYTHING, Guest, NoTastes, Seats, Tastes
 from tests.net.test_tls import write_pair
+from tests.net.visitors import connect
 
 
 def parsed(*arguments: str) -> GameserverOptions:
@@ -287,39 +291,35 @@ class ServiceTests(SynchronousTestCase):
         return logged
 
     def test_nothing_listens_before_the_start(self) -> None:
-        service = self.make(games=[Guest(wires=lambda: everything(7000))])
+        service = self.make(games=[Guest(wires=EVERYTHING, port=7000)])
         self.assertEqual((self.reactor.tcpServers, self.reactor.udp), ([], []))
         self.start(service)
         self.assertEqual([port for port, *_ in self.reactor.tcpServers], [5002, 7000])
         self.assertEqual([port for port, *_ in self.reactor.udp], [5002, 7000])
 
-    def test_a_game_is_built_from_its_surroundings(self) -> None:
+    def test_a_game_is_built_from_its_dependencies(self) -> None:
         guest, other = Guest(), Guest("other", settings=NoTastes)
         self.make("--capacity=3", games=[guest, other])
-        (built,), (also,) = guest.surroundings, other.surroundings
+        (built,), (also,) = guest.built, other.built
         self.assertIsInstance(built.lobby, Lobby)
         self.assertIs(built.lobby, also.lobby)
         self.assertIs(built.clock, self.reactor)
         self.assertEqual(built.settings, Tastes(capacity=3))
         self.assertEqual(also.settings, NoTastes())
+        self.assertEqual((built.game, also.game), ("vcmi", "other"))
 
     def test_front_door(self) -> None:
-        factory = Factory()
-        service = self.make(
-            "--port=6000",
-            "--interface=192.0.2.1",
-            games=[Guest(wires=lambda: Wires(stream=factory))],
-        )
+        service = self.make("--port=6000", "--interface=192.0.2.1", games=[Guest()])
         logged = self.start(service)
         ((port, door, *how),) = self.reactor.tcpServers
         self.assertEqual((port, *how), (6000, ports.BACKLOG, "192.0.2.1"))
-        self.assertEqual([stream for _, stream in door.routes.streams], [factory])
+        ((recognises, factory),) = door.routes.streams
+        self.assertIs(recognises(b"\0"), Verdict.NO)
+        self.assertIsInstance(factory.buildProtocol(None), Protocol)
         self.assertEqual(logged[-1], f"gameservers {__version__} is ready")
 
     def test_a_line_for_each_address(self) -> None:
-        service = self.make(
-            "--interface=2001:db8::1", games=[Guest(wires=lambda: everything(7000))]
-        )
+        service = self.make("--interface=2001:db8::1", games=[Guest(wires=EVERYTHING, port=7000)])
         self.assertEqual(
             self.start(service),
             [
@@ -332,10 +332,8 @@ class ServiceTests(SynchronousTestCase):
         )
 
     def test_everything_stops(self) -> None:
-        inner = MultiService()
-        service = self.make(
-            games=[Guest(wires=lambda: Wires(Factory(), DatagramProtocol, 7000, inner))]
-        )
+        service = self.make(games=[Guest(wires=EVERYTHING, port=7000)])
+        inner = service.getServiceNamed("vcmi")  # type: ignore[attr-defined]
         self.start(service)
         self.assertTrue(inner.running)
         self.successResultOf(service.stopService())
@@ -374,16 +372,14 @@ class ServiceTests(SynchronousTestCase):
 
     def test_own_port_is_a_door(self) -> None:
         """The one game gets whatever is said there."""
-        factory = Factory()
-        self.start(self.make(games=[Guest(wires=lambda: Wires(stream=factory, port=7000))]))
+        self.start(self.make(games=[Guest(port=7000)]))
         _, (_, door, *_) = self.reactor.tcpServers
-        ((recognises, stream),) = door.routes.streams
-        self.assertIs(stream, factory)
+        ((recognises, _),) = door.routes.streams
         self.assertIs(recognises(b"\0"), Verdict.YES)
 
     def test_endpoints(self) -> None:
         """An endpoint is one of streams; datagrams need a number."""
-        guest = Guest(wires=lambda: everything("tcp:7000:interface=192.0.2.2"))
+        guest = Guest(wires=EVERYTHING, port="tcp:7000:interface=192.0.2.2")
         logged = self.start(self.make("--port=tcp:6000", games=[guest]))
         self.assertEqual(
             [(port, interface) for port, _, _, interface in self.reactor.tcpServers],
@@ -414,7 +410,7 @@ class ServiceTests(SynchronousTestCase):
         cert, key = write_pair(folder, "localhost")
         both = [f"--tls-cert={cert}", f"--tls-key={key}", "--tls-only"]
         before = signal.getsignal(signal.SIGHUP)
-        service = self.make(*both, games=[Guest(wires=lambda: everything(7000))])
+        service = self.make(*both, games=[Guest(wires=EVERYTHING, port=7000)])
         self.start(service)
         for _, door, *_ in self.reactor.tcpServers:
             self.assertIsInstance(door.routes.tls, Certificates)
@@ -442,16 +438,35 @@ class ServiceTests(SynchronousTestCase):
             self.assertEqual(self.refusal(*arguments), f"gameserver: {sentence}")
 
     def test_two_games_with_the_same_of_http(self) -> None:
-        text = lambda: Wires(stream=Factory(), http=("text",))  # noqa: E731
+        text = (Wire("chess", Carriage.TEXT, lambda service: WebSocket(service.connections)),)
         games = [Guest(wires=text), Guest("other", "Another", NoTastes, wires=text)]
         self.assertEqual(
             self.refusal(games=games),
-            "gameserver: A guest is not the only game with HTTP, text.",
+            "gameserver: chess is not the only wire format in text messages on a WebSocket.",
         )
+
+    def test_two_games_with_pages(self) -> None:
+        """Each has its own, and what is nobody's is looked up among the first's."""
+        games = [Guest("one", settings=NoTastes), Guest("two", settings=NoTastes)]
+        for game in games:
+            build = game.build
+
+            def with_pages(dependencies: Any, build: Any = build) -> Any:
+                service = build(dependencies)
+                service.pages = Page("text/plain", dependencies.game.encode())
+                return service
+
+            game.build = with_pages  # type: ignore[method-assign]
+        self.start(self.make(games=games))
+        (_, door, *_), *_ = self.reactor.tcpServers
+        for path, page in ((b"/", b"one"), (b"/one/", b"one"), (b"/two/", b"two")):
+            connection = connect(door)
+            connection.say(b"GET %b HTTP/1.0\r\n\r\n" % path)
+            self.assertTrue(connection.heard().endswith(b"\r\n\r\n" + page), path)
 
     def test_limits_of_the_door(self) -> None:
         """They are of all ports together."""
-        games = [Guest(wires=lambda: everything(7000))]
+        games = [Guest(wires=EVERYTHING, port=7000)]
         self.start(self.make("--max-connections=7", games=games))
         guards = {door.guard for _, door, *_ in self.reactor.tcpServers}
         self.assertEqual([guard.settings.max_connections for guard in guards], [7])

@@ -1,21 +1,20 @@
 """
-The door through which a game comes in.
+What a game is to the house.
 
 A game is a plugin: an object that provides L{IGame} and stands in a module of
-C{twisted.plugins}.  The built-in games use the same door as anybody's package.
+C{twisted.plugins}.  The built-in games come in the same way as those of
+other packages.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.application.service import IService, MultiService
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IProtocolFactory, IReactorTime
-from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
@@ -23,50 +22,19 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from zope.interface import Attribute
 
-from gameservers.config.vocabulary import Listening
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
 from gameservers.net.connection import Connections
+from gameservers.net.door import Carriage, Wire
 from gameservers.net.guard import place_of
 from gameservers.store import Store
-from gameservers.wire import Recogniser, Verdict, anything, never
 
-__all__ = ["IGame", "Surroundings", "Verdict", "Wires", "never"]
+__all__ = ["Carriage", "Dependencies", "GameService", "IGame", "Wire"]
 
 
 #: What games without an option of their own get: bytes that may wait, and seconds to log in.
 MAX_UNREAD = 1024 * 1024
 LOGIN_TIMEOUT = 60.0
-
-
-class Carriage(enum.Enum):
-    """How the messages of a wire format travel."""
-
-    STREAM = "a bare TCP or TLS stream"
-    DATAGRAM = "UDP datagrams"
-    TEXT = "text messages on a WebSocket"
-    BINARY = "binary messages on a WebSocket"
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """
-    One wire format of a game.
-
-    @ivar name: short, for people.
-    @ivar make: from the game's service to a protocol: a L{gameservers.net.connection.Connection}
-        for a stream, a L{gameservers.net.websocket.WebSocket} for a WebSocket, a
-        L{gameservers.net.datagrams.Datagrams} for UDP, of which each port gets its own.
-    @ivar recognise: tells it from all other wire formats by its first bytes, or by a datagram.
-        WebSockets are told apart by the kind of their first message instead.
-    @ivar alone: the same on a port of the game's own.
-    """
-
-    name: str
-    carriage: Carriage
-    make: Callable[[Any], Any]
-    recognise: Recogniser = never
-    alone: Recogniser = anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,61 +143,9 @@ class GameService(MultiService):
         return maybeDeferred(call).addErrback(failed)
 
 
-def nobody_asks(transport: Any) -> None:
-    """Where there is no door, it means nothing that somebody has logged in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """
-    What a game is built from.
-
-    C{clock} is the reactor or, in tests, a L{twisted.internet.task.Clock}; C{settings} is
-    an instance of the game's own settings class; C{store} keeps what outlives a restart.
-
-    C{logged_in} is told the transport of a client as soon as it is known who that is: a
-    connection that stays a stranger is cut off (see L{gameservers.net.guard}).
-
-    C{place_of} tells what a host counts as, for a limit of the game's own per address: an IPv4
-    address, an IPv6 /64, or C{""} for one that is trusted and has no such limit.
-    """
-
-    lobby: Lobby
-    clock: IReactorTime
-    settings: Any
-    store: Store | None = None
-    logged_in: Callable[[Any], None] = nobody_asks
-    place_of: Callable[[str], str] = place_of
-    metrics: Metrics = field(default_factory=Metrics)
-
-
-@dataclass(frozen=True, slots=True)
-class Wires:
-    """
-    A game, built and ready to listen.
-
-    C{stream} is what listens on TCP (L{None}: not spoken), on the game's own port and, for what
-    the game recognises, at the front door.  There HTTP is nobody's to recognise: C{http} tells
-    what of it is the game's, C{"page"} for requests as of a browser, C{"text"} and C{"binary"}
-    for WebSockets whose first message is of that kind.
-
-    C{datagram} makes what listens on UDP, anew for each port.
-
-    C{port} is where the game listens besides the front door (0: nowhere).  C{service} is
-    started and stopped with the server; its C{stopService} may return a Deferred while players
-    are told.
-    """
-
-    stream: IProtocolFactory | None = None
-    datagram: Callable[[], DatagramProtocol] | None = None
-    port: Listening = 0
-    service: IService | None = None
-    http: tuple[str, ...] = ()
-
-
 class IGame(IPlugin):
     """
-    One game: what it is called, what it can be told, how to recognise it, how to build it.
+    One game: what it is called, what can be set, what its clients speak, how to build it.
 
     A game that keeps something has C{schema}, its L{gameservers.store.Schema}.
 
@@ -243,6 +159,7 @@ class IGame(IPlugin):
     settings: type[Any] = Attribute(
         "Frozen dataclass of L{gameservers.config.vocabulary.option} fields."
     )
+    wires: Sequence[Wire] = Attribute("The wire formats that its clients speak.")
 
-    def build(dependencies: Any) -> Any:
+    def build(dependencies: Dependencies) -> GameService:
         """Put the game together; nothing listens and no clock runs before the service starts."""

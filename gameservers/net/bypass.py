@@ -3,7 +3,7 @@ Past Twisted: everything that goes round a transport to its socket stands here.
 
 Each way round was bought with a measurement (Linux 6, one core of a shared machine, so only the
 ratios mean something; the command is beside each).  All of them need a socket of the kernel's;
-whatever else a transport is, TLS for example, gets what Twisted offers.
+any other transport, such as TLS, gets what Twisted offers.
 
 ================================  =================================================================
 L{send_some}                      an outbox sends at once instead of in the reactor's next turn:
@@ -112,14 +112,6 @@ def send_some(transport: Connection, data: bytes | memoryview) -> int:
     """
     sent = transport.writeSomeData(data)  # type: ignore[arg-type]  # any buffer will do
     return sent if isinstance(sent, int) else 0
-
-
-def send_at_once(transport: Any, data: bytes) -> None:
-    """Write, without the reactor's going round if the network takes it now."""
-    if is_idle(transport) and transport.connected and not transport.disconnecting:
-        data = data[send_some(transport, data) :]
-    if data:
-        transport.write(data)
 
 
 def send_apart(transport: Connection, data: bytes | memoryview) -> int:

@@ -12,8 +12,8 @@ message means.  A connection's life::
 From the moment it is no longer open, L{Connection.ended} is true and L{Connection.left} has been
 called, once, so that nobody counts the player as present any more.
 
-Whoever is cut off by the server is cut off for one of the L{Reason}s, which is logged and counted
-as C{gameservers_cuts_total{game, reason}}; the detail is in the log.
+A connection that the server cuts off is cut off for one of the L{Reason}s, which is logged and
+counted as C{gameservers_cuts_total{game, reason}}; the detail is in the log.
 
 All connections of a game share its L{Connections}, which hold the limits and the resources that
 are the same for each of them.
@@ -21,7 +21,6 @@ are the same for each of them.
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
@@ -36,26 +35,13 @@ from twisted.python.failure import Failure
 from gameservers.metrics import Metrics
 from gameservers.net.address import host_of
 from gameservers.net.bypass import make_prompt
+from gameservers.net.guard import Reason as Reason
 from gameservers.net.guard import Ticket, place_of
 from gameservers.net.outbox import LINGER, Outbox, Turn
 from gameservers.wire import WireError
 
 #: How long connections may take at the end of the server to read what they are owed, in seconds.
 FAREWELL = 3.0
-
-
-class Reason(enum.StrEnum):
-    """Why the server ends a connection."""
-
-    SLOW = "slow"  # it does not read what it is told
-    SILENT = "silent"  # it said nothing, or not enough, in time
-    MALFORMED = "malformed"  # it broke its wire format, or was none that is known
-    FULL = "full"  # its game has no place for another player
-    CROWDED = "crowded"  # there are too many connections: in all, or from its address
-    REFUSED = "refused"  # it may not come in: a wrong password, version or origin
-    FLOOD = "flood"  # it said too much
-    BANNED = "banned"  # it is kept out, or was put out
-    FAILED = "failed"  # a mistake of ours, or something that the server depends on
 
 
 class Connections:
@@ -201,12 +187,12 @@ class Connection(TimeoutMixin, Protocol):
             self.failed(Failure())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.ticket is not None:
+            self.ticket.lost()
         try:
+            self.outbox.lost()
             self._leave()
         finally:
-            self.outbox.lost()
-            if self.ticket is not None:
-                self.ticket.lost()
             self.connections.discard(self)
 
     def callLater(self, period: float, call: Callable[[], object]) -> IDelayedCall:
@@ -248,7 +234,7 @@ class Connection(TimeoutMixin, Protocol):
         super().dataReceived(data)
 
     def left(self) -> None:
-        """The player is gone, for whatever reason; called once."""
+        """The player is gone, whatever the reason; called once."""
 
     def malformed(self, fault: str) -> None:
         """The client has broken its wire format."""
@@ -267,7 +253,7 @@ class Connection(TimeoutMixin, Protocol):
         self.setTimeout(seconds or None)
 
     def silence_limit(self, seconds: float | None) -> None:
-        """As L{time_limit}, but the seconds begin anew with whatever comes in."""
+        """As L{time_limit}, but the seconds begin anew with every read."""
         self.time_limit(seconds)
         self._is_silence_limit = bool(seconds)
 

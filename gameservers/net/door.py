@@ -18,8 +18,10 @@ protocol that gets the connection is handed as its attribute C{ticket}.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -29,15 +31,22 @@ from twisted.internet.interfaces import (
     IProtocolNegotiationFactory,
     ISSLTransport,
 )
-from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.protocol import (
+    DatagramProtocol,
+    Protocol,
+    ServerFactory,
+    connectionDone,
+)
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from twisted.python.usage import UsageError
 from wsproto.frame_protocol import Opcode
 from zope.interface import implementer
 
-from gameservers.net.guard import Guard, Ticket
-from gameservers.net.handover import hand_over, holder_of
+from gameservers.net.guard import Guard, Reason, Ticket
 from gameservers.net.tls import SPOKEN
 from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode, is_asked_for
-from gameservers.wire import Recogniser, Verdict, begins, decide
+from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
 
 #: The most of an HTTP request's head, or of what a WebSocket says before its first message, in
 #: bytes.
@@ -52,6 +61,40 @@ HTTP = begins(b"GET ", b"HEAD ", b"POST ", b"OPTIONS ")
 #: A TLS record that belongs to a handshake: its type, and a version from TLS 1.0 on, which all of
 #: them claim to be.
 TLS = begins(b"\x16\x03\x01", b"\x16\x03\x02", b"\x16\x03\x03")
+
+
+class Carriage(enum.Enum):
+    """How the messages of a wire format travel."""
+
+    STREAM = "a bare TCP or TLS stream"
+    DATAGRAM = "UDP datagrams"
+    TEXT = "text messages on a WebSocket"
+    BINARY = "binary messages on a WebSocket"
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """
+    One wire format of a game.
+
+    @ivar name: short, for people.
+    @ivar make: from the game's service to a protocol: a L{gameservers.net.connection.Connection}
+        for a stream, a L{gameservers.net.websocket.WebSocket} for a WebSocket, a
+        L{gameservers.net.datagrams.Datagrams} for UDP, of which each port gets its own.
+    @ivar recognise: tells it from all other wire formats by its first bytes, or by a datagram.
+        WebSockets are told apart by the kind of their first message instead.
+    @ivar alone: the same on a port of the game's own.
+    """
+
+    name: str
+    carriage: Carriage
+    make: Callable[[Any], Any]
+    recognise: Recogniser = never
+    alone: Recogniser = anything
+
+
+#: The opcode of the messages that a wire format on WebSockets speaks in.
+OPCODES = {Carriage.TEXT: Opcode.TEXT, Carriage.BINARY: Opcode.BINARY}
 
 
 class WireFactory(ServerFactory):
@@ -75,7 +118,6 @@ class Routes:
     @ivar sockets: who takes WebSockets, by the opcode of their first message; its protocols are
         L{WebSocket}s.
     @ivar site: who takes other HTTP requests.
-    @ivar legacy: who takes HTTP whole, by kind.
     @ivar tls: makes the connections that answer a ClientHello.
     @ivar tls_only: whether what is said in the clear is refused.
     """
@@ -83,22 +125,53 @@ class Routes:
     streams: Sequence[tuple[Recogniser, IProtocolFactory]] = ()
     sockets: Mapping[int, IProtocolFactory] = field(default_factory=dict)
     site: IProtocolFactory | None = None
-    legacy: Mapping[int, IProtocolFactory] = field(default_factory=dict)
     tls: Any = None
     tls_only: bool = False
 
     @property
     def claims(self) -> list[tuple[Recogniser, IProtocolFactory | None]]:
         """What is told apart; HTTP is the door's own."""
-        http = self.sockets or self.site or self.legacy
-        return [*self.streams, *([(HTTP, None)] if http else [])]
+        return [*self.streams, *([(HTTP, None)] if self.sockets or self.site else [])]
 
     @property
     def factories(self) -> tuple[IProtocolFactory, ...]:
         """All of them, each once."""
-        found = [factory for _, factory in self.streams]
-        found += [*self.sockets.values(), *self.legacy.values()]
-        return tuple(dict.fromkeys([*found, self.site] if self.site is not None else found))
+        found = [*(factory for _, factory in self.streams), *self.sockets.values(), self.site]
+        return tuple(dict.fromkeys(factory for factory in found if factory is not None))
+
+
+def routes(
+    games: Iterable[tuple[Any, Sequence[Wire]]],
+    site: IProtocolFactory | None,
+    *,
+    alone: bool = False,
+) -> tuple[Routes, list[tuple[Recogniser, DatagramProtocol]]]:
+    """
+    Where the connections and the datagrams of a port go.
+
+    @param games: the service of each game that is spoken there, and its wire formats.
+    @param alone: whether the port is one game's own.
+    @raise UsageError: two wire formats are spoken in the same kind of WebSocket message.
+    """
+    streams: list[tuple[Recogniser, IProtocolFactory]] = []
+    datagrams: list[tuple[Recogniser, DatagramProtocol]] = []
+    sockets: dict[int, IProtocolFactory] = {}
+    for service, wires in games:
+        for wire in wires:
+            recognise = wire.alone if alone else wire.recognise
+            make = partial(wire.make, service)
+            match wire.carriage:
+                case Carriage.STREAM:
+                    streams.append((recognise, WireFactory(make)))
+                case Carriage.DATAGRAM:
+                    datagrams.append((recognise, make()))
+                case Carriage.TEXT | Carriage.BINARY as carriage:
+                    if OPCODES[carriage] in sockets:
+                        raise UsageError(
+                            f"{wire.name} is not the only wire format in {carriage.value}."
+                        )
+                    sockets[OPCODES[carriage]] = WireFactory(make)
+    return Routes(streams, sockets, site), datagrams
 
 
 @implementer(IProtocolNegotiationFactory)
@@ -139,6 +212,7 @@ class FirstBytes(Protocol):
         self._claims = door.claims
         self._first = b""
         self._encrypted = False
+        self._ended = False
         self._ticket: Ticket | None = None
         self._upgrade: tuple[Upgrade, int] | None = None  # accepted, and the size of its head
 
@@ -146,10 +220,16 @@ class FirstBytes(Protocol):
         self._encrypted = ISSLTransport.providedBy(self.transport)
         self._ticket = self._guard.arrived(self.transport)
 
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._ticket is not None:
+            self._ticket.lost()
+
     def dataReceived(self, data: bytes) -> None:
         ticket = self._ticket
-        if ticket is None or not (ticket.spoke or self._guard.spoke(ticket)):
-            self._ticket = None
+        if ticket is None or self._ended:
+            return
+        if not (ticket.spoke or self._guard.spoke(ticket)):
+            self._ended = True
             return
         self._first += data
         if self._upgrade is None:
@@ -166,7 +246,7 @@ class FirstBytes(Protocol):
                 case Verdict.MORE:
                     return
                 case Verdict.NO if self._routes.tls_only:
-                    self._refuse("plain")
+                    self._refuse(Reason.REFUSED, "not encrypted")
                     return
         verdict, factory = decide(self._first, self._claims)
         if verdict is Verdict.YES:
@@ -175,7 +255,7 @@ class FirstBytes(Protocol):
             else:
                 self._admit(self._build(factory))
         elif verdict is Verdict.NO or len(self._first) >= MAX_FIRST_BYTES:
-            self._refuse("unknown")
+            self._refuse(Reason.MALFORMED, "unknown")
 
     def _start_tls(self) -> None:
         first, self._first = self._first, b""
@@ -187,7 +267,7 @@ class FirstBytes(Protocol):
         """An HTTP request: once its head is here it is known whether it is for a WebSocket."""
         head, end, _ = self._first.partition(b"\r\n\r\n")
         if len(head) > MAX_HEAD:
-            self._refuse("unknown")
+            self._refuse(Reason.MALFORMED, "unknown")
         elif not end:
             pass
         elif (found := accepted(head + end)) is None:
@@ -199,9 +279,11 @@ class FirstBytes(Protocol):
             self._accept(*found, len(head + end))
 
     def _accept(self, upgrade: Upgrade, answer: bytes, size: int) -> None:
-        sockets = {*self._routes.sockets.values(), *self._routes.legacy.values()}
-        if len(sockets) == 1 and not self._routes.legacy:
-            socket: WebSocket = self._build(sockets.pop())
+        factories = set(self._routes.sockets.values())
+        if not factories:
+            self._answer(HTTPStatus.BAD_REQUEST)
+        elif len(factories) == 1:
+            socket: WebSocket = self._build(factories.pop())
             status = socket.status(upgrade)
             if status:
                 self._answer(HTTPStatus(status))
@@ -210,48 +292,29 @@ class FirstBytes(Protocol):
             self._first = self._first[size:]
             socket.upgrade = upgrade
             self._admit(socket)
-        elif sockets:
+        else:
             self.transport.write(answer)
             self._upgrade = upgrade, size
-            self._answer_ = answer
             self._await_message(upgrade, size)
-        else:
-            self._answer(HTTPStatus.BAD_REQUEST)
 
     def _await_message(self, upgrade: Upgrade, size: int) -> None:
         frames = self._first[size:]
         opcode = first_opcode(frames)
         if opcode is None:
             if len(frames) > MAX_HEAD:
-                self._refuse("unknown")
+                self._refuse(Reason.MALFORMED, "unknown")
             return
         sockets = self._routes.sockets
-        if opcode in self._routes.legacy:
-            self._admit_legacy(self._routes.legacy[opcode], size)
-            return
-        if opcode == Opcode.CLOSE and sockets:  # anybody can answer that
+        if opcode == Opcode.CLOSE:  # any of them can answer that
             opcode = next(iter(sockets))
         factory = sockets.get(opcode)
         socket = None if factory is None else self._build(factory)
         if socket is None or socket.status(upgrade):
-            self._refuse("unwelcome")
+            self._refuse(Reason.REFUSED, "not taken here")
             return
         self._first = frames
         socket.upgrade = upgrade
         self._admit(socket)
-
-    def _admit_legacy(self, factory: IProtocolFactory, size: int) -> None:
-        frames = self._first[size:]
-        self._first = self._first[:size]
-        answers = _Answers(self.transport)
-        self._admit(factory.buildProtocol(self.transport.getPeer()))
-        said = answers.end()
-        if not said.startswith(self._answer_):
-            self._refuse("unwelcome")
-            return
-        if len(said) > len(self._answer_):
-            self.transport.write(said[len(self._answer_) :])
-        holder_of(self.transport).dataReceived(frames)
 
     def _build(self, factory: IProtocolFactory) -> Any:
         return factory.buildProtocol(self.transport.getPeer())
@@ -259,7 +322,7 @@ class FirstBytes(Protocol):
     def _admit(self, protocol: Any) -> None:
         """This protocol has the connection from now on, if there is one."""
         if protocol is None:
-            self._refuse("unwelcome")
+            self._refuse(Reason.REFUSED, "not taken here")
             return
         first, self._first = self._first, b""
         protocol.ticket = self._ticket
@@ -272,30 +335,29 @@ class FirstBytes(Protocol):
             f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
-        self._ticket = None
+        self._ended = True
         self.transport.write(head.encode() + body)
         self.transport.loseConnection()
 
-    def _refuse(self, why: str) -> None:
-        ticket, self._ticket = self._ticket, None
-        if ticket is not None:
-            self._guard.cut(ticket, why)
+    def _refuse(self, reason: Reason, detail: str) -> None:
+        self._ended = True
+        assert self._ticket is not None
+        self._guard.cut(self._ticket, reason, detail)
 
 
-class _Answers:
+def hand_over(transport: Any, protocol: Any, rest: bytes) -> None:
     """
-    What is written to a transport from now to the L{end}, kept back.
+    Let C{protocol} have the connection from now on, and C{rest}, which was read already.
 
-    Whoever takes a WebSocket over answers its request as on a port of his own; the client has
-    that answer already.
+    The transport speaks to its new protocol directly, nothing stays in between.  The old
+    protocol is told nothing any more, not even that the connection is lost.
     """
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._said: list[bytes] = []
-        transport.write = self._said.append
-        transport.writeSequence = self._said.extend
-
-    def end(self) -> bytes:
-        del self._transport.write, self._transport.writeSequence
-        return b"".join(self._said)
+    if isinstance(transport, ProtocolWrapper):
+        transport.wrappedProtocol = protocol
+    elif getattr(transport, "TLS", False):  # started on a plain connection
+        transport.protocol.wrappedProtocol = protocol
+    else:
+        transport.protocol = protocol
+    protocol.makeConnection(transport)
+    if rest:
+        protocol.dataReceived(rest)

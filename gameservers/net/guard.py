@@ -1,20 +1,18 @@
 """
-Connection limits, for all games alike: how many may be connected, from where, and how long a
-stranger may take to say who he is.
+Connection limits, for all games alike: how many may be connected, from where, and for how long
+without logging in.
 
-Every connection has a L{Ticket} from its first moment to its last.  Its holder is a stranger
-until his game says that he has logged in (L{Guard.logged_in}).  What is over a limit is cut off
-at once and counted as C{door.cut.<why>}:
+Every connection has a L{Ticket} from its first moment to its last.  The door hands it to the
+protocol that gets the connection, which tells it when its client has logged in
+(L{Ticket.logged_in}) and when the connection is lost (L{Ticket.lost}).  A connection over a limit
+is cut off at once, and counted as the game C{door}'s:
 
 ==================  ===========================================================================
-C{crowded}          the server holds as many connections as it may
-C{strangers}        as many of them have not logged in as may
-C{address}          as many are from this address as may; an IPv6 /64 is one address
-C{silent}           no first byte in time
-C{late}             not logged in in time
-C{unknown}          nobody's first bytes
-C{unwelcome}        recognised, but nobody here takes it
-C{plain}            no TLS where only TLS is spoken
+C{crowded}          the server holds as many connections as it may, or as many that have not
+                    logged in, or as many from this address; an IPv6 /64 is one address
+C{silent}           no first byte in time, or not logged in in time
+C{malformed}        no wire format's first bytes
+C{refused}          recognised, but not taken here; or no TLS where only TLS is spoken
 ==================  ===========================================================================
 
 Addresses in the C{trusted} networks are bound by no limit per address.  Behind a balancer that
@@ -24,9 +22,10 @@ then no limit per address touches it.
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, ClassVar
@@ -103,6 +102,20 @@ class DoorSettings:
     }
 
 
+class Reason(enum.StrEnum):
+    """Why the server ends a connection; one list for all games."""
+
+    SLOW = "slow"  # it does not read what it is told
+    SILENT = "silent"  # it said nothing, or not enough, in time
+    MALFORMED = "malformed"  # it broke its wire format, or was none that is known
+    FULL = "full"  # its game has no place for another player
+    CROWDED = "crowded"  # there are too many connections: in all, or from its address
+    REFUSED = "refused"  # it may not come in: a wrong password, version or origin
+    FLOOD = "flood"  # it said too much
+    BANNED = "banned"  # it is kept out, or was put out
+    FAILED = "failed"  # a mistake of ours, or something that the server depends on
+
+
 @dataclass(eq=False, slots=True)
 class Ticket:
     """
@@ -113,7 +126,7 @@ class Ticket:
     @ivar timer: ends its patience.
     @ivar place: the address under which it is counted; L{None} until that is known.
     @ivar spoke: whether its first byte has come.
-    @ivar stranger: whether it has not logged in.
+    @ivar pending: whether it has not logged in.
     """
 
     guard: Guard
@@ -122,7 +135,7 @@ class Ticket:
     timer: IDelayedCall | None = None
     place: str | None = None
     spoke: bool = field(default=False, init=False)
-    stranger: bool = field(default=True, init=False)
+    pending: bool = field(default=True, init=False)
 
     @property
     def address(self) -> str:
@@ -130,52 +143,50 @@ class Ticket:
         return host_of(self.transport)
 
     def logged_in(self) -> None:
-        """It is known who the client is."""
-        self.guard.logged_in(self.transport)
+        """It is known who the client is: no time limit of the door's holds any more."""
+        self.guard.logged_in(self)
 
     def lost(self) -> None:
         """The connection is lost."""
+        self.guard.left(self)
 
 
 class Guard:
     """
     Who is connected, of all games and all ports, and whether one more may be.
 
-    @ivar strangers: how many have not logged in.
+    @ivar pending: how many have not logged in.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, settings: DoorSettings, metrics: Metrics) -> None:
         self.settings = settings
-        self.strangers = 0
+        self.pending = 0
         self._ids = count(1)
         self._clock = clock
         self._metrics = metrics
-        self._tickets: dict[Any, Ticket] = {}  # by the transport that holds the socket
+        self._tickets: set[Ticket] = set()
         self._from: Counter[str] = Counter()  # connections, by place
         self._trusted = tuple(ipaddress.ip_network(text) for text in settings.trusted)
+        metrics.connections.read = lambda: {(): len(self._tickets)}
 
     def __len__(self) -> int:
         return len(self._tickets)
 
     def arrived(self, transport: Any) -> Ticket | None:
         """A connection is made: its ticket, or L{None} if there is no room for it."""
-        if len(self._tickets) >= self.settings.max_connections:
-            self._cut("crowded", transport)
-            return None
-        if self.strangers >= self.settings.max_pending_logins:
-            self._cut("strangers", transport)
-            return None
         ticket = Ticket(self, next(self._ids), transport)
-        if _knows_its_peer(transport) and not self._find_room(ticket):
-            return None
-        holder = _socket_holder(transport)
-        self._tickets[holder] = ticket
-        self.strangers += 1
-        self._limit(ticket, self.settings.first_byte_timeout)
-        _when_lost(holder, self._left)
-        return ticket
+        if len(self._tickets) >= self.settings.max_connections:
+            self.cut(ticket, Reason.CROWDED, "too many connections")
+        elif self.pending >= self.settings.max_pending_logins:
+            self.cut(ticket, Reason.CROWDED, "too many that have not logged in")
+        elif not _knows_its_peer(transport) or self._find_room(ticket):
+            self._tickets.add(ticket)
+            self.pending += 1
+            self._limit(ticket, self.settings.first_byte_timeout)
+            return ticket
+        return None
 
     def spoke(self, ticket: Ticket) -> bool:
         """
@@ -189,36 +200,46 @@ class Guard:
         self._limit(ticket, self.settings.login_timeout)
         return True
 
-    def logged_in(self, transport: Any) -> None:
-        """A game says that whoever is behind this transport has logged in."""
-        ticket = self._tickets.get(_socket_holder(transport))
-        if ticket is not None and ticket.stranger:
-            ticket.stranger = False
-            self.strangers -= 1
+    def logged_in(self, ticket: Ticket) -> None:
+        """The client of this connection has logged in."""
+        if ticket.pending and ticket in self._tickets:
+            ticket.pending = False
+            self.pending -= 1
             self._limit(ticket, None)
+
+    def left(self, ticket: Ticket) -> None:
+        """This connection is lost."""
+        if ticket not in self._tickets:
+            return
+        self._tickets.remove(ticket)
+        self._limit(ticket, None)
+        self.pending -= ticket.pending
+        if ticket.place:
+            self._from[ticket.place] -= 1
+            if not self._from[ticket.place]:
+                del self._from[ticket.place]
 
     def place_of(self, host: str) -> str:
         """What a host counts as; C{""} if no limit per address touches it."""
         return place_of(host, self._trusted)
 
-    def cut(self, ticket: Ticket, why: str) -> None:
+    def cut(self, ticket: Ticket, reason: Reason, detail: str) -> None:
         """End a connection now, for a reason that is counted."""
-        self._cut(why, ticket.transport)
-
-    def _cut(self, why: str, transport: Any) -> None:
-        self._metrics.cuts["door", why] += 1
+        self._metrics.cuts["door", reason.value] += 1
         self._log.debug(
-            "A connection from {address} is cut off at the door: {why}",
-            address=host_of(transport),
-            why=why,
+            "connection {id} from {address} is cut off at the door as {reason}: {detail}",
+            id=ticket.id,
+            address=ticket.address,
+            reason=reason.value,
+            detail=detail,
         )
-        transport.abortConnection()
+        ticket.transport.abortConnection()
 
     def _find_room(self, ticket: Ticket) -> bool:
         """Count a connection where it comes from, or cut it off."""
-        place = self.place_of(host_of(ticket.transport))
+        place = self.place_of(ticket.address)
         if place and self._from[place] >= self.settings.max_per_address:
-            self.cut(ticket, "address")
+            self.cut(ticket, Reason.CROWDED, "too many from its address")
             return False
         ticket.place = place
         if place:
@@ -233,16 +254,7 @@ class Guard:
         ticket.timer = None if seconds is None else self._clock.callLater(seconds, late, ticket)
 
     def _too_late(self, ticket: Ticket) -> None:
-        self.cut(ticket, "late" if ticket.spoke else "silent")
-
-    def _left(self, holder: Any) -> None:
-        ticket = self._tickets.pop(holder)
-        self._limit(ticket, None)
-        self.strangers -= ticket.stranger
-        if ticket.place:
-            self._from[ticket.place] -= 1
-            if not self._from[ticket.place]:
-                del self._from[ticket.place]
+        self.cut(ticket, Reason.SILENT, "not logged in" if ticket.spoke else "no first byte")
 
 
 def place_of(host: str, trusted: Iterable[Network] = ()) -> str:
@@ -266,23 +278,3 @@ def _knows_its_peer(transport: Any) -> bool:
     """Whether the address it gives is the peer's, before anything has come from there."""
     wrapped = isinstance(transport, ProtocolWrapper)  # that of the PROXY protocol is private
     return not wrapped or isinstance(transport, TLSMemoryBIOProtocol)
-
-
-def _socket_holder(transport: Any) -> Any:
-    """The transport that holds the socket, below TLS, PROXY protocol or WebSocket."""
-    while (below := getattr(transport, "transport", None)) is not None:
-        transport = below
-    return transport
-
-
-def _when_lost(transport: Any, call: Callable[[Any], None]) -> None:
-    # A connection changes protocols (it is handed over whole), so its end is heard of where it
-    # is found out: in the transport.
-    lost = transport.connectionLost
-
-    def connection_lost(reason: Any) -> None:
-        del transport.connectionLost
-        call(transport)
-        lost(reason)
-
-    transport.connectionLost = connection_lost

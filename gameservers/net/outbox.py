@@ -1,13 +1,13 @@
 """
 The outbox: what one recipient is sent, gathered over a reactor turn.
 
-A reactor turn is the unit of work.  Whatever it produces for one recipient is put in order
-into that recipient's L{Outbox} and leaves in one go when the L{Turn} ends, so forty players
-who are told ten lines cost forty system calls and not four hundred.
+A reactor turn is the unit of work.  What it produces for one recipient is put in order into that
+recipient's L{Outbox} and leaves in one go when the L{Turn} ends, so forty players who are told
+ten lines cost forty system calls and not four hundred.
 
-What the network does not take stays in the outbox, where its size is known.  More than
-C{limit} bytes at the end of a turn is a recipient who does not read; the outbox drops what it
-held and says so once, and its owner cuts the connection.
+What the network does not take stays in the outbox, where its size is known.  With more than
+C{limit} bytes at the end of a turn the recipient does not read: the outbox drops what it held and
+says so once, and its owner cuts the connection.
 
 A L{Topic} is a list that everybody must know the newest state of, such as who is present:
 changed ten times in a turn it is sent once, and in a storm once per C{interval}.
@@ -48,7 +48,7 @@ Form = TypeVar("Form", bound=Hashable)
 
 
 class Turn:
-    """The current reactor turn: what is to be done when it ends."""
+    """The current reactor turn: what will be done when it ends."""
 
     _log = Logger()
 
@@ -79,7 +79,7 @@ class Turn:
                 call()
             except Exception:
                 self._log.failure("{call} failed at the end of a turn", call=call)
-        # Sending may lose connections, of which others are told: in the next turn, so every
+        # Sending may lose connections, and others are told of that in the next turn: so every
         # queue is taken before the first byte leaves.
         outboxes, self._outboxes, self._calls = self._outboxes, [], []
         self._scheduled = False
@@ -117,7 +117,7 @@ class Batch:
     """
     Messages of one turn that many are sent in one row: joined once for all of them.
 
-    It takes messages until it is sealed, which whatever else is said to one of them does.
+    It takes messages until it is sealed: as soon as anything else is said to one of them.
     """
 
     __slots__ = ("_pieces", "messages", "sealed")
@@ -229,7 +229,7 @@ class Outbox:
         """
         @param limit: bytes that may wait for the recipient when a turn has ended.
         @param overflowed: called once, when more than C{limit} bytes wait; they are gone then,
-            and the connection is to be aborted.
+            and the owner aborts the connection.
         @param cut: bytes; what is sent goes in pieces of at most this size, each a write of
             its own that ends where a message ends.  L{None}: all in one.
         @param frame: makes of each piece what is sent in its place.
@@ -350,12 +350,12 @@ class Outbox:
             self._farewell = self.turn.clock.callLater(linger, self.abort)
 
     def abort(self) -> None:
-        """Cut the connection now; whatever waits is dropped."""
+        """Cut the connection now; what waits is dropped."""
         self.lost()
         self._transport.abortConnection()
 
     def lost(self) -> None:
-        """The connection is lost: whatever waits is dropped."""
+        """The connection is lost: what waits is dropped."""
         self._state = _State.OVER
         self._backlog.clear()
         self._backlog_size = self._given = 0
@@ -483,14 +483,14 @@ class Outbox:
 
 class Topic(Generic[Form]):
     """
-    A list of which everybody must know the newest state.
+    A list whose newest state everybody must know.
 
     The first change in a quiet time keeps a place in every subscriber's outbox; when the turn
     ends the newest state is put there, so it keeps its order among the other messages.
-    Changes less than C{interval} after a broadcast wait for the next one.  A subscriber who
+    Changes less than C{interval} after a broadcast wait for the next one.  A subscriber that
     has the newest state already is passed over.
 
-    A subscriber's C{form} is how the list is written for him (an encoding, say); one state is
+    A subscriber's C{form} is how the list is written for it (an encoding, say); one state is
     rendered once per form.
     """
 
@@ -524,7 +524,7 @@ class Topic(Generic[Form]):
             self._waiting = None
 
     def tell(self, outbox: Outbox) -> None:
-        """Tell one subscriber the state of this moment, at this place among his messages."""
+        """Tell one subscriber the state of this moment, at this place among its messages."""
         outbox.send(self._state(self._forms[outbox]))
         self._told[outbox] = self._version
         self._places.pop(outbox, None)  # a newer state must not stand before this one
@@ -558,7 +558,7 @@ class Topic(Generic[Form]):
             state = self._state(form)
             if outbox in places:
                 outbox.fill(places[outbox], state)
-            else:  # who came after the place was kept
+            else:  # it came after the place was kept
                 outbox.send(state)
             self._told[outbox] = self._version
 

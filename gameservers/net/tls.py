@@ -27,7 +27,7 @@ SPOKEN = b"http/1.1"
 
 
 class BadCertificate(Exception):
-    """The files will not do; the text is a sentence for whoever starts us."""
+    """The files will not do; the text is a sentence for the operator."""
 
 
 def read_context(certificate: Path, key: Path) -> SSL.Context:
@@ -42,7 +42,7 @@ def read_context(certificate: Path, key: Path) -> SSL.Context:
         except OSError as problem:
             raise BadCertificate(f"{path} cannot be read: {problem.strerror}.") from problem
     context = CertificateOptions().getContext()
-    # Twisted's own choice ends the handshake with whoever offers nothing that it likes.
+    # Twisted's own choice ends the handshake with a client that offers nothing it knows.
     context.set_alpn_select_callback(_choose)
     try:
         context.use_certificate_chain_file(str(certificate))
@@ -63,7 +63,8 @@ def _choose(connection: SSL.Connection, offers: Sequence[bytes]) -> Any:
     """
     The protocol that is spoken inside, of those that the client offers (ALPN).
 
-    Who does not offer HTTP is let in as if it had offered nothing: the door sees what it speaks.
+    A client that does not offer HTTP is let in as if it had offered nothing: the door sees what it
+    speaks.
     """
     return SPOKEN if SPOKEN in offers else SSL.NO_OVERLAPPING_PROTOCOLS
 

@@ -177,6 +177,9 @@ class WebSocket(Connection):
     @cvar takes: the kinds of message that are taken, L{str} and L{bytes}.
     @cvar streams: whether binary messages carry a stream that is cut anywhere: then what the
         outbox sends in one go is one message.
+    @cvar waits: whether a client that does not read is not read from, either; then nothing it
+        asks for adds to what it leaves unread, and it is cut when it has not read for as long as
+        a ping may take.
     @cvar codes: that of the close frame, by the reason; without one the connection is aborted.
     @ivar upgrade: the request that asked for it.
     @ivar max_message: bytes in one message.
@@ -185,6 +188,7 @@ class WebSocket(Connection):
 
     takes: tuple[type, ...] = (str, bytes)
     streams = False
+    waits = True
     codes: Mapping[Reason, int] = CODES
     upgrade = Upgrade("/")
     max_message = 64 * 1024
@@ -198,6 +202,7 @@ class WebSocket(Connection):
         self._parts: list[Any] = []  # of the message that is coming in
         self._size = 0  # bytes of it
         self._pinged = False
+        self._stalled = False  # it has read nothing since the last look
         self._ping: IDelayedCall | None = None
         self._sent_all = self._heard_end = False
 
@@ -269,9 +274,9 @@ class WebSocket(Connection):
         )
 
     def resumeProducing(self) -> None:
-        """As L{Connection.resumeProducing}; a client that does not keep up is not read from."""
+        """As L{Connection.resumeProducing}, unless the client has to read first."""
         self.paused = False
-        if not self.outbox.congested:
+        if not (self.waits and self.outbox.congested):
             self.transport.resumeProducing()
         self.dataReceived(b"")
 
@@ -369,18 +374,24 @@ class WebSocket(Connection):
             self.outbox.shut()
 
     def _congested(self, congested: bool) -> None:
-        if congested:
+        self._stalled = False
+        if self.waits and congested:
             self.transport.pauseProducing()
-        elif not self.paused:
+        elif self.waits and not self.paused:
             self.transport.resumeProducing()
 
     def _send_ping(self) -> None:
         if self.ended:
             return
-        if self._pinged and not self.paused and not self.outbox.congested:
+        if self.outbox.congested:
+            if self._stalled:
+                self.overflowed()
+                return
+            self._stalled = True
+        elif self._pinged and not self.paused:
             self.cut(Reason.SILENT, "no pong", code=CloseReason.INTERNAL_ERROR)
             return
-        if not self._pinged:
+        elif not self._pinged:
             self._pinged = True
             self.outbox.interject(self._frames.send(Ping(b"ping")))
         self._ping = self.clock.callLater(self.ping_interval, self._send_ping)

@@ -114,6 +114,8 @@ class Root(Resource):
     def getChild(self, path: bytes, request: Request) -> IResource:
         if self._home is None:
             return NoPage()
+        if self._home.isLeaf:
+            return self._home
         found: IResource = self._home.getChildWithDefault(path, request)
         return found
 

@@ -113,7 +113,7 @@ class StreamTests(DoorTestCase):
         self.assertEqual(vars(connection).keys() & {"write", "writeSequence"}, set())
 
     def test_nonsense(self) -> None:
-        self.assertCut(self.say(b"toe"), "unknown")
+        self.assertCut(self.say(b"toe"), "malformed")
 
     def test_nonsense_that_hesitates(self) -> None:
         """Nobody may be undecided for ever."""
@@ -122,14 +122,14 @@ class StreamTests(DoorTestCase):
         connection = self.say(b"x" * 63, 1)
         self.assertFalse(connection.cut)
         connection.say(b"x")
-        self.assertCut(connection, "unknown")
+        self.assertCut(connection, "malformed")
 
     def test_game_that_does_not_want_it(self) -> None:
         self.tic.buildProtocol = lambda addr: None
-        self.assertCut(self.say(b"tic"), "unwelcome")
+        self.assertCut(self.say(b"tic"), "refused")
 
     def test_http_where_there_is_none(self) -> None:
-        self.assertCut(self.say(b"GET / HTTP/1.1\r\n\r\n"), "unknown")
+        self.assertCut(self.say(b"GET / HTTP/1.1\r\n\r\n"), "malformed")
 
     def test_factories_run_as_long_as_the_door(self) -> None:
         """One that is behind two doors runs until both are closed."""
@@ -145,7 +145,7 @@ class StreamTests(DoorTestCase):
 class OnlyTLSTests(DoorTestCase):
     def test_plain(self) -> None:
         self.open({"tls": object(), "tls_only": True})
-        self.assertCut(self.say(b"tic"), "plain")
+        self.assertCut(self.say(b"tic"), "refused")
         self.assertEqual(self.tic.built, [])
 
     def test_plain_and_tls(self) -> None:
@@ -215,12 +215,12 @@ class HTTPTests(DoorTestCase):
         self.assertEqual(len(self.tic.built), 1)
 
     def test_nonsense_beside_http(self) -> None:
-        self.assertCut(self.say(b"GETTING"), "unknown")
+        self.assertCut(self.say(b"GETTING"), "malformed")
 
     def test_long_head(self) -> None:
         connection = self.say(b"GET / HTTP/1.1\r\n")
         connection.say(b"a: " + b"b" * 20_000)
-        self.assertCut(connection, "unknown")
+        self.assertCut(connection, "malformed")
 
     def test_text(self) -> None:
         """The client gets one answer, what was said to it, and then an echo."""
@@ -277,7 +277,7 @@ class HTTPTests(DoorTestCase):
         self.events(client, connection)
         for _ in range(200):
             connection.say(client.send(Ping(b"x" * 100)))
-        self.assertCut(connection, "unknown")
+        self.assertCut(connection, "malformed")
 
     def test_closed_again(self) -> None:
         """A WebSocket that ends before its first message gets its answer, too."""
@@ -294,7 +294,7 @@ class HTTPTests(DoorTestCase):
         connection = self.say(request)
         self.events(client, connection)
         connection.say(client.send(BytesMessage(b"\1")))
-        self.assertCut(connection, "unwelcome")
+        self.assertCut(connection, "refused")
 
     def test_refused_by_the_game(self) -> None:
         """A game that would not have accepted the WebSocket does not get it."""
@@ -303,7 +303,7 @@ class HTTPTests(DoorTestCase):
         self.events(client, connection)
         connection.say(client.send(TextMessage("hello")))
         self.assertEqual(connection.value(), b"")
-        self.assertCut(connection, "unwelcome")
+        self.assertCut(connection, "refused")
 
     def test_one_wire_format(self) -> None:
         """Where there is one, it need not wait for a message, and may refuse the upgrade."""

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.config.vocabulary import networks
@@ -17,7 +16,7 @@ from gameservers.metrics import Metrics
 from gameservers.net.door import Door, Routes
 from gameservers.net.guard import DoorSettings, Guard, place_of
 from gameservers.wire import anything
-from tests.net.visitors import Connection, Listeners, connect
+from tests.net.visitors import Connection, Listener, Listeners, connect
 
 
 class GuardTestCase(SynchronousTestCase):
@@ -36,7 +35,7 @@ class GuardTestCase(SynchronousTestCase):
         """Somebody connects and logs in."""
         connection = self.connect(host)
         connection.say(b"hello")
-        self.guard.logged_in(connection)
+        connection.protocol.ticket.logged_in()
         return connection
 
     def assertCut(self, connection: Connection, why: str, times: int = 1) -> None:
@@ -65,29 +64,29 @@ class LimitTests(GuardTestCase):
     def test_crowded(self) -> None:
         self.open(max_connections=2)
         inside = [self.enter(), self.enter()]
-        self.assertCut(self.enter("192.0.2.2"), "crowded")
+        self.assertCut(self.connect("192.0.2.2"), "crowded")
         self.assertEqual([each.cut for each in inside], [False, False])
         inside[0].hang_up()
         self.assertFalse(self.enter("192.0.2.2").cut)
         self.assertEqual(len(self.guard), 2)
 
-    def test_strangers(self) -> None:
-        """Who has logged in is no stranger, and leaves room for the next one."""
+    def test_pending_logins(self) -> None:
+        """A client that has logged in leaves room for the next one."""
         self.open(max_pending_logins=2)
         first, second = self.connect(), self.connect()
-        self.assertCut(self.connect(), "strangers")
+        self.assertCut(self.connect(), "crowded")
         first.say(b"hello")
-        self.guard.logged_in(first)
+        first.protocol.ticket.logged_in()
         self.assertFalse(self.connect().cut)
-        self.assertCut(self.connect(), "strangers", 2)
+        self.assertCut(self.connect(), "crowded", 2)
         second.hang_up()
         first.hang_up()
-        self.assertEqual(self.guard.strangers, 1)
+        self.assertEqual(self.guard.pending, 1)
 
     def test_per_address(self) -> None:
         self.open(max_per_address=2)
         first, second = self.enter("192.0.2.1"), self.connect("192.0.2.1")
-        self.assertCut(self.connect("192.0.2.1"), "address")
+        self.assertCut(self.connect("192.0.2.1"), "crowded")
         self.assertFalse(self.connect("192.0.2.2").cut)
         self.assertFalse(first.cut or second.cut)
         second.hang_up()
@@ -96,7 +95,7 @@ class LimitTests(GuardTestCase):
     def test_one_network_of_ipv6(self) -> None:
         self.open(max_per_address=1)
         self.connect("2001:db8:0:1::1")
-        self.assertCut(self.connect("2001:db8:0:1:ffff::2"), "address")
+        self.assertCut(self.connect("2001:db8:0:1:ffff::2"), "crowded")
         self.assertFalse(self.connect("2001:db8:0:2::1").cut)
 
     def test_ipv4_on_ipv6(self) -> None:
@@ -104,14 +103,14 @@ class LimitTests(GuardTestCase):
         self.open(max_per_address=1)
         self.connect("::ffff:192.0.2.1")
         self.assertFalse(self.connect("::ffff:192.0.2.2").cut)
-        self.assertCut(self.connect("192.0.2.1"), "address")
+        self.assertCut(self.connect("192.0.2.1"), "crowded")
 
     def test_trusted(self) -> None:
         self.open(max_per_address=1, trusted=("198.51.100.0/24", "2001:db8::/32"))
         for host in ("198.51.100.7", "2001:db8::1"):
             self.assertEqual([self.connect(host).cut for _ in range(3)], [False] * 3)
         self.connect("127.0.0.1")
-        self.assertCut(self.connect("127.0.0.1"), "address")
+        self.assertCut(self.connect("127.0.0.1"), "crowded")
 
     def test_no_first_byte(self) -> None:
         self.open(first_byte_timeout=7, login_timeout=50)
@@ -132,7 +131,7 @@ class LimitTests(GuardTestCase):
         self.clock.advance(49.9)
         self.assertFalse(late.cut)
         self.clock.advance(0.1)
-        self.assertCut(late, "late")
+        self.assertCut(late, "silent")
         self.clock.advance(10_000)
         self.assertFalse(inside.cut)
 
@@ -141,7 +140,7 @@ class LimitTests(GuardTestCase):
         connections = [self.enter("192.0.2.1"), self.connect("2001:db8::1"), self.connect()]
         for each in connections:
             each.hang_up()
-        self.assertEqual((len(self.guard), self.guard.strangers), (0, 0))
+        self.assertEqual((len(self.guard), self.guard.pending), (0, 0))
         self.assertEqual(self.guard._from, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertTrue(all(each.lost for each in self.game.built))
@@ -156,24 +155,26 @@ class LimitTests(GuardTestCase):
     def test_logged_in_twice(self) -> None:
         self.open()
         connection = self.enter()
-        self.guard.logged_in(connection)
-        self.assertEqual(self.guard.strangers, 0)
+        connection.protocol.ticket.logged_in()
+        self.assertEqual(self.guard.pending, 0)
 
-    def test_logged_in_elsewhere(self) -> None:
-        """A connection that came through no door has no ticket."""
-        self.open()
-        self.guard.logged_in(Connection())
-        self.assertEqual((len(self.guard), self.guard.strangers), (0, 0))
-
-    def test_logged_in_through_a_wrapper(self) -> None:
-        """A game may know its connection through something that it put around it."""
+    def test_logged_in_too_late(self) -> None:
+        """A connection that is lost already is not counted again."""
         self.open()
         connection = self.connect()
         connection.say(b"hello")
-        wrapper = ProtocolWrapper(WrappingFactory(self.game), self.game.built[0])
-        wrapper.makeConnection(connection)
-        self.guard.logged_in(wrapper)
-        self.assertEqual(self.guard.strangers, 0)
+        (game,) = self.game.built
+        connection.hang_up()
+        game.ticket.logged_in()
+        game.ticket.lost()
+        self.assertEqual((len(self.guard), self.guard.pending), (0, 0))
+
+    def test_gauge(self) -> None:
+        """How many connections are open is a metric."""
+        self.open()
+        self.connect()
+        value = self.metrics.registry.get_sample_value("gameservers_connections")
+        self.assertEqual(value, 1)
 
     @settings(deadline=None, max_examples=50)
     @given(
@@ -202,14 +203,15 @@ class LimitTests(GuardTestCase):
             elif deed == "say":
                 each.say(b"hello")
             elif deed == "log in":
-                self.guard.logged_in(each)
+                if isinstance(each.protocol, Listener):
+                    each.protocol.ticket.logged_in()
             else:
                 each.connected = False
                 each.hang_up()
             here = [each for each in made if not each.cut and each.connected]
             self.assertEqual(len(self.guard), len(here))
             self.assertLessEqual(len(here), 5)
-            self.assertLessEqual(self.guard.strangers, 3)
+            self.assertLessEqual(self.guard.pending, 3)
             places = Counter(place_of(each.getPeer().host) for each in here)
             self.assertEqual(self.guard._from, places)
             self.assertLessEqual(max(places.values(), default=0), 2)
@@ -231,7 +233,7 @@ class ProxyTests(GuardTestCase):
         self.open(max_per_address=1)
         self.assertFalse(self.connect_through(b"192.0.2.1", b"hello").cut)
         self.assertFalse(self.connect_through(b"192.0.2.2", b"hello").cut)
-        self.assertCut(self.connect_through(b"192.0.2.1", b"hello"), "address")
+        self.assertCut(self.connect_through(b"192.0.2.1", b"hello"), "crowded")
         self.assertEqual(
             [game.transport.getPeer().host for game in self.game.built], ["192.0.2.1", "192.0.2.2"]
         )
@@ -245,8 +247,8 @@ class ProxyTests(GuardTestCase):
     def test_log_in(self) -> None:
         self.open()
         self.connect_through(b"192.0.2.1", b"hello")
-        self.guard.logged_in(self.game.built[0].transport)
-        self.assertEqual(self.guard.strangers, 0)
+        self.game.built[0].ticket.logged_in()
+        self.assertEqual(self.guard.pending, 0)
 
 
 class PlaceTests(SynchronousTestCase):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocolFactory
@@ -65,12 +67,14 @@ class Listener(Protocol):
     def __init__(self) -> None:
         self.heard: list[bytes] = []
         self.lost = False
+        self.ticket: Any = None
 
     def dataReceived(self, data: bytes) -> None:
         self.heard.append(data)
 
     def connectionLost(self, reason: object = None) -> None:
         self.lost = True
+        self.ticket.lost()
 
 
 class Listeners(ServerFactory):

@@ -156,6 +156,7 @@ class VelNetWebSocketProtocol(VelNetBinaryConnection, WebSocket):
 
     takes = (bytes,)
     streams = True
+    waits = False
     codes = CODES
 
     def __init__(self, service: VelNetService) -> None:

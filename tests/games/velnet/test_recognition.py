@@ -94,7 +94,7 @@ class RecognitionTests(SynchronousTestCase):
         peer = world.connect()
         peer.ask(b"hello")
         self.assertFalse(peer.connected)
-        self.assertEqual(world.cuts("unknown", by="door"), 1)
+        self.assertEqual(world.cuts("malformed", by="door"), 1)
 
     def test_shared_port(self) -> None:
         """Every recorded client is recognised, and no client of another game is."""
