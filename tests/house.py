@@ -138,10 +138,12 @@ class Socket:
         self.closed_with: int | None = None
         self._ws = WSConnection(ConnectionType.CLIENT)
         peer.send(self._ws.send(Request(host="here", target="/")))
+        self.received()
 
-    def send(self, message: str | bytes) -> None:
+    def framed(self, message: str | bytes) -> bytes:
+        """A message, as this client sends it."""
         kind = TextMessage if isinstance(message, str) else BytesMessage
-        self.peer.send(self._ws.send(kind(message)))
+        return self._ws.send(kind(message))
 
     def received(self) -> list[str | bytes]:
         """The messages that have come; pings and the end are answered."""

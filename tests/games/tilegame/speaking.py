@@ -20,7 +20,7 @@ class Blocks:
     name = "blocks"
     game = game.name
     carriage = Carriage.STREAM
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("--tilegame-seed=abc",)
     junk = b"x" * 32 * (MAX_ODD_PACKETS + 1)  # fewer are tolerated
     full = TOKEN["MAXPLAYERS_ERR"]
     farewell = b""

@@ -40,3 +40,6 @@ class Json:
 
     def provoke(self) -> bytes:
         return self._request("get_data")
+
+
+FORMS = (Json(),)
