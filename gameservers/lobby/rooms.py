@@ -18,21 +18,8 @@ import hmac
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from gameservers.lobby.events import (
-    NOTHING,
-    Departure,
-    Envelope,
-    HostChanged,
-    Member,
-    MemberJoined,
-    MemberLeft,
-    PropertyChanged,
-    ReadinessChanged,
-    RoomClosed,
-    RoomKey,
-    RoomOpened,
-    RoomStarted,
-)
+from gameservers.lobby import events
+from gameservers.lobby.events import NOTHING, Departure, Envelope, Member, RoomKey
 from gameservers.lobby.views import Room
 
 
@@ -164,7 +151,7 @@ class RoomRecord:
         self._set(Member(player, name))
         if self.rules.hosted:
             self.host = player
-        return self._to_all(RoomOpened(self.key, self._snapshot()))
+        return self._to_all(events.RoomOpened(self.key, self._snapshot()))
 
     def join(self, player: int, name: str, password: str = "") -> list[Envelope]:
         """A further member comes in, who knows the password if there is one; or L{Refused}."""
@@ -172,7 +159,7 @@ class RoomRecord:
         self._set(Member(player, name))
         if self.rules.hosted and not self.host:
             self.host = player
-        return self._to_all(MemberJoined(self.key, player, self.host, self._snapshot()))
+        return self._to_all(events.MemberJoined(self.key, player, self.host, self._snapshot()))
 
     def leave(self, player: int, why: Departure) -> list[Envelope]:
         """A member goes, whatever the reason; the room may end or start over it."""
@@ -190,12 +177,12 @@ class RoomRecord:
         told = list(self.members)
         if why is not Departure.LOST:
             told.append(player)
-        left = MemberLeft(self.key, gone, why, self.host, self._snapshot())
+        left = events.MemberLeft(self.key, gone, why, self.host, self._snapshot())
         envelopes = [Envelope(tuple(told), left)] if told else []
         if not self.members:
             self.ended = not self.rules.permanent
         elif was_host:
-            envelopes += self._to_all(HostChanged(self.key, self.host))
+            envelopes += self._to_all(events.HostChanged(self.key, self.host))
         return envelopes + self._start_if_ready()
 
     def rename(self, player: int, name: str) -> None:
@@ -212,7 +199,7 @@ class RoomRecord:
     def set_ready(self, player: int, ready: bool) -> list[Envelope]:
         """A member is ready, or no longer; the room may start over it."""
         self._set(replace(self.members[player], ready=ready))
-        changed = ReadinessChanged(self.key, player, self._snapshot())
+        changed = events.ReadinessChanged(self.key, player, self._snapshot())
         return self._to_all(changed) + self._start_if_ready()
 
     def set_password(self, by: int, password: str) -> None:
@@ -226,7 +213,7 @@ class RoomRecord:
         self._demand_host(by)
         self.properties = MappingProxyType({**self.properties, name: value})
         self.current = None
-        return self._to_all(PropertyChanged(self.key, name, value))
+        return self._to_all(events.PropertyChanged(self.key, name, value))
 
     def start(self, by: int) -> list[Envelope]:
         """The host starts, no matter who is ready; or L{Refused}."""
@@ -259,7 +246,7 @@ class RoomRecord:
 
     def _start(self) -> list[Envelope]:
         self.started = True
-        envelopes = self._to_all(RoomStarted(self.key, self.host, self._snapshot()))
+        envelopes = self._to_all(events.RoomStarted(self.key, self.host, self._snapshot()))
         self.current = None
         if self.rules.ends_when_started:
             self.members.clear()
@@ -273,7 +260,7 @@ class RoomRecord:
         self.host = 0
         self.ended = True
         self.current = None
-        return [Envelope(told, RoomClosed(self.key, members))] if told else []
+        return [Envelope(told, events.RoomClosed(self.key, members))] if told else []
 
     def _snapshot(self) -> tuple[Member, ...]:
         return tuple(self.members.values())

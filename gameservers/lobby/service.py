@@ -14,24 +14,9 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from gameservers.lobby import events
 from gameservers.lobby.chat import Channels, ToChannel, ToPlayer, ToRoom
-from gameservers.lobby.events import (
-    NOTHING,
-    Announced,
-    Change,
-    ChatSaid,
-    Departure,
-    Envelope,
-    Expelled,
-    Member,
-    PlayerEntered,
-    PlayerExited,
-    RoomChanged,
-    RoomClosed,
-    RoomKey,
-    RoomStarted,
-    Spoken,
-)
+from gameservers.lobby.events import NOTHING, Change, Departure, Envelope, Member, RoomKey
 from gameservers.lobby.queue import Queue
 from gameservers.lobby.rooms import Refused, RoomRecord, RoomRules, Why
 from gameservers.lobby.views import Listing, Player, Room
@@ -160,7 +145,7 @@ class Lobby(Service):
         self._present[game] += 1
         self.metrics.players_entered[game] += 1
         view = player.view()
-        self._tell((), PlayerEntered(player_id, name, game))
+        self._tell((), events.PlayerEntered(player_id, name, game))
         return view
 
     def exit(self, player_id: int) -> None:
@@ -182,7 +167,7 @@ class Lobby(Service):
                 self._depart(player, player.room, Departure.LOST)
         finally:
             self._telling = telling
-            self._tell((), PlayerExited(player_id, player.name, player.game))
+            self._tell((), events.PlayerExited(player_id, player.name, player.game))
 
     def rename(self, player_id: int, name: str) -> None:
         """
@@ -285,7 +270,7 @@ class Lobby(Service):
         @raise Refused: C{ROOM_EXISTS}.
         """
         room = self._new_room(key, rules, capacity, "", visible)
-        self._tell((), RoomChanged(key, Change.OPENED))
+        self._tell((), events.RoomChanged(key, Change.OPENED))
         return room.view()
 
     def join(self, player_id: int, key: RoomKey, password: str = "") -> Room:
@@ -359,7 +344,7 @@ class Lobby(Service):
         room = self._room_of(player_id)
         envelopes = room.kick(player_id, target)
         self._players[target].be_in(None)
-        self._settle(room, envelopes, RoomChanged(room.key, Change.LEFT, target))
+        self._settle(room, envelopes, events.RoomChanged(room.key, Change.LEFT, target))
 
     def set_ready(self, player_id: int, ready: bool) -> None:
         """
@@ -437,9 +422,9 @@ class Lobby(Service):
             audience = self._audience(player, to)
             if isinstance(to, ToChannel):
                 channel = to.channel
-        said = ChatSaid(player_id, player.name, text, channel, player.traits)
+        said = events.ChatSaid(player_id, player.name, text, channel, player.traits)
         self.metrics.chat_lines[game] += 1
-        self._tell((Envelope(audience, said),), Spoken(player_id, game, len(audience)))
+        self._tell((Envelope(audience, said),), events.Spoken(player_id, game, len(audience)))
 
     def _audience(self, player: PlayerRecord, to: ToChannel | ToRoom) -> tuple[int, ...]:
         if isinstance(to, ToChannel):
@@ -455,7 +440,7 @@ class Lobby(Service):
         The player is here until the game says that the connection has ended (L{exit}).
         """
         self._players[player_id]
-        self._tell((Envelope((player_id,), Expelled(why)),))
+        self._tell((Envelope((player_id,), events.Expelled(why)),))
 
     def close_room(self, key: RoomKey) -> None:
         """
@@ -471,7 +456,7 @@ class Lobby(Service):
     def announce(self, text: str, game: str | None = None) -> None:
         """Tell all players (of a game) something in the name of the server."""
         ids = tuple(each.id for each in self._players.values() if game in (None, each.game))
-        self._tell((Envelope(ids, Announced(text)),))
+        self._tell((Envelope(ids, events.Announced(text)),))
 
     def mute(self, player_id: int, muted: bool = True) -> None:
         """Let a player no longer speak, or let it speak again; nobody is told."""
@@ -510,35 +495,35 @@ class Lobby(Service):
         envelopes = room.open(player.id, player.name)
         player.be_in(room)
         view = room.view()
-        self._tell(envelopes, RoomChanged(room.key, Change.OPENED, player.id))
+        self._tell(envelopes, events.RoomChanged(room.key, Change.OPENED, player.id))
         return view
 
     def _join(self, player: PlayerRecord, room: RoomRecord, password: str) -> Room:
         envelopes = room.join(player.id, player.name, password)
         player.be_in(room)
         view = room.view()
-        self._tell(envelopes, RoomChanged(room.key, Change.JOINED, player.id))
+        self._tell(envelopes, events.RoomChanged(room.key, Change.JOINED, player.id))
         return view
 
     def _depart(self, player: PlayerRecord, room: RoomRecord, why: Departure) -> None:
         envelopes = room.leave(player.id, why)
         player.be_in(None)
-        self._settle(room, envelopes, RoomChanged(room.key, Change.LEFT, player.id))
+        self._settle(room, envelopes, events.RoomChanged(room.key, Change.LEFT, player.id))
 
     def _settle(self, room: RoomRecord, envelopes: list[Envelope], *public: object) -> None:
         """Tell what came of a wish over which the room may have started or ended."""
         told = list(public)
         for envelope in envelopes:
             match envelope.event:
-                case RoomStarted(key, host, members):
-                    told.append(RoomChanged(key, Change.STARTED, host))
+                case events.RoomStarted(key, host, members):
+                    told.append(events.RoomChanged(key, Change.STARTED, host))
                     self.metrics.rooms_started[key.game] += 1
                     self._dismiss(room, members)
-                case RoomClosed(_, members):
+                case events.RoomClosed(_, members):
                     self._dismiss(room, members)
         if room.ended:
             del self._rooms[room.key]
-            told.append(RoomChanged(room.key, Change.ENDED))
+            told.append(events.RoomChanged(room.key, Change.ENDED))
         self._tell(envelopes, *told)
 
     def _dismiss(self, room: RoomRecord, members: Iterable[Member]) -> None:

@@ -1,7 +1,5 @@
 """
-How often: rate limits, and the times at which players are told the state of the world.
-
-The rules know no clock: C{now} is in seconds, from wherever it counts.
+How often: the times at which players are told the state of the world, and are heard.
 """
 
 from __future__ import annotations
@@ -11,37 +9,13 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: Less than this is rounding, of times in seconds and of what is missing of one.
-ROUNDING = 1e-6
+from gameservers.net.rates import ROUNDING, TokenBucket
 
 #: How late a timer may be without the states becoming fewer, in seconds.
 LATE = 0.01
 
 #: By how much a state may be put off so that it leaves together with others', in periods.
 PUT_OFF = 0.1
-
-
-class TokenBucket:
-    """A rate limit: so much per second, and a burst after a rest."""
-
-    __slots__ = ("_burst", "_left", "_rate", "_since")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._left = burst
-        self._since = now
-
-    def wait(self, now: float) -> float:
-        """Seconds until there is a token; 0 if there is one."""
-        self._left = min(self._burst, self._left + (now - self._since) * self._rate)
-        self._since = now
-        short = 1 - self._left
-        return short / self._rate if short > ROUNDING else 0.0
-
-    def take(self) -> None:
-        """Take a token."""
-        self._left -= 1
 
 
 def aligned(due: float, rate: float) -> float:
@@ -89,10 +63,10 @@ class Pace:
             self._due = (self._due if on_time else now) + 1 / self._tps
             self._waited = False
             return None
-        wait = self._bucket.wait(now)
+        wait = self._bucket.wait(1, now)
         if wait > ROUNDING:
             return now + wait
-        self._bucket.take()
+        self._bucket.take(1)
         return None
 
 

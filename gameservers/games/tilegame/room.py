@@ -15,10 +15,10 @@ import math
 
 from gameservers.games.tilegame import wire
 from gameservers.games.tilegame.avatars import Avatar, Avatars
-from gameservers.games.tilegame.pacing import TokenBucket
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.wire import BreakTile, Position
 from gameservers.games.tilegame.world import World
+from gameservers.net.rates import TokenBucket
 
 #: How long a player's reports may be held up on their way and then come at once, in seconds.
 LAG = 1.0
@@ -95,11 +95,11 @@ class WorldRoom:
         return True
 
     def _break(self, visit: Visit, x: int, y: int, now: float) -> bool:
-        if not self._reaches(visit.avatar, x, y) or visit.breaks.wait(now):
+        if not self._reaches(visit.avatar, x, y) or visit.breaks.wait(1, now):
             return False
         if not self.world.break_tile(x, y):
             return False
-        visit.breaks.take()
+        visit.breaks.take(1)
         return True
 
     def _reaches(self, avatar: Avatar, x: int, y: int) -> bool:

@@ -239,16 +239,6 @@ def is_packet(block: bytes) -> bool:
     return block.startswith(_MAGIC)
 
 
-def encode_packet(packet: Position | BreakTile) -> bytes:
-    """The block that a client sends."""
-    match packet:
-        case Position(name, x, y):
-            content = b"\x1d%b\x01%b" % (encode_name(name), _POSITION.pack(x, y))
-        case BreakTile(name, x, y):
-            content = b"\x1e%b\x01%c%c" % (encode_name(name), x, y)
-    return fill(_MAGIC + len(content).to_bytes(2, "big") + content)
-
-
 def payload(content: bytes) -> bytes:
     """Pack what the client is to unpack."""
     pickle = b"\x80\x03B%b%b." % (len(content).to_bytes(4, "little"), content)

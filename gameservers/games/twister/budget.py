@@ -10,35 +10,10 @@ from __future__ import annotations
 from cachetools import LRUCache
 
 from gameservers.games.twister.settings import TwisterSettings
+from gameservers.net.rates import TokenBucket
 
 #: Senders that are remembered; the one that was silent longest is forgotten.
 MAX_SENDERS = 4_096
-
-
-class TokenBucket:
-    """
-    A number of bytes that grows by C{rate} a second up to C{burst}, and is that at first.
-
-    A rate of 0 stands for no limit.
-    """
-
-    __slots__ = ("_burst", "_level", "_rate", "_since")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._level = burst
-        self._since = now
-
-    def affords(self, amount: int, now: float) -> bool:
-        """Whether there is enough; a clock that is set back adds nothing and takes nothing."""
-        filled = self._level + self._rate * max(0.0, now - self._since)
-        self._level = min(self._burst, filled)
-        self._since = now
-        return not self._rate or self._level >= amount
-
-    def spend(self, amount: int) -> None:
-        self._level -= amount
 
 
 class Budgets:
@@ -65,8 +40,8 @@ class Budgets:
             own = self._each[receiver] = TokenBucket(
                 settings.max_rate_per_address, settings.max_burst_per_address, now
             )
-        if own.affords(amount, now) and self._total.affords(amount, now):
-            own.spend(amount)
-            self._total.spend(amount)
-            return True
-        return False
+        if own.wait(amount, now) or self._total.wait(amount, now):
+            return False
+        own.take(amount)
+        self._total.take(amount)
+        return True

@@ -9,22 +9,7 @@ from typing import TYPE_CHECKING
 
 from gameservers.games.vcmi import rules
 from gameservers.games.vcmi.wires import text
-from gameservers.lobby import Departure, Member
-from gameservers.lobby.events import (
-    Announced,
-    ChatSaid,
-    Expelled,
-    MemberJoined,
-    MemberLeft,
-    PlayerEntered,
-    PlayerExited,
-    PropertyChanged,
-    ReadinessChanged,
-    RoomChanged,
-    RoomClosed,
-    RoomOpened,
-    RoomStarted,
-)
+from gameservers.lobby import Departure, Member, events
 from gameservers.net.connection import Reason
 from gameservers.net.outbox import Audience, Outbox, Topic
 
@@ -100,34 +85,34 @@ class TextWords:
     def deliver(self, ids: Sequence[int], event: object) -> None:
         """Tell these players of an event of theirs."""
         match event:
-            case ChatSaid():
+            case events.ChatSaid():
                 self._tell_chat(ids, event)
-            case MemberJoined(key, player, _, members):
+            case events.MemberJoined(key, player, _, members):
                 name = next(member.name for member in members if member.id == player)
                 self.tell(ids, text.join(key.name, name), _status(members))
                 self.tune(player)
-            case ReadinessChanged(_, _, members):
+            case events.ReadinessChanged(_, _, members):
                 self.tell(ids, _status(members))
-            case MemberLeft(key, gone, why, _, members):
+            case events.MemberLeft(key, gone, why, _, members):
                 self.tell(ids, text.kick(key.name, gone.name))
                 self.tell([each for each in ids if each != gone.id], _status(members))
                 if why is not Departure.LOST:
                     self.tune(gone.id)
-            case RoomOpened(key, members):
+            case events.RoomOpened(key, members):
                 name = members[0].name
                 self.tell(ids, text.created(key.name), text.join(key.name, name), _status(members))
                 self.tune(members[0].id)
-            case RoomClosed(key):
+            case events.RoomClosed(key):
                 for each in ids:
                     self.tell((each,), text.kick(key.name, self._lobby.player(each).name))
                     self.tune(each)
-            case PropertyChanged(_, rules.MODE, mode):
+            case events.PropertyChanged(_, rules.MODE, mode):
                 self.tell(ids, text.gamemode(mode), since=text.SINCE_GAMEMODE)
-            case RoomStarted(_, host, members):
+            case events.RoomStarted(_, host, members):
                 self._start(host, members)
-            case Announced(line):
+            case events.Announced(line):
                 self.tell(ids, text.system(line))
-            case Expelled(why):
+            case events.Expelled(why):
                 for each in ids:
                     session = self.sessions[each]
                     last = session.dialect.encode(text.system(why))
@@ -140,7 +125,7 @@ class TextWords:
                 for message in messages:
                     audience.send(dialect.encode(message))
 
-    def _tell_chat(self, ids: Sequence[int], said: ChatSaid) -> None:
+    def _tell_chat(self, ids: Sequence[int], said: events.ChatSaid) -> None:
         in_channel = said.traits[rules.VERSION] >= text.SINCE_CHANNELS
         for dialect, audience in self._audiences(tuple(ids)):
             if in_channel and dialect.version >= text.SINCE_CHANNELS:
@@ -173,15 +158,15 @@ class TextWords:
 
     def _lobby_changed(self, event: object) -> None:
         match event:
-            case PlayerEntered(player, name, game) if game == self._game:
+            case events.PlayerEntered(player, name, game) if game == self._game:
                 self._names[player] = name
                 self.users.touch()
                 others = [each for each in self._old if each != player]
                 self.tell(others, text.system(f"{name} is here"))
-            case PlayerExited(player, _, game) if game == self._game:
+            case events.PlayerExited(player, _, game) if game == self._game:
                 del self._names[player]
                 self.users.touch()
-            case RoomChanged(key) if key.game == self._game:
+            case events.RoomChanged(key) if key.game == self._game:
                 self.rooms.touch()
 
     def _render_users(self, codec: str) -> bytes:

@@ -17,7 +17,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tilegame import wire
 from gameservers.games.tilegame.avatars import MOST_PLAYERS, Avatar, Avatars
-from gameservers.games.tilegame.pacing import TokenBucket
 from gameservers.games.tilegame.room import LAG, WorldRoom
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.wire import BreakTile, Position
@@ -126,22 +125,6 @@ class BreakingTests(SynchronousTestCase):
         alice = room.enter("alice", 0)
         room.state(alice)
         self.assertEqual(len(room.state(alice)), 32)
-
-
-class TokenBucketTests(SynchronousTestCase):
-    def test_wait(self) -> None:
-        bucket = TokenBucket(4, 2, 10.0)
-        waits = []
-        for _ in range(2):
-            waits.append(bucket.wait(10.0))
-            bucket.take()
-        self.assertEqual(waits, [0, 0])
-        self.assertEqual(bucket.wait(10.0), 0.25)
-        self.assertEqual(bucket.wait(10.25), 0)
-        self.assertEqual(bucket.wait(99.0), 0)
-        bucket.take()
-        bucket.take()
-        self.assertEqual(bucket.wait(99.0), 0.25)
 
 
 class AvatarsTests(SynchronousTestCase):
