@@ -295,10 +295,7 @@ class Connection(TimeoutMixin, Protocol):
     def failed(self, failure: Failure) -> None:
         """A bug of ours, at the cost of this connection alone."""
         self._log.failure(
-            "{game} connection {id} met a bug",
-            failure,
-            game=self.connections.game,
-            id=self.id,
+            "{game} connection {id} met a bug", failure, game=self.connections.game, id=self.id
         )
         self.cut(Reason.FAILED)
 

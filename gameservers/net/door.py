@@ -31,12 +31,7 @@ from twisted.internet.interfaces import (
     IProtocolNegotiationFactory,
     ISSLTransport,
 )
-from twisted.internet.protocol import (
-    DatagramProtocol,
-    Protocol,
-    ServerFactory,
-    connectionDone,
-)
+from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError

@@ -324,10 +324,7 @@ class Outbox:
         self.queue[place] = message
 
     def close(
-        self,
-        linger: float = LINGER,
-        last: bytes = b"",
-        sent: Callable[[], None] | None = None,
+        self, linger: float = LINGER, last: bytes = b"", sent: Callable[[], None] | None = None
     ) -> None:
         """
         Say nothing more, and close the connection after the last byte.

@@ -24,17 +24,7 @@ from alembic import op
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    Connection,
-    Engine,
-    MetaData,
-    column,
-    insert,
-    literal,
-    select,
-    table,
-    text,
-)
+from sqlalchemy import Connection, Engine, MetaData, column, insert, literal, select, table, text
 from sqlalchemy.schema import CreateIndex, CreateTable
 from twisted.logger import Logger
 

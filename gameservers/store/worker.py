@@ -50,13 +50,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReac
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gameservers.store.errors import (
-    BadDatabase,
-    Overloaded,
-    StoreError,
-    Unavailable,
-    Uncertain,
-)
+from gameservers.store.errors import BadDatabase, Overloaded, StoreError, Unavailable, Uncertain
 
 A = TypeVar("A")
 T = TypeVar("T")

@@ -61,16 +61,7 @@ class IllegalMove(Exception):
 
 
 #: The eight lines of a three by three board, as indices row by row.
-LINES = (
-    (0, 1, 2),
-    (3, 4, 5),
-    (6, 7, 8),
-    (0, 3, 6),
-    (1, 4, 7),
-    (2, 5, 8),
-    (0, 4, 8),
-    (2, 4, 6),
-)
+LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
 
 #: For each place the two others of each line through it.
 OTHERS = tuple(

@@ -18,13 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gameservers.games.tictactoe import wire, words
-from gameservers.games.tictactoe.entrance import (
-    BAD_LOGIN,
-    FULL,
-    NO_SESSION,
-    Admitted,
-    Denied,
-)
+from gameservers.games.tictactoe.entrance import BAD_LOGIN, FULL, NO_SESSION, Admitted, Denied
 from gameservers.games.tictactoe.presence import Superseded, User
 from gameservers.games.tictactoe.service import TicTacToeService
 from gameservers.lobby import Refused

@@ -264,13 +264,7 @@ def reconnect_response(
 ) -> str:
     return _message(
         "reconnect_response",
-        {
-            "success": success,
-            "id": session_id,
-            "user": user,
-            "registered": registered,
-            "msg": msg,
-        },
+        {"success": success, "id": session_id, "user": user, "registered": registered, "msg": msg},
     )
 
 

@@ -13,14 +13,7 @@ from gameservers.games.velnet.generation import Generation
 from gameservers.games.velnet.service import VelNetService
 from gameservers.games.velnet.session import BinarySession, Session, TextSession
 from gameservers.games.velnet.wires import binary, text
-from gameservers.games.velnet.wires.messages import (
-    Dialect,
-    Hello,
-    LogIn,
-    Message,
-    ToRoom,
-    ToSelf,
-)
+from gameservers.games.velnet.wires.messages import Dialect, Hello, LogIn, Message, ToRoom, ToSelf
 from gameservers.net.address import Address
 from gameservers.net.connection import Connection, Reason
 from gameservers.net.datagrams import Datagrams

@@ -31,8 +31,7 @@ class VelNetSettings:
     """How VelNet is served."""
 
     port: Listening = common.port(
-        5000,
-        description="TCP and UDP port of this game alone, besides --port, or a TCP endpoint",
+        5000, description="TCP and UDP port of this game alone, besides --port, or a TCP endpoint"
     )
     generation: str = option(
         "auto",
