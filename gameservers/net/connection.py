@@ -189,11 +189,9 @@ class Connection(TimeoutMixin, Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.ticket is not None:
             self.ticket.lost()
-        try:
-            self.outbox.lost()
-            self._leave()
-        finally:
-            self.connections.discard(self)
+        self.outbox.lost()
+        self._leave()
+        self.connections.discard(self)
 
     def callLater(self, period: float, call: Callable[[], object]) -> IDelayedCall:
         """The hook that L{TimeoutMixin} offers."""
@@ -294,9 +292,7 @@ class Connection(TimeoutMixin, Protocol):
 
     def failed(self, failure: Failure) -> None:
         """A bug of ours, at the cost of this connection alone."""
-        self._log.failure(
-            "{game} connection {id} met a bug", failure, game=self.connections.game, id=self.id
-        )
+        self._log.failure("{game} met a bug", failure, game=self.connections.game)
         self.cut(Reason.FAILED)
 
     def overflowed(self) -> None:
@@ -313,7 +309,10 @@ class Connection(TimeoutMixin, Protocol):
         if not self.ended:
             self.ended = True
             self.setTimeout(None)
-            self.left()
+            try:
+                self.left()
+            except Exception:  # which must not keep the connection
+                self._log.failure("{game} met a bug", game=self.connections.game)
 
     def _count(self, reason: Reason, detail: str) -> None:
         game = self.connections.game

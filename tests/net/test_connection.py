@@ -153,6 +153,17 @@ class LifeTests(ConnectionTestCase):
         self.assertEqual(others.heard, [b"hello"])
         self.assertEqual(self.metrics.cuts, {("chess", "failed"): 1})
 
+    def test_bug_at_the_end(self) -> None:
+        """A bug on the way out does not keep the connection."""
+        for end in (lambda lines: lines.cut(Reason.FLOOD), Lines.close, Lines.abort):
+            peer, lines = self.connect()
+            lines.left = lambda: 1 / 0  # type: ignore[method-assign]
+            end(lines)
+            self.network.turn(LINGER)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.assertTrue(peer.closed)
+            self.assertEqual(len(self.connections), 0)
+
 
 class LimitTests(ConnectionTestCase):
     def test_login(self) -> None:

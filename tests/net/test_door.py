@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
-from twisted.web.server import Site
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
 
@@ -16,6 +16,7 @@ from gameservers.net.connection import Connections
 from gameservers.net.door import HTTP, TLS, Door, Routes, WireFactory
 from gameservers.net.guard import DoorSettings, Guard
 from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode
+from gameservers.web.site import WebSite
 from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
 from tests.net.visitors import Connection, Listeners, connect
 
@@ -128,6 +129,14 @@ class StreamTests(DoorTestCase):
         self.tic.buildProtocol = lambda addr: None
         self.assertCut(self.say(b"tic"), "refused")
 
+    def test_protocol_that_is_no_connection(self) -> None:
+        """It would never tell that the connection is lost, so it does not get it."""
+        self.tic.buildProtocol = lambda addr: Protocol()  # type: ignore[method-assign]
+        connection = connect(self.door)
+        self.assertRaises(TypeError, connection.say, b"tic")
+        connection.hang_up()
+        self.assertEqual(len(self.guard), 0)
+
     def test_http_where_there_is_none(self) -> None:
         self.assertCut(self.say(b"GET / HTTP/1.1\r\n\r\n"), "malformed")
 
@@ -187,7 +196,7 @@ class HTTPTests(DoorTestCase):
         super().setUp()
         self.clock = Clock()
         games = Connections("chess", self.clock, Metrics(), max_unread=1 << 20, login_timeout=60)
-        self.site = Site(Page(), reactor=self.clock)
+        self.site = WebSite([("chess", Page())], self.clock)
         self.text = WireFactory(lambda: Text(games))
         self.binary = WireFactory(lambda: Binary(games))
         self.open({"sockets": {1: self.text, 2: self.binary}, "site": self.site})
@@ -209,6 +218,8 @@ class HTTPTests(DoorTestCase):
         for size in (1, 7, 1 << 30):
             connection = self.say(self.REQUEST, size)
             self.assertTrue(connection.heard().endswith(b"\r\n\r\na page"))
+            connection.hang_up()
+            self.assertEqual(len(self.guard), 0)
 
     def test_game_beside_http(self) -> None:
         self.say(b"tic", 1)

@@ -1,4 +1,4 @@
-"""The table that C{tilegame_worlds} was brought over from goes"""
+"""The table that the present one was brought over from goes"""
 
 from alembic import op
 from sqlalchemy import inspect
