@@ -2,9 +2,9 @@
 VelNet: rooms of 10 and of 50 players, where one or all send payloads of 100 bytes.
 
 The loop is closed: every sender sends a burst, and the next when the one before last has reached
-everybody.  In datagrams, of the binary form, one player sends.  Besides there are the time from
-sending to hearing at a moderate rate (every player of a room of 10 sends 20 payloads a second)
-and the memory of 500 players that say nothing.
+everybody.  The binary form is also measured in WebSockets and in datagrams, which one player
+sends.  Besides there are the time from sending to hearing at a moderate rate (every player of a
+room of 10 sends 20 payloads a second) and the memory of 500 players that say nothing.
 
 The driver is one process, so the figures mean most on a machine with a processor for it alone.
 A peer is any server that speaks one of the forms, C{--form} says which.
@@ -18,6 +18,7 @@ import socket
 import statistics
 import struct
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from benchmarks.common import (
@@ -42,6 +43,15 @@ class Text:
     join = b"2:bench\n"
 
     @staticmethod
+    def connect(server: Server) -> socket.socket:
+        return server.connect()
+
+    @staticmethod
+    def counter() -> Callable[[bytes], int]:
+        """How many bytes of VelNet's own are in each piece of what one player receives."""
+        return len
+
+    @staticmethod
     def payload(content: bytes) -> bytes:
         return b"3:0:%b\n" % content
 
@@ -52,7 +62,7 @@ class Text:
         return [line.split(b":", 2)[2] for line in lines if line.startswith(b"3:")], rest
 
 
-class Binary:
+class Binary(Text):
     """What the driver says and hears in the binary form, as generation 1."""
 
     login = b"\x00\x06driver\x05bench"
@@ -75,9 +85,70 @@ class Binary:
         return found, stream[at:]
 
 
-Form = type[Text] | type[Binary]
+def masked(message: bytes) -> bytes:
+    """A client's frame, with a mask that changes nothing."""
+    return bytes([0x82, 0x80 | len(message)]) + bytes(4) + message
 
-FORMS: dict[str, Form] = {"binary": Binary, "text": Text}
+
+def frame_head(stream: bytes) -> tuple[int, int] | None:
+    """The size of the head of a server's frame, and that of the payload, if it tells yet."""
+    head = 2 + {126: 2, 127: 8}.get(stream[1], 0) if len(stream) > 1 else 2
+    if len(stream) < head:
+        return None
+    return head, int.from_bytes(stream[2:head], "big") if head > 2 else stream[1]
+
+
+class WebSocket(Binary):
+    """The binary form in a WebSocket, each message in one of its own, as generation 2."""
+
+    login = masked(Binary.login)
+    join = masked(Binary.join)
+
+    @staticmethod
+    def connect(server: Server) -> socket.socket:
+        player = server.connect()
+        player.sendall(
+            b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert player.recv(4096).startswith(b"HTTP/1.1 101 ")
+        return player
+
+    @staticmethod
+    def counter() -> Callable[[bytes], int]:
+        head, left = b"", 0
+
+        def count(received: bytes) -> int:
+            nonlocal head, left
+            counted = at = 0
+            while at < len(received):
+                if not left:
+                    head += received[at : at + 1]
+                    at += 1
+                    if found := frame_head(head):
+                        head, left = b"", found[1]
+                taken = min(left, len(received) - at)
+                counted, at, left = counted + taken, at + taken, left - taken
+            return counted
+
+        return count
+
+    @staticmethod
+    def payload(content: bytes) -> bytes:
+        return masked(Binary.payload(content))
+
+    @staticmethod
+    def contents(stream: bytes) -> tuple[list[bytes], bytes]:
+        found: list[bytes] = []
+        while (sizes := frame_head(stream)) and len(stream) >= sum(sizes):
+            found += Binary.contents(stream[sizes[0] : sum(sizes)])[0]
+            stream = stream[sum(sizes) :]
+        return found, stream
+
+
+Form = type[Text]
+
+FORMS: dict[str, Form] = {"binary": Binary, "text": Text, "websocket": WebSocket}
 
 DATAGRAMS = "datagrams"
 
@@ -102,7 +173,7 @@ def settle(connections: list[socket.socket], quiet: float = 0.3) -> None:
 def room(server: Server, form: Form, size: int) -> list[socket.socket]:
     players = []
     for _ in range(size):
-        players.append(player := server.connect())
+        players.append(player := form.connect(server))
         player.sendall(form.login)
     settle(players)
     for player in players:
@@ -118,7 +189,7 @@ def relayed_sizes(players: list[socket.socket], senders: int, form: Form) -> lis
     for player in players[:senders]:
         player.sendall(form.payload(b"x" * PAYLOAD))
         hearer = players[0] if player is not players[0] else players[1]
-        sizes.append(len(hearer.recv(1 << 16)))
+        sizes.append(form.counter()(hearer.recv(1 << 16)))
         settle(players, 0.02)
     return sizes
 
@@ -137,7 +208,7 @@ def throughput(
     for player in players:
         player.setblocking(False)
         poll.register(player, select.EPOLLIN)
-    buffer = bytearray(1 << 20)
+    counters = {fd: form.counter() for fd in by_fd}
     unsent: dict[socket.socket, bytes] = {}
     heard = rounds = 0
     start, cpu = time.perf_counter(), server.cpu_seconds()
@@ -162,10 +233,10 @@ def throughput(
             if sent < len(rest):
                 unsent[player] = rest[sent:]
         for fd, _ in poll.poll(0.001 if unsent else 5):
-            count = by_fd[fd].recv_into(buffer)
-            if not count:
+            received = by_fd[fd].recv(1 << 20)
+            if not received:
                 raise SystemExit("The server closed a connection.")
-            heard += count
+            heard += counters[fd](received)
     took, used = time.perf_counter() - start, server.cpu_seconds() - cpu
     for player in players:
         player.close()
@@ -240,7 +311,7 @@ def datagrams(server: Server, size: int, burst: int, seconds: float) -> tuple[fl
 def memory(server: Server, form: Form, players: int) -> float:
     """What that many silent players take of the server's memory, in MB."""
     before = server.resident()
-    idle = [server.connect() for _ in range(players)]
+    idle = [form.connect(server) for _ in range(players)]
     for player in idle:
         player.sendall(form.login)
     settle(idle)

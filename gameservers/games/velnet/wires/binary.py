@@ -121,9 +121,11 @@ def recognises_own(first: bytes) -> Verdict:
 
 def recognises_datagram(datagram: bytes) -> Verdict:
     """Whether a datagram is VelNet binary."""
+    if not datagram or datagram[0] > _MAX_TYPE:
+        return Verdict.NO
     # Tab and line feed are also types, but no id is so large that a brace could follow them.
-    is_json = datagram.lstrip(b" \t\r\n").startswith(b"{")
-    return Verdict.NO if is_json or not datagram else recognises_own(datagram)
+    is_json = datagram[0] > 8 and datagram.lstrip(b" \t\r\n").startswith(b"{")
+    return Verdict.NO if is_json else Verdict.YES
 
 
 class _Incomplete(Exception):
