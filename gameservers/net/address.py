@@ -1,5 +1,5 @@
 """
-Addresses, as the lobby counts them and as people read them.
+Network addresses: normalised for counting, and formatted for people.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ def host_of(transport: Any) -> str:
 
 def unmapped(host: str) -> str:
     """
-    An IP address as it is usually spelt, however a balancer spells it; that of an IPv4 peer of
-    an IPv6 socket as IPv4.
+    Normalise an IP address: canonical spelling, and IPv4 for an IPv4 peer of an IPv6 socket.
     """
     try:
         address = ipaddress.ip_address(host)
@@ -29,5 +28,5 @@ def unmapped(host: str) -> str:
 
 
 def authority(host: str, port: int) -> str:
-    """Spell an address as URLs do."""
+    """Format an address as in a URL: host and port, IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,9 +1,9 @@
 """
-Past Twisted: everything that goes round a transport to its socket stands here.
+Every place where the server bypasses a Twisted transport and uses its socket directly.
 
-Each way round was bought with a measurement (Linux 6, one core of a shared machine, so only the
-ratios mean something; the command is beside each).  All of them need a socket of the kernel's;
-any other transport, such as TLS, gets what Twisted offers.
+Each is justified by a measurement (Linux 6, one core of a shared machine, so only the ratios are
+meaningful; the command is beside each).  All of them need a kernel socket; any other transport,
+such as TLS, uses Twisted's own methods.
 
 ================================  =================================================================
 L{send_some}                      an outbox sends at once instead of in the reactor's next turn:
@@ -17,7 +17,7 @@ L{datagram_sender}                C{sendto} without three checks of the address:
 L{KernelPipe}                     C{splice} moves bytes between two sockets inside the kernel: 7
                                   times the bytes per CPU-second of a proxy that reads them
                                   (C{python -m benchmarks.net_pipe})
-L{has_ended}, L{segment_size}     what Twisted has no question for
+L{has_ended}, L{segment_size}     Twisted offers no way to ask
 ================================  =================================================================
 """
 
@@ -36,47 +36,47 @@ from twisted.internet.udp import Port
 
 from gameservers.net.address import Address
 
-#: What surely fits into one TCP segment of a usual path, in bytes.
+#: Bytes that fit into one TCP segment on any usual path.
 SAFE_SEGMENT = 1400
 
-#: The most that is taken for one segment, in bytes, where segments are huge (loopback).
+#: Upper bound for the segment size, in bytes, where segments are huge (loopback).
 LARGEST_SEGMENT = 16 * 1024
 
-#: The most that TCP options (timestamps, selective acknowledgement) take of a segment, in bytes.
+#: Maximum size of the TCP options in a segment (timestamps, selective acknowledgement), in bytes.
 TCP_OPTIONS = 40
 
-#: The state of a TCP connection in which both sides may still speak, as Linux numbers them.
+#: Linux's number for the TCP state in which both sides can still send.
 ESTABLISHED = 1
 
-#: The flag with which Linux does not fill up a segment that has to wait, be it new or to be sent
-#: again, with what is written later.  Other systems know none for TCP.
+#: With this flag Linux does not append later writes to a segment that is waiting to be sent or
+#: resent. Other systems have no such flag for TCP.
 APART = socket.MSG_EOR if sys.platform == "linux" else 0
 
-#: The most that a kernel pipe moves at once, and so the most inside it, in bytes.
+#: Maximum number of bytes that a kernel pipe moves in one call, and so holds.
 CHUNK = 1024 * 1024
 
-#: A kernel pipe that moves so many bytes at once deserves room for L{CHUNK} bytes.  The kernel
-#: limits how much of that a user may have, and most games never need it.
+#: A kernel pipe that moves this many bytes in one call is enlarged to L{CHUNK} bytes.  The kernel
+#: limits the total per user, and most games never need it.
 BUSY = 16 * 1024
 
 _SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 
 
 def is_plain(transport: ITransport) -> TypeGuard[Connection]:
-    """Whether a transport is a socket alone, no TLS between, so that it can be half-closed."""
+    """Whether a transport is a bare socket, without TLS, so that it can be half-closed."""
     return isinstance(transport, Connection) and not transport.TLS
 
 
 def is_idle(transport: ITransport) -> TypeGuard[Connection]:
-    """Whether a transport is a socket alone, and all that was written to it has left."""
+    """Whether a transport is a bare socket with nothing left to send."""
     return is_plain(transport) and not transport.dataBuffer and not transport._tempDataBuffer
 
 
 def has_ended(transport: ITransport) -> bool:
     """
-    Whether the peer has ended the connection, or it is lost, as far as the kernel tells.
+    Whether the peer has closed the connection or it is lost, according to the kernel.
 
-    It is for connections that are not read: nobody watches their sockets.
+    For connections that are not being read, since the reactor does not watch their sockets.
     """
     if sys.platform != "linux" or not isinstance(transport, Connection):
         return False
@@ -88,7 +88,7 @@ def has_ended(transport: ITransport) -> bool:
 
 
 def segment_size(transport: ITransport) -> int:
-    """How many bytes, sent at once, surely travel in one segment of this connection."""
+    """The number of bytes that are certain to fit into one segment of this connection."""
     if is_plain(transport):
         with contextlib.suppress(OSError):  # not TCP
             size = transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
@@ -97,7 +97,9 @@ def segment_size(transport: ITransport) -> int:
 
 
 def make_prompt(transport: ITransport) -> None:
-    """Let small messages leave at once, and find out when a silent peer has vanished."""
+    """
+    Turn on TCP_NODELAY, for small messages, and keep-alive, to notice a peer that has vanished.
+    """
     if ITCPTransport.providedBy(transport):
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
@@ -105,10 +107,10 @@ def make_prompt(transport: ITransport) -> None:
 
 def send_some(transport: Connection, data: bytes | memoryview) -> int:
     """
-    Send what the network takes now, to a plain transport with nothing of its own to send.
+    Send what the network takes now, through a plain transport whose own buffer is empty.
 
-    @return: how many bytes it took.  0 also if the connection is lost, which the transport finds
-        out when it writes the rest.
+    @return: the number of bytes sent.  0 also if the connection is lost, which the transport
+        notices when it writes the rest.
     """
     sent = transport.writeSomeData(data)  # type: ignore[arg-type]  # any buffer will do
     return sent if isinstance(sent, int) else 0
@@ -116,9 +118,9 @@ def send_some(transport: Connection, data: bytes | memoryview) -> int:
 
 def send_apart(transport: Connection, data: bytes | memoryview) -> int:
     """
-    Send as L{send_some} does, but so that the system joins nothing later to it.
+    Like L{send_some}, but the kernel does not append later data to the same segment.
 
-    @return: how many bytes the network took; 0 also if the connection is lost.
+    @return: the number of bytes sent; 0 also if the connection is lost.
     """
     try:
         return transport.socket.send(data, APART)
@@ -127,7 +129,7 @@ def send_apart(transport: Connection, data: bytes | memoryview) -> int:
 
 
 def datagram_sender(transport: Any) -> Callable[[bytes, Address], object]:
-    """What sends datagrams through this port.  It raises L{OSError} when the network cannot."""
+    """The function that sends a datagram through this port; it raises L{OSError} on failure."""
     if isinstance(transport, Port):
         send: Callable[[bytes, Address], object] = transport.socket.sendto
         return send
@@ -137,14 +139,16 @@ def datagram_sender(transport: Any) -> Callable[[bytes, Address], object]:
 
 class KernelPipe:
     """
-    A pipe of the kernel's between two sockets, filled only when it is empty.
+    A kernel pipe between two sockets, filled only when it is empty.
 
     @ivar inside: bytes in the pipe.
     """
 
     def __init__(self, first: bytes) -> None:
         """
-        @param first: bytes for the sink that go before all others.
+        Open the pipe.
+
+        @param first: bytes that the sink is sent before all others.
         @raise OSError: there are no file descriptors left.
         """
         self.first = memoryview(first)
@@ -153,15 +157,15 @@ class KernelPipe:
         self._is_wide = False
 
     def close(self) -> None:
-        """Give the file descriptors back; what is inside is lost."""
+        """Close the file descriptors; what is inside is lost."""
         os.close(self._out)
         os.close(self._in)
 
     def fill(self, source: socket.socket) -> int:
         """
-        Take what the source has.
+        Read what the source has.
 
-        @return: how many bytes that was; 0 at its end.
+        @return: the number of bytes; 0 at the end of the stream.
         @raise BlockingIOError: there is nothing now.
         @raise OSError: the source is lost.
         """
@@ -173,7 +177,7 @@ class KernelPipe:
 
     def drain(self, sink: socket.socket) -> None:
         """
-        Give the sink all that there is.
+        Write everything to the sink.
 
         @raise BlockingIOError: it takes no more now.
         @raise OSError: it is lost.
@@ -184,8 +188,8 @@ class KernelPipe:
             self.inside -= os.splice(self._out, sink.fileno(), self.inside, flags=_SPLICE)
 
     def _widen(self) -> None:
-        """Let the pipe hold L{CHUNK} bytes, if this user may have so much."""
-        import fcntl  # where there is no splice there may be no fcntl
+        """Enlarge the pipe to L{CHUNK} bytes, if the kernel allows this user that much."""
+        import fcntl  # a system without splice may have no fcntl
 
         self._is_wide = True
         with contextlib.suppress(OSError):
@@ -194,15 +198,15 @@ class KernelPipe:
 
 def throw_away(source: socket.socket) -> int:
     """
-    Read what a source has, for nobody.
+    Read what a source has and discard it.
 
-    @return: how many bytes that was; 0 at its end.
+    @return: the number of bytes; 0 at the end of the stream.
     @raise OSError: as L{KernelPipe.fill}.
     """
     return len(source.recv(BUSY))
 
 
 def half_close(sink: socket.socket) -> None:
-    """Tell the peer that nothing more comes; one that is gone already needs not be told."""
+    """Tell the peer that nothing more comes; ignored if the connection is lost already."""
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

@@ -1,22 +1,21 @@
 """
-What all stream protocols have in common, written once.
+The base class of all stream protocols.
 
-A wire format's protocol class has L{Connection} as its first base and, behind it, the class that
-cuts its stream: C{class VelNetTextProtocol(Connection, LineReceiver)}.  It is left to say what a
-message means.  A connection's life::
+A wire format's protocol class has L{Connection} as its first base, followed by the class that
+splits the stream into messages: C{class VelNetTextProtocol(Connection, LineReceiver)}.  The
+subclass only says what a message means.  The states of a connection::
 
-    open ----> closing: what was said to it leaves, it is not listened to any more
+    open ----> closing: pending output is sent, input is ignored
       |           |
       +-----------+----> lost
 
-From the moment it is no longer open, L{Connection.ended} is true and L{Connection.left} has been
-called, once, so that nobody counts the player as present any more.
+As soon as it is no longer open, L{Connection.ended} is true and L{Connection.left} has been
+called, exactly once, so that the player no longer counts as present.
 
-A connection that the server cuts off is cut off for one of the L{Reason}s, which is logged and
-counted as C{gameservers_cuts_total{game, reason}}; the detail is in the log.
+When the server cuts a connection off, it does so for one of the L{Reason}s, which is logged with
+details and counted as C{gameservers_cuts_total{game, reason}}.
 
-All connections of a game share its L{Connections}, which hold the limits and the resources that
-are the same for each of them.
+All connections of a game share one L{Connections}, which holds their limits and resources.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ from gameservers.net.guard import Ticket, place_of
 from gameservers.net.outbox import LINGER, Outbox, Turn
 from gameservers.wire import WireError
 
-#: How long connections may take at the end of the server to read what they are owed, in seconds.
+#: How long clients have at shutdown to read what was sent to them, in seconds.
 FAREWELL = 3.0
 
 
 class Connections:
     """
-    The open connections of one game, and what is the same for each of them.
+    The open connections of one game, and the limits and resources that they share.
 
     @ivar game: the game's short name.
     @ivar turn: the reactor turn at whose end outboxes are flushed.
@@ -68,7 +67,11 @@ class Connections:
         max_per_address: int = 0,
         place_of: Callable[[str], str] = place_of,
     ) -> None:
-        """@param place_of: what a host counts as; C{""} if no limit per address touches it."""
+        """
+        Give zero for no limit.
+
+        @param place_of: what a host is counted under; C{""} if it has no limit per address.
+        """
         self.game = game
         self.clock = clock
         self.metrics = metrics
@@ -78,7 +81,7 @@ class Connections:
         self.max_open = max_open
         self.max_per_address = max_per_address
         self._place_of = place_of
-        self._open: dict[Connection, str] = {}  # with the place that each counts for
+        self._open: dict[Connection, str] = {}  # with the address that each counts for
         self._from: Counter[str] = Counter()
         self._empty: Deferred[None] | None = None
 
@@ -86,12 +89,12 @@ class Connections:
         return len(self._open)
 
     def __iter__(self) -> Iterator[Connection]:
-        """Those that are open now; they may close meanwhile."""
+        """The connections that are open now; they may close during the iteration."""
         return iter(tuple(self._open))
 
     @property
     def full(self) -> bool:
-        """Whether there may be no further one."""
+        """Whether the limit of connections is reached."""
         return bool(self.max_open) and len(self._open) >= self.max_open
 
     def add(self, connection: Connection) -> bool:
@@ -104,7 +107,7 @@ class Connections:
         return True
 
     def discard(self, connection: Connection) -> None:
-        """A connection is lost, or is another game's from now on."""
+        """Forget a connection that is lost, or that another game takes over."""
         place = self._open.pop(connection, None)
         if place is None:
             return
@@ -117,9 +120,9 @@ class Connections:
 
     def close(self, patience: float = FAREWELL) -> Deferred[None]:
         """
-        Close all connections after what they were told.
+        Close all connections after sending what is pending.
 
-        @return: fires when they are lost, or in C{patience} seconds.
+        @return: fires when all are lost, or after C{patience} seconds.
         """
         for connection in self:
             connection.close(patience)
@@ -133,13 +136,13 @@ class Connection(TimeoutMixin, Protocol):
     """
     One client on a stream transport.
 
-    @cvar gentle: reasons for which a client that is cut is told first what was said to it before.
-    @ivar connections: all of the game's, this one included.
-    @ivar ticket: the guard's, handed over by the door; one of nobody's where there is no door.
+    @cvar gentle: reasons for which pending output is still sent before the connection is cut.
+    @ivar connections: all connections of the game, including this one.
+    @ivar ticket: the guard's ticket, handed over by the door; L{None} where there is no door.
     @ivar address: the peer's host as text, without its port.
-    @ivar outbox: what the client is told.
-    @ivar ended: whether the connection is closing or lost: it is not listened to any more.
-    @ivar paused: whether what was read waits in the decoder.
+    @ivar outbox: takes what is sent to the client.
+    @ivar ended: whether the connection is closing or lost: its input is ignored.
+    @ivar paused: whether reading is paused; what was read already waits in the decoder.
     """
 
     _log = Logger()
@@ -159,13 +162,15 @@ class Connection(TimeoutMixin, Protocol):
 
     @property
     def id(self) -> int:
-        """The connection's number, for logs: never used twice while the process lives."""
+        """The connection's number, for logs; unique while the process lives."""
         return self.ticket.id if self.ticket is not None else 0
 
     # --- what Twisted calls -------------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        """Subclasses call this first; afterwards L{ended} tells whether there is room."""
+        """
+        Set up; subclasses call this first.  Afterwards L{ended} is true if there was no room.
+        """
         self.address = self.ticket.address if self.ticket is not None else host_of(self.transport)
         make_prompt(self.transport)
         self.outbox = self.make_outbox()
@@ -201,20 +206,20 @@ class Connection(TimeoutMixin, Protocol):
         self.cut(Reason.SILENT)
 
     def pauseProducing(self) -> None:
-        """Read no further, and obey nothing more of what was read."""
+        """Stop reading, and stop handling what was read."""
         self.paused = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Go on with what was read, and then read on."""
+        """Handle what was read, and then read on."""
         self.paused = False
         self.transport.resumeProducing()
         self.dataReceived(b"")
 
-    # --- what a wire format may do otherwise --------------------------------------------------
+    # --- what subclasses may override ---------------------------------------------------------
 
     def make_outbox(self) -> Outbox:
-        """What the client is told goes into this."""
+        """Make the outbox for what is sent to the client."""
         return Outbox(
             self.transport,
             self.connections.turn,
@@ -224,15 +229,15 @@ class Connection(TimeoutMixin, Protocol):
 
     def receive(self, data: bytes) -> None:
         """
-        Obey what has come in.
+        Handle data that was received.
 
-        By default the class behind this one cuts it into messages.  What it raises ends this
-        connection alone: L{WireError} as L{Reason.MALFORMED}, anything else as a bug.
+        By default the next base class splits it into messages.  An exception ends this connection
+        alone: L{WireError} as L{Reason.MALFORMED}, any other as a bug.
         """
         super().dataReceived(data)
 
     def left(self) -> None:
-        """The player is gone, whatever the reason; called once."""
+        """Remove the player; called once, whatever the reason."""
 
     def malformed(self, fault: str) -> None:
         """The client has broken its wire format."""
@@ -241,22 +246,22 @@ class Connection(TimeoutMixin, Protocol):
     # --- what a session may ask for -----------------------------------------------------------
 
     def logged_in(self) -> None:
-        """It is known who the client is: the door's time limit no longer holds."""
+        """Tell the guard that the client has logged in, which lifts the door's time limit."""
         if self.ticket is not None:
             self.ticket.logged_in()
 
     def time_limit(self, seconds: float | None) -> None:
-        """Cut the connection as silent so many seconds from now; 0 or L{None}: never."""
+        """Cut the connection as silent after this many seconds; 0 or L{None}: never."""
         self._is_silence_limit = False
         self.setTimeout(seconds or None)
 
     def silence_limit(self, seconds: float | None) -> None:
-        """As L{time_limit}, but the seconds begin anew with every read."""
+        """Like L{time_limit}, but every read starts the time anew."""
         self.time_limit(seconds)
         self._is_silence_limit = bool(seconds)
 
     def give_way(self) -> None:
-        """Let the other connections have their turn before this one is heard on."""
+        """Let the reactor serve other connections before this one continues."""
         self.pauseProducing()
         self.clock.callLater(0, self._go_on)
 
@@ -264,9 +269,10 @@ class Connection(TimeoutMixin, Protocol):
         """
         End the connection, for a reason that is logged and counted.
 
-        @param detail: what the log says besides.
-        @param last: told to the client, after what it was told before; the connection closes
-            when that has been delivered.  Without, it is aborted, unless the reason is C{gentle}.
+        @param detail: what the log says in addition.
+        @param last: a last message to the client, sent after what is pending; the connection is
+            closed when it has been delivered.  Without it, the connection is aborted, unless the
+            reason is C{gentle}.
         """
         if self.ended:
             return
@@ -279,24 +285,24 @@ class Connection(TimeoutMixin, Protocol):
             self.abort()
 
     def abort(self) -> None:
-        """End the connection now, whatever it is still owed."""
+        """End the connection now and drop what is pending."""
         if not self.ended:
             self._leave()
             self.outbox.abort()
 
     def close(self, linger: float = LINGER) -> None:
-        """Say nothing more, and close the connection when what was said has been delivered."""
+        """Send nothing more, and close the connection when what is pending has been delivered."""
         if not self.ended:
             self._leave()
             self.outbox.close(linger)
 
     def failed(self, failure: Failure) -> None:
-        """A bug of ours, at the cost of this connection alone."""
+        """Log a bug of the server, and end this connection alone."""
         self._log.failure("{game} met a bug", failure, game=self.connections.game)
         self.cut(Reason.FAILED)
 
     def overflowed(self) -> None:
-        """More waits for the client than may."""
+        """Cut off a client for which more than C{max_unread} bytes wait."""
         self._count(Reason.SLOW, "")
         self._leave()
         self.transport.abortConnection()

@@ -1,12 +1,13 @@
 """
-What all UDP protocols have in common, and the port that they share.
+The base class of all UDP protocols, and the port that they share.
 
-A L{DatagramPort} judges each datagram by itself and gives it to the wire format that recognises
-it; nothing is remembered about who sent it.  One that is nobody's is counted and forgotten:
-nothing is answered, because its sender may be somebody else.
+A L{DatagramPort} gives each datagram to the wire format that recognises it; nothing is remembered
+about its sender.  A datagram that no format recognises is counted and dropped without an answer,
+because the sender's address may be forged.
 
-A game's protocol has L{Datagrams} as its base.  A bug met by one datagram costs that datagram.
-What the network does not take waits, and the oldest gives way when too much does.
+A game's protocol has L{Datagrams} as its base.  An exception while one datagram is handled is
+logged, and that datagram is dropped.  Datagrams that the network does not take are queued; if too
+many wait, the oldest are dropped.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from gameservers.net.address import Address
 from gameservers.net.bypass import datagram_sender
 from gameservers.wire import Recogniser, Verdict
 
-#: Bytes of a datagram that are read: all that there can be, for what is longer would be cut, and
-#: a game could not tell.
+#: Maximum size of a received datagram, in bytes: the maximum of UDP, because a longer datagram
+#: would be truncated without notice.
 MAX_DATAGRAM = 65_535
 
-#: How long to wait when the network takes no more datagrams, in seconds.
+#: Pause before retrying when the network takes no more datagrams, in seconds.
 RETRY = 0.005
 
 
@@ -37,7 +38,8 @@ class DatagramPort(DatagramProtocol):
     """
     A UDP port of one or more wire formats.
 
-    Their protocols share its transport, so that answers leave from the port that was spoken to.
+    Their protocols share its transport, so that replies come from the port that received the
+    request.
     """
 
     noisy = False
@@ -102,10 +104,10 @@ class Datagrams(DatagramProtocol):
             retry.cancel()
 
     def received(self, datagram: bytes, address: Address) -> None:
-        """A datagram has come from this address, or from somebody who says so."""
+        """Handle a datagram; its sender's address may be forged."""
 
     def send(self, datagram: bytes, address: Address) -> None:
-        """Send a datagram, or keep it until the network takes more; the oldest gives way."""
+        """Send a datagram, or queue it until the network takes more; the oldest is dropped."""
         if not self._waiting and self._write(datagram, address):
             return
         if len(self._waiting) >= self.max_waiting:
@@ -132,7 +134,7 @@ class Datagrams(DatagramProtocol):
             waiting.popleft()
 
     def _write(self, datagram: bytes, address: Address) -> bool:
-        """Whether the datagram is dealt with: sent, or impossible to send."""
+        """Whether the datagram is done with: sent, or impossible to send."""
         try:
             self._put(datagram, address)
         except OSError as error:

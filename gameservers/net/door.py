@@ -1,19 +1,20 @@
 """
-The front door: one port for every game, where the first bytes decide who speaks.
+The front door: one port for every game, where the first bytes decide which one it is.
 
-A connection says something, every wire format is asked whether that is its own
-(L{gameservers.wire}), and the connection is handed over to it whole: no wrapper stays in the
-path.  Two openings are the door's own:
+Every wire format is asked whether it recognises the first bytes of a connection
+(L{gameservers.wire}), and the transport is handed over to the one that does: no wrapper stays in
+the path.  Two openings are handled by the door itself:
 
-  - a TLS ClientHello, where there is a certificate: it is answered, and what is said inside is
-    listened to from the beginning;
+  - a TLS ClientHello, where there is a certificate: it is answered, and the data inside is
+    recognised anew;
   - an HTTP request.  One for a WebSocket is accepted, whatever its path, without extensions and
-    sub-protocol.  If several wire formats are spoken on WebSockets here, the first message
-    decides whose it is: text and binary are each one's.  Any other request is the web site's.
+    sub-protocol.  If several wire formats use WebSockets here, the opcode of the first message
+    decides between them: text and binary have one format each.  Any other request goes to the web
+    site.
 
-A game's own port is such a door, too, with the game's wire formats alone behind it.  So every
-connection has a ticket of the guard, with its limits and a time for its first byte, which the
-protocol that gets the connection is handed as its attribute C{ticket}.
+A game's own port is a door, too, for that game's wire formats alone.  So every connection has a
+ticket of the guard, with limits and a time for its first byte; it is set as the attribute
+C{ticket} of the protocol that takes over.
 """
 
 from __future__ import annotations
@@ -43,18 +44,18 @@ from gameservers.net.tls import SPOKEN
 from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode, is_asked_for
 from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
 
-#: The most of an HTTP request's head, or of what a WebSocket says before its first message, in
-#: bytes.
+#: Maximum size of an HTTP request's head, and of the control frames before the first message of a
+#: WebSocket, in bytes.
 MAX_HEAD = 16 * 1024
 
-#: What a connection may say before it is clear what it speaks, in bytes: no game needs more than
-#: ten, and what is no game's is known as such even sooner.
+#: Bytes that a connection may send before it is recognised: no wire format needs more than ten,
+#: and foreign data is rejected even sooner.
 MAX_FIRST_BYTES = 64
 
 HTTP = begins(b"GET ", b"HEAD ", b"POST ", b"OPTIONS ")
 
-#: A TLS record that belongs to a handshake: its type, and a version from TLS 1.0 on, which all of
-#: them claim to be.
+#: The start of a TLS handshake record: its type, and the major version, which is the same in all
+#: versions from TLS 1.0 on.
 TLS = begins(b"\x16\x03\x01", b"\x16\x03\x02", b"\x16\x03\x03")
 
 
@@ -72,13 +73,14 @@ class Wire:
     """
     One wire format of a game.
 
-    @ivar name: short, for people.
-    @ivar make: from the game's service to a protocol: a L{gameservers.net.connection.Connection}
-        for a stream, a L{gameservers.net.websocket.WebSocket} for a WebSocket, a
-        L{gameservers.net.datagrams.Datagrams} for UDP, of which each port gets its own.
-    @ivar recognise: tells it from all other wire formats by its first bytes, or by a datagram.
-        WebSockets are told apart by the kind of their first message instead.
-    @ivar alone: the same on a port of the game's own.
+    @ivar name: short, for logs and errors.
+    @ivar make: makes a protocol from the game's service: a
+        L{gameservers.net.connection.Connection} for a stream, a
+        L{gameservers.net.websocket.WebSocket} for a WebSocket, a
+        L{gameservers.net.datagrams.Datagrams} for UDP, one for each port.
+    @ivar recognise: recognises it among all wire formats by its first bytes, or by a datagram.
+        WebSockets are distinguished by the opcode of their first message instead.
+    @ivar alone: the recogniser on the game's own port.
     """
 
     name: str
@@ -88,7 +90,7 @@ class Wire:
     alone: Recogniser = anything
 
 
-#: The opcode of the messages that a wire format on WebSockets speaks in.
+#: The opcode of the messages of a wire format on WebSockets.
 OPCODES = {Carriage.TEXT: Opcode.TEXT, Carriage.BINARY: Opcode.BINARY}
 
 
@@ -110,11 +112,11 @@ class Routes:
     Where the connections of one port go.
 
     @ivar streams: how each wire format on a bare stream recognises its own, and its factory.
-    @ivar sockets: who takes WebSockets, by the opcode of their first message; its protocols are
+    @ivar sockets: the factories for WebSockets, by the opcode of the first message; they make
         L{WebSocket}s.
-    @ivar site: who takes other HTTP requests.
+    @ivar site: the factory for all other HTTP requests.
     @ivar tls: makes the connections that answer a ClientHello.
-    @ivar tls_only: whether what is said in the clear is refused.
+    @ivar tls_only: whether connections that are not encrypted are refused.
     """
 
     streams: Sequence[tuple[Recogniser, IProtocolFactory]] = ()
@@ -125,12 +127,12 @@ class Routes:
 
     @property
     def claims(self) -> list[tuple[Recogniser, IProtocolFactory | None]]:
-        """What is told apart; HTTP is the door's own."""
+        """The recognisers to ask; that for HTTP is the door's own."""
         return [*self.streams, *([(HTTP, None)] if self.sockets or self.site else [])]
 
     @property
     def factories(self) -> tuple[IProtocolFactory, ...]:
-        """All of them, each once."""
+        """All factories, each once."""
         found = [*(factory for _, factory in self.streams), *self.sockets.values(), self.site]
         return tuple(dict.fromkeys(factory for factory in found if factory is not None))
 
@@ -142,11 +144,11 @@ def routes(
     alone: bool = False,
 ) -> tuple[Routes, list[tuple[Recogniser, DatagramProtocol]]]:
     """
-    Where the connections and the datagrams of a port go.
+    Work out which protocols the connections and the datagrams of a port go to.
 
-    @param games: the service of each game that is spoken there, and its wire formats.
+    @param games: the service of each game on the port, and its wire formats.
     @param alone: whether the port is one game's own.
-    @raise UsageError: two wire formats are spoken in the same kind of WebSocket message.
+    @raise UsageError: two wire formats use the same kind of WebSocket message.
     """
     streams: list[tuple[Recogniser, IProtocolFactory]] = []
     datagrams: list[tuple[Recogniser, DatagramProtocol]] = []
@@ -181,7 +183,7 @@ class Door(ServerFactory):
         self.claims = routes.claims
 
     def acceptableProtocols(self) -> list[bytes]:
-        """What a port that is Twisted's own TLS tells browsers it speaks."""
+        """The protocols that an C{ssl:} endpoint of Twisted's offers (ALPN)."""
         return [SPOKEN]
 
     def startFactory(self) -> None:
@@ -197,7 +199,7 @@ class Door(ServerFactory):
 
 
 class FirstBytes(Protocol):
-    """A connection that has not said enough to know what it speaks."""
+    """The protocol of a connection until its wire format is recognised."""
 
     transport: Any  # a stream transport
 
@@ -209,7 +211,7 @@ class FirstBytes(Protocol):
         self._encrypted = False
         self._ended = False
         self._ticket: Ticket | None = None
-        self._upgrade: tuple[Upgrade, int] | None = None  # accepted, and the size of its head
+        self._upgrade: tuple[Upgrade, int] | None = None  # with the size of the request's head
 
     def connectionMade(self) -> None:
         self._encrypted = ISSLTransport.providedBy(self.transport)
@@ -259,7 +261,7 @@ class FirstBytes(Protocol):
         self.transport.protocol.dataReceived(first)
 
     def _read_head(self) -> None:
-        """An HTTP request: once its head is here it is known whether it is for a WebSocket."""
+        """Read the head of an HTTP request, which tells whether it is for a WebSocket."""
         head, end, _ = self._first.partition(b"\r\n\r\n")
         if len(head) > MAX_HEAD:
             self._refuse(Reason.MALFORMED, "unknown")
@@ -300,7 +302,7 @@ class FirstBytes(Protocol):
                 self._refuse(Reason.MALFORMED, "unknown")
             return
         sockets = self._routes.sockets
-        if opcode == Opcode.CLOSE:  # any of them can answer that
+        if opcode == Opcode.CLOSE:  # any factory can answer a ping
             opcode = next(iter(sockets))
         factory = sockets.get(opcode)
         socket = None if factory is None else self._build(factory)
@@ -315,7 +317,7 @@ class FirstBytes(Protocol):
         return factory.buildProtocol(self.transport.getPeer())
 
     def _admit(self, protocol: Any) -> None:
-        """This protocol has the connection from now on, if there is one."""
+        """Hand the connection over to this protocol, or refuse it if there is none."""
         if protocol is None:
             self._refuse(Reason.REFUSED, "not taken here")
             return
@@ -326,7 +328,7 @@ class FirstBytes(Protocol):
         hand_over(self.transport, protocol, first)
 
     def _answer(self, status: HTTPStatus) -> None:
-        """Answer an HTTP request that nobody takes, and close."""
+        """Answer an HTTP request that is not accepted, and close."""
         body = f"{status.description or status.phrase}.\n".encode()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain\r\n"
@@ -344,10 +346,10 @@ class FirstBytes(Protocol):
 
 def hand_over(transport: Any, protocol: Any, rest: bytes) -> None:
     """
-    Let C{protocol} have the connection from now on, and C{rest}, which was read already.
+    Hand the connection over to C{protocol}, with C{rest}, which was read already.
 
-    The transport speaks to its new protocol directly, nothing stays in between.  The old
-    protocol is told nothing any more, not even that the connection is lost.
+    The transport calls its new protocol directly, with nothing in between.  The old protocol is
+    not called any more, not even when the connection is lost.
     """
     if isinstance(transport, ProtocolWrapper):
         transport.wrappedProtocol = protocol

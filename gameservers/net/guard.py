@@ -1,23 +1,22 @@
 """
-Connection limits, for all games alike: how many may be connected, from where, and for how long
-without logging in.
+Connection limits of the whole server: in all, per address, and before the log-in.
 
-Every connection has a L{Ticket} from its first moment to its last.  The door hands it to the
-protocol that gets the connection, which tells it when its client has logged in
-(L{Ticket.logged_in}) and when the connection is lost (L{Ticket.lost}).  A connection over a limit
-is cut off at once, and counted as the game C{door}'s:
+Every connection has a L{Ticket} as long as it is open.  The door hands it to the protocol that
+takes over, which reports when the client has logged in (L{Ticket.logged_in}) and when the
+connection is lost (L{Ticket.lost}).  A connection over a limit is cut off at once, and counted
+under the game C{door}:
 
 ==================  ===========================================================================
-C{crowded}          the server holds as many connections as it may, or as many that have not
-                    logged in, or as many from this address; an IPv6 /64 is one address
-C{silent}           no first byte in time, or not logged in in time
-C{malformed}        no wire format's first bytes
+C{crowded}          the limit of connections is reached: of all, of those that have not logged
+                    in, or of those from this address; an IPv6 /64 counts as one address
+C{silent}           no first byte, or no log-in, in time
+C{malformed}        the first bytes of no wire format
 C{refused}          recognised, but not taken here; or no TLS where only TLS is spoken
 ==================  ===========================================================================
 
-Addresses in the C{trusted} networks are bound by no limit per address.  Behind a balancer that
-speaks the PROXY protocol a connection's address is known only when it has said something; until
-then no limit per address touches it.
+Addresses in the C{trusted} networks are exempt from limits per address.  With the PROXY protocol,
+the client's address is known only when the first data has arrived; until then no limit per address
+applies.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class DoorSettings:
-    """What holds at every port: encryption, and the limits."""
+    """The settings of every port: encryption and limits."""
 
     tls_cert: str = option(
         "", "PEM file with the certificate, and its chain; with it every port speaks TLS, too"
@@ -53,16 +52,16 @@ class DoorSettings:
     tls_only: bool = option(False, "Refuse connections that are not encrypted (UDP never is)")
     max_connections: int = option(
         20_000,
-        "connections at once, of all games: what one process serves well, if the system lets it"
-        " have as many open files",
+        "connections at once, of all games; one process serves the default well, if the system"
+        " allows as many open files",
         unit="connections",
         minimum=1,
         maximum=1_000_000,
     )
     max_pending_logins: int = option(
         5_000,
-        "connections at once that have not logged in: a moment's rush of players fits, and a"
-        " flood leaves most of the room to them",
+        "connections at once that have not logged in; the default has room for a rush of"
+        " players and leaves most of --max-connections free during a flood",
         unit="connections",
         minimum=1,
         maximum=1_000_000,
@@ -70,30 +69,30 @@ class DoorSettings:
     )
     max_per_address: int = option(
         200,
-        "connections at once from one IPv4 address or one IPv6 /64: a school behind one router"
-        " fits, one machine cannot fill the server",
+        "connections at once from one IPv4 address or one IPv6 /64; the default is enough for a"
+        " school behind one router, and one machine cannot fill the server",
         unit="connections",
         minimum=1,
         maximum=1_000_000,
     )
     first_byte_timeout: int = option(
         10,
-        "time a connection has for its first byte: every client speaks first, and at once",
+        "time limit for the first byte of a connection; in every game the client sends first",
         unit="seconds",
         minimum=1,
         maximum=3_600,
     )
     login_timeout: int = option(
         120,
-        "time a connection has to log in to its game: a backstop, since each game has a shorter"
-        " one of its own",
+        "time limit for logging in to a game; a last resort, since each game has a shorter limit"
+        " of its own",
         unit="seconds",
         minimum=1,
         maximum=86_400,
     )
     trusted: tuple[str, ...] = option(
         ("127.0.0.0/8", "::1"),
-        "networks whose addresses no limit per address touches",
+        "networks that are exempt from the limits per address",
         check=networks,
     )
 
@@ -105,15 +104,15 @@ class DoorSettings:
 class Reason(enum.StrEnum):
     """Why the server ends a connection; one list for all games."""
 
-    SLOW = "slow"  # it does not read what it is told
-    SILENT = "silent"  # it said nothing, or not enough, in time
-    MALFORMED = "malformed"  # it broke its wire format, or was none that is known
-    FULL = "full"  # its game has no place for another player
-    CROWDED = "crowded"  # there are too many connections: in all, or from its address
-    REFUSED = "refused"  # it may not come in: a wrong password, version or origin
-    FLOOD = "flood"  # it said too much
-    BANNED = "banned"  # it is kept out, or was put out
-    FAILED = "failed"  # a mistake of ours, or something that the server depends on
+    SLOW = "slow"  # it does not read what it is sent
+    SILENT = "silent"  # it sent nothing, or not enough, in time
+    MALFORMED = "malformed"  # it broke its wire format, or is in no known one
+    FULL = "full"  # its game has no room for another player
+    CROWDED = "crowded"  # too many connections: in all, or from its address
+    REFUSED = "refused"  # it is not accepted: wrong password, version or origin
+    FLOOD = "flood"  # it sent too much
+    BANNED = "banned"  # an operator banned or expelled it
+    FAILED = "failed"  # a bug of the server, or a failure of something it needs
 
 
 @dataclass(eq=False, slots=True)
@@ -121,11 +120,11 @@ class Ticket:
     """
     One connection, as the guard sees it.
 
-    @ivar id: its number, never used twice while the process lives.
-    @ivar transport: through which it came, with its address.
-    @ivar timer: ends its patience.
+    @ivar id: its number, unique while the process lives.
+    @ivar transport: its transport, which knows the address.
+    @ivar timer: its time limit.
     @ivar place: the address under which it is counted; L{None} until that is known.
-    @ivar spoke: whether its first byte has come.
+    @ivar spoke: whether its first byte has arrived.
     @ivar pending: whether it has not logged in.
     """
 
@@ -143,7 +142,7 @@ class Ticket:
         return host_of(self.transport)
 
     def logged_in(self) -> None:
-        """It is known who the client is: no time limit of the door's holds any more."""
+        """Note that the client has logged in, which lifts the door's time limits."""
         self.guard.logged_in(self)
 
     def lost(self) -> None:
@@ -153,9 +152,9 @@ class Ticket:
 
 class Guard:
     """
-    Who is connected, of all games and all ports, and whether one more may be.
+    Counts the connections of all games and ports, and enforces the limits.
 
-    @ivar pending: how many have not logged in.
+    @ivar pending: the number of connections that have not logged in.
     """
 
     _log = Logger()
@@ -175,7 +174,7 @@ class Guard:
         return len(self._tickets)
 
     def arrived(self, transport: Any) -> Ticket | None:
-        """A connection is made: its ticket, or L{None} if there is no room for it."""
+        """Register a new connection: its ticket, or L{None} if there is no room for it."""
         ticket = Ticket(self, next(self._ids), transport)
         if len(self._tickets) >= self.settings.max_connections:
             self.cut(ticket, Reason.CROWDED, "too many connections")
@@ -190,9 +189,9 @@ class Guard:
 
     def spoke(self, ticket: Ticket) -> bool:
         """
-        The first byte has come.
+        Note that the first byte has arrived.
 
-        @return: whether there is room for one more from where it comes from.
+        @return: whether there is room for one more connection from its address.
         """
         ticket.spoke = True
         if ticket.place is None and not self._find_room(ticket):
@@ -201,14 +200,14 @@ class Guard:
         return True
 
     def logged_in(self, ticket: Ticket) -> None:
-        """The client of this connection has logged in."""
+        """Note that the client of this connection has logged in."""
         if ticket.pending and ticket in self._tickets:
             ticket.pending = False
             self.pending -= 1
             self._limit(ticket, None)
 
     def left(self, ticket: Ticket) -> None:
-        """This connection is lost."""
+        """Forget a connection that is lost."""
         if ticket not in self._tickets:
             return
         self._tickets.remove(ticket)
@@ -220,11 +219,11 @@ class Guard:
                 del self._from[ticket.place]
 
     def place_of(self, host: str) -> str:
-        """What a host counts as; C{""} if no limit per address touches it."""
+        """What a host is counted under; C{""} if it is exempt from limits per address."""
         return place_of(host, self._trusted)
 
     def cut(self, ticket: Ticket, reason: Reason, detail: str) -> None:
-        """End a connection now, for a reason that is counted."""
+        """End a connection now; the reason is logged and counted."""
         self._metrics.cuts["door", reason.value] += 1
         self._log.debug(
             "connection {id} from {address} is cut off at the door as {reason}: {detail}",
@@ -236,7 +235,7 @@ class Guard:
         ticket.transport.abortConnection()
 
     def _find_room(self, ticket: Ticket) -> bool:
-        """Count a connection where it comes from, or cut it off."""
+        """Count a connection under its address, or cut it off."""
         place = self.place_of(ticket.address)
         if place and self._from[place] >= self.settings.max_per_address:
             self.cut(ticket, Reason.CROWDED, "too many from its address")
@@ -247,7 +246,7 @@ class Guard:
         return True
 
     def _limit(self, ticket: Ticket, seconds: float | None) -> None:
-        """A limit of time counts from now on, or none, instead of the one before."""
+        """Replace the ticket's time limit; it counts from now on."""
         if ticket.timer is not None and ticket.timer.active():
             ticket.timer.cancel()
         late = self._too_late
@@ -259,9 +258,9 @@ class Guard:
 
 def place_of(host: str, trusted: Iterable[Network] = ()) -> str:
     """
-    What counts as one address: an IPv4 address, or the /64 of an IPv6 one.
+    Normalise a host for counting: an IPv4 address, or the /64 of an IPv6 address.
 
-    @return: C{""} for a trusted address and for what has none.
+    @return: C{""} for a trusted address and for what is no IP address.
     """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -275,6 +274,6 @@ def place_of(host: str, trusted: Iterable[Network] = ()) -> str:
 
 
 def _knows_its_peer(transport: Any) -> bool:
-    """Whether the address it gives is the peer's, before anything has come from there."""
+    """Whether the transport knows the client's address before any data has arrived."""
     wrapped = isinstance(transport, ProtocolWrapper)  # that of the PROXY protocol is private
     return not wrapped or isinstance(transport, TLSMemoryBIOProtocol)

@@ -1,16 +1,16 @@
 """
-The outbox: what one recipient is sent, gathered over a reactor turn.
+The outbox: what is sent to one recipient, collected over a reactor turn.
 
-A reactor turn is the unit of work.  What it produces for one recipient is put in order into that
-recipient's L{Outbox} and leaves in one go when the L{Turn} ends, so forty players who are told
-ten lines cost forty system calls and not four hundred.
+A reactor turn is the unit of work.  What it produces for one recipient is collected in order in
+that recipient's L{Outbox} and is sent in one go when the L{Turn} ends, so ten lines to each of
+forty players cost forty system calls and not four hundred.
 
-What the network does not take stays in the outbox, where its size is known.  With more than
-C{limit} bytes at the end of a turn the recipient does not read: the outbox drops what it held and
-says so once, and its owner cuts the connection.
+What the network does not take stays in the outbox, where its size is known.  If more than C{limit}
+bytes wait at the end of a turn, the recipient does not read: the outbox drops what it held and
+tells its owner, once, which cuts the connection.
 
-A L{Topic} is a list that everybody must know the newest state of, such as who is present:
-changed ten times in a turn it is sent once, and in a storm once per C{interval}.
+A L{Topic} is a list of which only the newest state counts, such as the players present: changed
+ten times in a turn it is sent once, and when it changes all the time, once per C{interval}.
 """
 
 from __future__ import annotations
@@ -35,20 +35,21 @@ from zope.interface import implementer
 
 from gameservers.net.bypass import is_plain, send_some
 
-#: The most that is given to the network in one write, in bytes, where it may be cut anywhere.
+#: Maximum size of one write, in bytes, where the output may be split anywhere.
 MAX_PIECE = 64 * 1024
 
-#: How long a closed connection may take to read the rest and to close its side, in seconds.
+#: How long the peer of a closed connection may take to read the rest and close its side, in
+#: seconds.
 LINGER = 5.0
 
-#: How often the newest state of a topic is broadcast at most, in seconds.
+#: Minimum time between two broadcasts of a topic, in seconds.
 INTERVAL = 0.1
 
 Form = TypeVar("Form", bound=Hashable)
 
 
 class Turn:
-    """The current reactor turn: what will be done when it ends."""
+    """The current reactor turn: the calls and flushes due when it ends."""
 
     _log = Logger()
 
@@ -59,12 +60,12 @@ class Turn:
         self._scheduled = False
 
     def at_end(self, call: Callable[[], None]) -> None:
-        """Call C{call} when the turn ends, while things may still be said in it."""
+        """Call C{call} when the turn ends, when messages can still be added to it."""
         self._calls.append(call)
         self._schedule()
 
     def flush_at_end(self, outbox: Outbox) -> None:
-        """Flush an outbox, which says so itself, after the last word of the turn."""
+        """Flush an outbox, after the last message of the turn; called by the outbox itself."""
         self._outboxes.append(outbox)
         self._schedule()
 
@@ -74,13 +75,13 @@ class Turn:
             self.clock.callLater(0, self._end)
 
     def _end(self) -> None:
-        for call in self._calls:  # grows when a call has something done at the end
+        for call in self._calls:  # a call may append further ones
             try:
                 call()
             except Exception:
                 self._log.failure("{call} failed at the end of a turn", call=call)
-        # Sending may lose connections, and others are told of that in the next turn: so every
-        # queue is taken before the first byte leaves.
+        # Sending may lose connections, which others are told of in the next turn: so every
+        # # queue is taken before the first byte is sent.
         outboxes, self._outboxes, self._calls = self._outboxes, [], []
         self._scheduled = False
         for outbox, messages in [(outbox, outbox.take()) for outbox in outboxes]:
@@ -93,10 +94,10 @@ class Turn:
 
 def pieces(messages: Sequence[bytes], cut: int | None = None) -> list[bytes]:
     """
-    Join messages into what is written at once.
+    Join messages into chunks that are written at once.
 
-    With C{cut}, a piece ends where a message ends and has at most C{cut} bytes, unless one
-    message alone has more.  Without, no piece has more than L{MAX_PIECE} bytes.
+    With C{cut}, a chunk ends where a message ends and has at most C{cut} bytes, unless one message
+    alone has more.  Without it, a chunk has at most L{MAX_PIECE} bytes.
     """
     whole = b"".join(messages)
     if len(whole) <= (cut or MAX_PIECE):
@@ -115,9 +116,9 @@ def pieces(messages: Sequence[bytes], cut: int | None = None) -> list[bytes]:
 
 class Batch:
     """
-    Messages of one turn that many are sent in one row: joined once for all of them.
+    Consecutive messages of one turn to many recipients, joined once for all of them.
 
-    It takes messages until it is sealed: as soon as anything else is said to one of them.
+    It takes messages until it is sealed, which is when anything else is sent to one of them.
     """
 
     __slots__ = ("_pieces", "messages", "sealed")
@@ -128,7 +129,7 @@ class Batch:
         self._pieces: dict[int | None, list[bytes]] = {}
 
     def pieces(self, cut: int | None) -> list[bytes]:
-        """What is written at once, see L{pieces}; the batch is sealed by then."""
+        """The chunks to write, see L{pieces}; the batch must be sealed."""
         made = self._pieces.get(cut)
         if made is None:
             made = self._pieces[cut] = pieces(self.messages, cut)
@@ -137,9 +138,9 @@ class Batch:
 
 class Audience:
     """
-    Some outboxes that are sent the same messages, over and over.
+    A set of outboxes that are repeatedly sent the same messages.
 
-    It is the same as L{Outbox.send} to each of them, and costs hardly more than to one.
+    The effect is that of L{Outbox.send} to each of them, at hardly more cost than to one.
     """
 
     __slots__ = ("_batch", "_outboxes")
@@ -170,22 +171,22 @@ def _flat(queue: Iterable[bytes | Batch]) -> list[bytes]:
 
 class _State(enum.Enum):
     OPEN = "open"
-    CLOSING = "closing"  # what was sent before leaves, what is sent now does not
-    OVER = "over"  # closed, overflowed, aborted or lost: nothing leaves any more
+    CLOSING = "closing"  # what was sent before is flushed, what is sent now is not
+    OVER = "over"  # closed, overflowed, aborted or lost: nothing is sent any more
 
 
 @implementer(IPushProducer, IPullProducer)
 class Outbox:
     """
-    Ordered bytes to one stream transport, which nobody else may write to.
+    Ordered output to one stream transport; nothing else may write to it.
 
-    A plain TCP connection is sent to at once; what does not fit is given to the transport a
-    piece at a time, which asks for more as soon as it is rid of it.  Any other transport (TLS,
-    those of tests) is written to until it asks for a pause.
+    On a plain TCP connection bytes go to the socket directly; what the kernel does not take is
+    given to the transport one chunk at a time, which asks for more when that is sent.  Any other
+    transport (TLS, those of tests) is written to until it asks for a pause.
 
     Its owner calls L{lost} when the connection is lost.
 
-    @ivar queue: what this turn has said so far.
+    @ivar queue: the messages of this turn so far.
     @ivar congested: whether something waits for the network.
     """
 
@@ -227,19 +228,21 @@ class Outbox:
         send: Callable[[Connection, bytes | memoryview], int] = send_some,
     ) -> None:
         """
-        @param limit: bytes that may wait for the recipient when a turn has ended.
-        @param overflowed: called once, when more than C{limit} bytes wait; they are gone then,
-            and the owner aborts the connection.
-        @param cut: bytes; what is sent goes in pieces of at most this size, each a write of
-            its own that ends where a message ends.  L{None}: all in one.
-        @param frame: makes of each piece what is sent in its place.
-        @param flow: called with L{True} when something begins to wait for the network, and with
-            L{False} when all of it has left.
-        @param send: gives a plain transport what the network takes now, as L{send_some} does.
+        Write to this transport at the end of each turn.
+
+        @param limit: bytes that may wait for the recipient at the end of a turn.
+        @param overflowed: called once, when more than C{limit} bytes wait; they are dropped, and
+            the owner aborts the connection.
+        @param cut: bytes; output is split into chunks of at most this size, each written by
+            itself and ending where a message ends.  L{None}: not split.
+        @param frame: wraps each chunk, for instance into a WebSocket message.
+        @param flow: called with L{True} when output begins to wait for the network, and with
+            L{False} when all of it is sent.
+        @param send: sends to a plain transport what the network takes now, like L{send_some}.
         """
         self.turn = turn
         self.queue: list[bytes | Batch] = []
-        self._shared: Batch | None = None  # the last of the queue, if it still takes messages
+        self._shared: Batch | None = None  # the last item of the queue, if it still takes messages
         self._transport: Any = transport
         self._limit = limit
         self._overflowed = overflowed
@@ -252,17 +255,17 @@ class Outbox:
         self.congested = False
         self._at_once = is_plain(transport)
         self._state = _State.OPEN
-        self._closed_at = 0  # how much of the queue had been said before L{close}
-        self._backlog: deque[bytes] = deque()  # pieces that wait for the transport
+        self._closed_at = 0  # the length of the queue at L{close}
+        self._backlog: deque[bytes] = deque()  # chunks that wait for the transport
         self._backlog_size = 0
-        self._given = 0  # bytes a plain TCP transport was given and has not sent yet
+        self._given = 0  # bytes that a plain TCP transport has not sent yet
         self._registered = False
         self._paused = False
         self._farewell: IDelayedCall | None = None
 
     @property
     def pending(self) -> int:
-        """How many bytes wait to be sent."""
+        """The number of bytes that wait to be sent."""
         return self._backlog_size + self._given + sum(map(len, _flat(self.queue)))
 
     def send(self, message: bytes) -> None:
@@ -274,7 +277,7 @@ class Outbox:
         self.queue.append(message)
 
     def share(self, batch: Batch) -> None:
-        """Send what a batch holds, and will hold until it is sealed."""
+        """Send what a batch holds, including messages added until it is sealed."""
         if not self.queue:
             self.turn.flush_at_end(self)
         self._seal()
@@ -288,9 +291,9 @@ class Outbox:
 
     def pass_on(self, whole: bytes) -> None:
         """
-        Send, as a turn ends, what was put together elsewhere for many recipients.
+        Send, at the end of a turn, output that was joined elsewhere for many recipients.
 
-        If nothing of this recipient's own waits it goes out as it stands, at once.
+        If nothing else waits for this recipient, it is sent as it is, at once.
         """
         if self.queue or self._registered or not self._at_once or self._state is not _State.OPEN:
             self.send(whole)
@@ -306,7 +309,7 @@ class Outbox:
             at += sent
 
     def interject(self, frame: bytes) -> None:
-        """Send this between two pieces, at once: it need not wait for what this turn says."""
+        """Send this between two chunks, at once, before the messages of this turn."""
         if self._state is not _State.OPEN:
             return
         if self._at_once and not self._registered:
@@ -315,7 +318,7 @@ class Outbox:
             self._post([frame])
 
     def reserve(self) -> int:
-        """Keep a place between the messages of this turn for L{fill}."""
+        """Reserve a place among the messages of this turn for L{fill}."""
         self.send(b"")
         return len(self.queue) - 1
 
@@ -327,14 +330,14 @@ class Outbox:
         self, linger: float = LINGER, last: bytes = b"", sent: Callable[[], None] | None = None
     ) -> None:
         """
-        Say nothing more, and close the connection after the last byte.
+        Send nothing more, and close the connection after the last byte.
 
-        C{last} goes out as it stands, after everything that was said.  With C{sent}, that is
-        called when all has left, and it is up to the caller to L{shut} the connection.
+        C{last} is sent as it is, after everything else.  If C{sent} is given, it is called when
+        everything is sent, and the caller must then L{shut} the connection.
 
-        Plain TCP is half-closed, because closing a socket that has unread input throws away
-        what is still on its way out; what comes in from now on is for the owner to ignore.
-        A peer that has not closed C{linger} seconds from now is cut off.
+        Plain TCP is half-closed, because closing a socket with unread input discards the output
+        that is still on its way; the owner must ignore input from now on. If the peer has not
+        closed its side after C{linger} seconds, the connection is aborted.
         """
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
@@ -352,7 +355,7 @@ class Outbox:
         self._transport.abortConnection()
 
     def lost(self) -> None:
-        """The connection is lost: what waits is dropped."""
+        """Note that the connection is lost: what waits is dropped."""
         self._state = _State.OVER
         self._backlog.clear()
         self._backlog_size = self._given = 0
@@ -362,7 +365,7 @@ class Outbox:
             farewell.cancel()
 
     def take(self) -> list[bytes | Batch]:
-        """The turn has ended: what it said, to be flushed."""
+        """Take the messages of the turn that has ended, for L{flush}."""
         self._seal()
         messages, self.queue = self.queue, []
         if self._state is _State.CLOSING:
@@ -389,7 +392,7 @@ class Outbox:
         self._post(new)
 
     def _post(self, new: list[bytes]) -> None:
-        """Send these after what waits, and see how much waits then."""
+        """Send these after what waits, and check how much waits then."""
         self._backlog += new
         self._backlog_size += sum(map(len, new))
         if not self._registered:
@@ -407,7 +410,7 @@ class Outbox:
                 self._sent()
 
     def shut(self) -> None:
-        """Close our side of a connection to which everything has been sent."""
+        """Close our side of the connection, after everything has been sent."""
         if self._at_once:
             self._transport.loseWriteConnection()
         else:
@@ -419,7 +422,7 @@ class Outbox:
         return piece
 
     def _send_at_once(self) -> bool:
-        """Send to the socket; whether all of it went out."""
+        """Send to the socket, and return whether all of it was sent."""
         transport = self._transport
         while self._backlog:
             piece = self._next()
@@ -434,7 +437,7 @@ class Outbox:
         return True
 
     def _write(self) -> bool:
-        """Write to the transport; whether it took everything without asking for a pause."""
+        """Write to the transport, and return whether it did not ask for a pause."""
         if self._backlog:
             self._register(streaming=True)
         while self._backlog and not self._paused:
@@ -458,9 +461,9 @@ class Outbox:
             self._transport.unregisterProducer()
 
     def resumeProducing(self) -> None:
-        """The transport is rid of what it had."""
+        """The transport's buffer is empty."""
         if self._at_once and not self._given:
-            return  # registering asks for data, which it is given next
+            return  # registering asks for data, which is given next
         self._given = 0
         self._paused = False
         self._push()
@@ -468,7 +471,7 @@ class Outbox:
             self._congest(False)
 
     def pauseProducing(self) -> None:
-        """The transport has enough."""
+        """The transport's buffer is full."""
         self._paused = True
         self._congest(True)
 
@@ -480,15 +483,15 @@ class Outbox:
 
 class Topic(Generic[Form]):
     """
-    A list whose newest state everybody must know.
+    A list of which all subscribers must know the newest state.
 
-    The first change in a quiet time keeps a place in every subscriber's outbox; when the turn
-    ends the newest state is put there, so it keeps its order among the other messages.
-    Changes less than C{interval} after a broadcast wait for the next one.  A subscriber that
-    has the newest state already is passed over.
+    The first change after a pause reserves a place in every subscriber's outbox; at the end of the
+    turn the newest state is put there, so it keeps its order among the other messages. Changes
+    less than C{interval} after a broadcast wait for the next one.  A subscriber that has the
+    newest state already is skipped.
 
-    A subscriber's C{form} is how the list is written for it (an encoding, say); one state is
-    rendered once per form.
+    A subscriber's C{form} says how the list is encoded for it (a character encoding, for
+    instance); each state is rendered once per form.
     """
 
     def __init__(
@@ -504,15 +507,15 @@ class Topic(Generic[Form]):
         self._places: dict[Outbox, int] = {}
         self._reserved = False
         self._waiting: IDelayedCall | None = None
-        self._last = float("-inf")  # when the last broadcast was
+        self._last = float("-inf")  # the time of the last broadcast
 
     def subscribe(self, outbox: Outbox, form: Form) -> None:
-        """From the next change on, tell this outbox in this form."""
+        """Send the list to this outbox in this form, from the next change on."""
         self._forms[outbox] = form
         self._told[outbox] = self._version
 
     def unsubscribe(self, outbox: Outbox) -> None:
-        """Tell this outbox no more."""
+        """Stop sending the list to this outbox."""
         self._forms.pop(outbox, None)
         self._told.pop(outbox, None)
         self._places.pop(outbox, None)
@@ -521,13 +524,13 @@ class Topic(Generic[Form]):
             self._waiting = None
 
     def tell(self, outbox: Outbox) -> None:
-        """Tell one subscriber the state of this moment, at this place among its messages."""
+        """Send one subscriber the present state, at this place among its messages."""
         outbox.send(self._state(self._forms[outbox]))
         self._told[outbox] = self._version
-        self._places.pop(outbox, None)  # a newer state must not stand before this one
+        self._places.pop(outbox, None)  # a newer state must not precede this one
 
     def touch(self) -> None:
-        """The list has changed."""
+        """Note that the list has changed."""
         self._version += 1
         self._rendered.clear()
         if self._reserved or self._waiting is not None or not self._forms:
@@ -555,7 +558,7 @@ class Topic(Generic[Form]):
             state = self._state(form)
             if outbox in places:
                 outbox.fill(places[outbox], state)
-            else:  # it came after the place was kept
+            else:  # it subscribed after the place was reserved
                 outbox.send(state)
             self._told[outbox] = self._version
 

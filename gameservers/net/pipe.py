@@ -1,16 +1,16 @@
 """
-The byte pipe: two stream connections that are one.
+The byte pipe, which joins two stream connections.
 
-What one side sends goes unchanged to the other.  A slow reader slows its writer: at most 1 MiB
-of a direction (L{gameservers.net.bypass.CHUNK}) is inside the pipe, besides what the transports
-and the kernel hold.  A pipe may be silent for as long as both sides like.
+What one side sends is forwarded unchanged to the other.  A slow reader slows its writer: at most 1
+MiB per direction (L{gameservers.net.bypass.CHUNK}) is inside the pipe, besides what the transports
+and the kernel buffer.  There is no limit on silence.
 
-When one side ends, the other is given the rest and then the end.  It may finish what it has to
-say itself; if it has not ended C{linger} seconds later, both connections are closed.  A
-connection that is reset ends in both directions: the other side is given what had arrived, and
-what it still says is thrown away until it ends, too.  (Closed at once, it would be reset in its
-turn, and lose what it has not read yet.)  An end, like anything else, is noticed when the other
-side has taken what came before it.
+When one side closes, the other receives the rest and then the end of the stream.  It may finish
+sending; if it has not closed C{linger} seconds later, both connections are closed.  A connection
+that is reset ends in both directions: the other side receives what had arrived, and what it still
+sends is discarded until it closes, too.  (If it were closed at once, it would be reset as well and
+lose what it has not read yet.)  The end of a stream, like anything else, is noticed only when the
+other side has taken what came before it.
 
 There are two kinds.  Between plain TCP sockets on Linux the kernel moves the bytes
 (L{gameservers.net.bypass.KernelPipe}) and they never come into this process.  Any other two
@@ -46,12 +46,12 @@ from gameservers.net.bypass import (
     throw_away,
 )
 
-#: How long one side may outlive the other, in seconds.
+#: How long one side may stay open after the other has closed, in seconds.
 LINGER = 5.0
 
 
 class Ending(enum.Enum):
-    """Why a pipe is no more."""
+    """Why a pipe has ended."""
 
     ENDED = "both sides ended"
     LOST = "a connection was lost"
@@ -62,42 +62,42 @@ class Ending(enum.Enum):
 @implementer(IPushProducer)
 class End:
     """
-    One side of a pipe.  The protocol that owns the transport says what it hears.
+    One side of a pipe.  The protocol that owns the transport reports its events here.
 
-    @ivar carried: how many bytes this side has sent through the pipe.
+    @ivar carried: the number of bytes this side has sent through the pipe.
     """
 
     def __init__(self, pipe: Pipe, transport: ITransport) -> None:
         self._pipe = pipe
         self.transport: Any = transport
         self.carried = 0
-        self.ended = False  # it will send no more
+        self.ended = False  # it sends no more
         self.is_lost = False
         self.other: End = self
 
     def received(self, data: bytes) -> None:
-        """The side has sent C{data}."""
+        """Forward what this side has sent."""
         self._pipe._received(self, data)
 
     def read_lost(self) -> None:
-        """The side will send no more, but may listen (IHalfCloseableProtocol)."""
+        """Note that this side sends no more, but may still read (IHalfCloseableProtocol)."""
         self._pipe._read_lost(self)
 
     def lost(self, reason: Failure) -> None:
-        """The connection of the side is gone."""
+        """Note that the connection of this side is lost."""
         self.is_lost = True
         self._pipe._lost(self, reason)
 
     def pauseProducing(self) -> None:
-        """The other side has enough for now."""
+        """The other side's buffer is full."""
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """The other side wants more."""
+        """The other side can take more."""
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
-        """The other side is gone; its protocol says so next."""
+        """The other side is lost, which its protocol reports next."""
 
 
 def couple(
@@ -111,12 +111,12 @@ def couple(
     linger: float = LINGER,
 ) -> Pipe:
     """
-    Make a pipe of two transports, to which nobody else may write from now on.
+    Make a pipe of two transports; nothing else may write to them from now on.
 
-    @param done: called once, when the pipe is no more; both connections are closing then.
-    @param to_a: bytes that C{a} is sent before anything of C{b}'s.
-    @param to_b: bytes that C{b} is sent before anything of C{a}'s.
-    @param linger: seconds; how long one side may outlive the other.
+    @param done: called once, when the pipe has ended; both connections are closing then.
+    @param to_a: bytes that C{a} is sent before anything from C{b}.
+    @param to_b: bytes that C{b} is sent before anything from C{a}.
+    @param linger: seconds; how long one side may stay open after the other has closed.
     """
     make_prompt(a)
     make_prompt(b)
@@ -129,7 +129,7 @@ def couple(
 
 
 class Pipe:
-    """What both kinds of pipe have."""
+    """The base of both kinds of pipe."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class Pipe:
         self._wait(lambda: self._finish(Ending.LINGERED))
 
     def _wait(self, call: Callable[[], None] | None) -> None:
-        """C{call} in C{linger} seconds, and nothing else."""
+        """Schedule C{call} in C{linger} seconds, in place of the call before."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = self._clock.callLater(self._linger, call) if call is not None else None
@@ -191,13 +191,13 @@ class Pipe:
             self._forward(end, data)
 
     def _forward(self, end: End, data: bytes) -> None:
-        """Give the other side what C{end} has sent."""
+        """Pass what C{end} has sent to the other side."""
 
     def _read_lost(self, end: End) -> None:
-        """C{end} will send no more."""
+        """Pass on that C{end} sends no more."""
 
     def _release(self) -> None:
-        """Let go of both transports."""
+        """Release both transports."""
 
 
 class CoupledPipe(Pipe):
@@ -244,7 +244,7 @@ class CoupledPipe(Pipe):
 def _is_spliceable(transport: ITransport) -> bool:
     return (
         hasattr(os, "splice")
-        and is_idle(transport)  # what was written before must leave before
+        and is_idle(transport)  # what was written before must be sent first
         and IReactorFDSet.providedBy(transport.reactor)
     )
 
@@ -254,12 +254,12 @@ class _Phase(enum.Enum):
 
     EMPTY = "bytes of the source, or its end"
     FILLED = "room at the sink"
-    VAIN = "the end of the source; the sink is gone, so bytes are thrown away"
-    OVER = "nothing: there is no more to come"
+    VAIN = "the end of the source; the sink is lost, so bytes are discarded"
+    OVER = "nothing: it has ended"
 
 
 class _Watched(NamedTuple):
-    """Which of its sockets a direction waits for: to be readable, to be writable."""
+    """The sockets a direction waits for: the source to be readable, the sink to be writable."""
 
     source: bool
     sink: bool
@@ -274,7 +274,7 @@ _WATCHED = {
 
 
 class _Flow:
-    """One direction: what it waits for, and the kernel pipe that its bytes go through."""
+    """One direction of a spliced pipe: its phase, and the kernel pipe for its bytes."""
 
     def __init__(self, end: End, first: bytes) -> None:
         self.end = end  # the side that is the source
@@ -285,7 +285,7 @@ class _Flow:
         self.phase = _Phase.FILLED if first else _Phase.EMPTY
 
     def fill(self) -> None:
-        """Take what the source has, or its end, and pass it on as far as the sink lets."""
+        """Read from the source, and forward as much as the sink takes."""
         wasted = self.phase is _Phase.VAIN
         try:
             size = throw_away(self.source) if wasted else self.pipe.fill(self.source)
@@ -303,12 +303,12 @@ class _Flow:
             self.drain()
 
     def waste(self) -> None:
-        """The sink is gone."""
+        """Note that the sink is lost."""
         if self.phase is not _Phase.OVER:
             self.phase = _Phase.VAIN
 
     def drain(self) -> None:
-        """Give the sink what there is."""
+        """Write to the sink what there is."""
         try:
             self.pipe.drain(self.sink)
         except BlockingIOError:
@@ -321,7 +321,7 @@ class _Flow:
 
 @implementer(IReadWriteDescriptor)
 class _Socket:
-    """The socket of one side, as the reactor sees it while it is taken over."""
+    """The socket of one side, as the reactor sees it while the pipe has it."""
 
     def __init__(self, pipe: SplicedPipe, outgoing: _Flow, incoming: _Flow) -> None:
         self._pipe = pipe
@@ -343,7 +343,7 @@ class _Socket:
                 self._pipe._turned(self._incoming)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has noticed a broken connection, and watches it no more."""
+        """The reactor has noticed a broken connection and stopped watching it."""
         if not isinstance(reason.value, (ConnectionDone, ConnectionLost)):
             self._pipe._finish(Ending.LOST)  # a bug, which has been logged
             return
@@ -356,7 +356,7 @@ class _Socket:
 
 
 class SplicedPipe(Pipe):
-    """A pipe of two plain TCP sockets, which their transports get back to be closed."""
+    """A pipe of two plain TCP sockets; their transports get them back for closing."""
 
     def __init__(self, a: ITransport, b: ITransport, to_a: bytes, to_b: bytes, **how: Any) -> None:
         super().__init__(a, b, **how)
@@ -368,7 +368,7 @@ class SplicedPipe(Pipe):
             raise
         self._reactor: IReactorFDSet = self.a.transport.reactor
         socket_a, socket_b = _Socket(self, from_a, from_b), _Socket(self, from_b, from_a)
-        #: Each direction with its source and its sink.
+        #: Each direction, with its source and its sink.
         self._flows = {from_a: (socket_a, socket_b), from_b: (socket_b, socket_a)}
         for end in (self.a, self.b):
             end.transport.stopReading()
@@ -377,7 +377,7 @@ class SplicedPipe(Pipe):
             self._watch(flow)
 
     def _forward(self, end: End, data: bytes) -> None:
-        # The end of a read during which the transport was taken over, so nothing is inside.
+        # The rest of the read during which the pipe was made, so nothing is inside.
         flow = next(flow for flow in self._flows if flow.end is end)
         flow.pipe.first = memoryview(bytes(flow.pipe.first) + data)
         flow.phase = _Phase.FILLED
@@ -390,7 +390,7 @@ class SplicedPipe(Pipe):
         (self._reactor.addWriter if writes else self._reactor.removeWriter)(sink)
 
     def _turned(self, flow: _Flow) -> None:
-        """A direction has come into another phase."""
+        """Note that a direction has entered another phase."""
         if self._over:
             return
         self._watch(flow)

@@ -1,5 +1,5 @@
 """
-Ports: what a listening option names, and how it is listened to.
+Listening ports: parsing the options, opening and closing them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ BACKLOG = 1024
 
 class CannotStart(SystemExit, Exception):
     """
-    The server does not start, and its operator was told why.
+    The server cannot start; the reason has been printed and logged.
 
-    Being an L{Exception} it makes twistd tidy up and report to the process that waits for
-    the daemon; being a L{SystemExit} it ends the process without a traceback.
+    It is an L{Exception} so that twistd cleans up and reports to the process that waits for the
+    daemon, and a L{SystemExit} so that the process ends without a traceback.
     """
 
     def __init__(self, why: str) -> None:
@@ -45,7 +45,7 @@ class CannotStart(SystemExit, Exception):
 
 class Listener(Service):
     """
-    One port of one transport, open from before privileges are shed to the stop.
+    One listening port; it opens before privileges are dropped and closes at shutdown.
 
     @ivar factory: makes the protocols of connections; for UDP, the protocol itself.
     """
@@ -86,14 +86,14 @@ class Listener(Service):
 
 
 def shown(address: Any) -> str:
-    """An address of a port: of the network, or the path of a Unix socket."""
+    """Format a port's address: a network address, or the path of a Unix socket."""
     if hasattr(address, "port"):
         return authority(address.host, address.port)
     return os.fsdecode(getattr(address, "name", None) or "?")
 
 
 def complaint(what: str, error: BaseException | None) -> str:
-    """Why a port cannot be listened on, in a sentence."""
+    """Say in a sentence why a port cannot be opened."""
     where, reason = what, str(error)
     if isinstance(error, CannotListenError):
         reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
@@ -103,22 +103,22 @@ def complaint(what: str, error: BaseException | None) -> str:
 
 
 def endpoint(reactor: Any, where: Listening, interface: str) -> IStreamServerEndpoint:
-    """What a listening option names, or L{UsageError}."""
+    """The endpoint that a listening option names; raises L{UsageError}."""
     if isinstance(where, int):
         return TCP4ServerEndpoint(reactor, where, BACKLOG, interface)
     try:
         named: IStreamServerEndpoint = serverFromString(reactor, where)
         return named
-    except Exception as error:  # the parsers of endpoints raise anything
+    except Exception as error:  # endpoint parsers raise all kinds of exceptions
         raise UsageError(f"Cannot listen on {where}: {error!s}.") from None
 
 
 def everywhere() -> str:
     """
-    The address that stands for all addresses of this machine.
+    The wildcard address of this machine.
 
-    C{::} takes IPv4 too unless the kernel's default says otherwise (C{net.ipv6.bindv6only});
-    then, and where there is no IPv6, it is IPv4 alone.
+    It is C{::}, which accepts IPv4 too, unless the kernel is configured otherwise
+    (C{net.ipv6.bindv6only}) or there is no IPv6; then it is C{0.0.0.0}.
     """
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:

@@ -1,9 +1,9 @@
 """
-TLS from PEM files that can be renewed while the server runs.
+TLS with PEM files that can be renewed while the server runs.
 
-A L{Certificates} reads the two files, once at the start and again whenever it is told to, most
-often by SIGHUP (see L{Renewal}).  Connections that stand keep what they began with; new
-ones get the new certificate.  If a renewed file is wrong, the old certificate stays in use.
+L{Certificates} reads the two files at the start, and again on SIGHUP (see L{Renewal}). Open
+connections keep the old certificate; new ones get the new one.  If a renewed file is invalid, the
+old certificate stays in use.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-#: What browsers call that which games speak inside TLS.
+#: The ALPN name of the protocol inside TLS.
 SPOKEN = b"http/1.1"
 
 
 class BadCertificate(Exception):
-    """The files will not do; the text is a sentence for the operator."""
+    """The files are unusable; the text is a sentence for the operator."""
 
 
 def read_context(certificate: Path, key: Path) -> SSL.Context:
     """
-    The context that serves this certificate, with a chain behind it if the file has one.
+    Make the context that serves this certificate, with its chain if the file has one.
 
-    @raise BadCertificate: a file cannot be read, is no PEM, or the two do not belong together.
+    @raise BadCertificate: a file cannot be read or is not PEM, or the key is not the
+        certificate's.
     """
     for path in (certificate, key):
         try:
@@ -42,7 +43,7 @@ def read_context(certificate: Path, key: Path) -> SSL.Context:
         except OSError as problem:
             raise BadCertificate(f"{path} cannot be read: {problem.strerror}.") from problem
     context = CertificateOptions().getContext()
-    # Twisted's own choice ends the handshake with a client that offers nothing it knows.
+    # Twisted's own callback ends the handshake if the client offers only unknown protocols.
     context.set_alpn_select_callback(_choose)
     try:
         context.use_certificate_chain_file(str(certificate))
@@ -61,10 +62,10 @@ def read_context(certificate: Path, key: Path) -> SSL.Context:
 
 def _choose(connection: SSL.Connection, offers: Sequence[bytes]) -> Any:
     """
-    The protocol that is spoken inside, of those that the client offers (ALPN).
+    Choose the protocol inside TLS among those that the client offers (ALPN).
 
-    A client that does not offer HTTP is let in as if it had offered nothing: the door sees what it
-    speaks.
+    A client that does not offer HTTP is accepted as if it had offered nothing: the door recognises
+    its wire format.
     """
     return SPOKEN if SPOKEN in offers else SSL.NO_OVERLAPPING_PROTOCOLS
 
@@ -76,7 +77,7 @@ def _no_passphrase(*_: object) -> bytes:
 @implementer(IOpenSSLServerConnectionCreator)
 class Certificates:
     """
-    What Twisted makes a server's TLS connections with.
+    Makes a server's TLS connections, for Twisted.
 
     Give it to L{twisted.protocols.tls.TLSMemoryBIOFactory} or C{listenSSL}'s like.
     """
@@ -84,13 +85,13 @@ class Certificates:
     _log = Logger()
 
     def __init__(self, certificate: Path, key: Path) -> None:
-        """@raise BadCertificate: as L{read_context}."""
+        """Read the files; raises L{BadCertificate}."""
         self._certificate = certificate
         self._key = key
         self._context = read_context(certificate, key)
 
     def reload(self) -> None:
-        """Read the files again; what is wrong is logged and changes nothing."""
+        """Read the files again; an error is logged and changes nothing."""
         try:
             self._context = read_context(self._certificate, self._key)
         except BadCertificate as problem:
@@ -104,11 +105,11 @@ class Certificates:
 
 def certificates_of(certificate: str, key: str, only: bool) -> Certificates | None:
     """
-    What TLS is spoken with, if it is.
+    The certificate of the options, or L{None} without TLS.
 
-    @param certificate: path of the certificate's file, or empty; C{key} that of its key.
-    @param only: whether nothing but TLS is spoken.
-    @raise BadCertificate: one of these goes with another that is missing.
+    @param certificate: path of the certificate's file, or empty; C{key}: that of its key.
+    @param only: whether connections without TLS are refused.
+    @raise BadCertificate: one of the files is not given.
     """
     if certificate and key:
         return Certificates(Path(certificate), Path(key))
@@ -119,7 +120,7 @@ def certificates_of(certificate: str, key: str, only: bool) -> Certificates | No
 
 class Renewal(Service):
     """
-    Reads the files again on SIGHUP while it runs.  Whatever handled the signal before still does.
+    Reads the files again on SIGHUP.  The handler that was set before is still called.
     """
 
     _before: Any = None

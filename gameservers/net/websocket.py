@@ -1,27 +1,26 @@
 """
-The one WebSocket of the house (RFC 6455, version 13): the server's end, text and binary.
+WebSocket (RFC 6455, version 13), the server side, for text and binary messages.
 
-A game's protocol has L{WebSocket} as its base and is told whole messages.  The upgrade is
-the door's (L{gameservers.net.door}): no sub-protocol and no extension is agreed on, whatever is
-offered.  What comes in is bounded (C{max_message}, bytes), what goes out waits in the
-outbox, and a client that does not read is not read from.  Pings are answered as long as the
-client reads.
+A game's protocol has L{WebSocket} as its base and is given whole messages.  The upgrade is done by
+the door (L{gameservers.net.door}), without sub-protocol and extensions.  Input is limited
+(C{max_message}, bytes), output goes through the outbox, and a client that does not read is not
+read from.  Pings are answered as long as the client reads.
 
 =====  ==========================================================================================
-1000   closed after what was said (L{CloseReason} has the names)
+1000   closed normally, after pending output (L{CloseReason} has the names)
 1001   the server shuts down
-1002   what came in is no WebSocket
-1003   a kind of message that is not spoken here
-1007   a text that is no UTF-8
+1002   the input breaks the WebSocket protocol
+1003   a kind of message (text, binary) that the game does not use
+1007   a text that is not UTF-8
 1008   refused, or not logged in in time
 1009   a message of more than C{max_message} bytes
-1011   no answer to our ping, or a mistake of ours
+1011   no answer to our ping, or a bug of the server
 1013   the server cannot answer now
 =====  ==========================================================================================
 
-wsproto takes frames apart and together.  Short messages that come whole, in one read, go past
-it: wsproto needs longer to take one apart than a game needs to obey it.  With this, tic-tac-toe
-makes 1.4 times the moves per CPU-second (C{python -m benchmarks.tictactoe}).
+wsproto encodes and decodes frames.  Messages that arrive whole, in one read, are decoded here
+without it: wsproto takes longer for one than a game takes to handle it.  This gives tic-tac-toe
+1.4 times the moves per CPU-second (C{python -m benchmarks.tictactoe}).
 """
 
 from __future__ import annotations
@@ -56,27 +55,27 @@ from gameservers.net.outbox import LINGER, Outbox
 
 __all__ = ["CloseReason", "Upgrade", "WebSocket", "binary_frame", "text_frame"]
 
-#: A frame's first byte: the last, or only, piece of its message; no message.
+#: Bits of a frame's first byte: last frame of its message; control frame.
 FINAL, CONTROL = 0x80, 0x08
 
-#: In its second byte: the payload is masked, as all that a client sends.
+#: Bit of the second byte: the payload is masked, as in all frames of a client.
 MASKED = 0x80
 
-#: The second byte without that bit is the size, or one of these: 2 or 8 bytes of size follow.
+#: The other bits of the second byte are the size, or one of these: 2 or 8 bytes of size follow.
 SIZE_2, SIZE_8 = 126, 127
 
 MASK_SIZE = 4
 
-#: The header of such a request.
+#: The header of an upgrade request.
 _ASKED_FOR = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 
-#: How long a client that was told the end may take for its own end, in seconds.
+#: How long a client may take to answer our close frame, in seconds.
 PARTING = 1.0
 
-#: The HTTP status of an upgrade for which there is no room.
+#: The HTTP status of an upgrade when the limit of connections is reached.
 SERVICE_UNAVAILABLE = 503
 
-#: The code of the close frame, by the reason; a client that does not read gets none.
+#: The close code for each reason; a client that does not read gets no close frame.
 CODES: dict[Reason, int] = {
     Reason.SILENT: CloseReason.POLICY_VIOLATION,
     Reason.MALFORMED: CloseReason.POLICY_VIOLATION,
@@ -94,8 +93,8 @@ class Upgrade:
     """
     The HTTP request that asked for a WebSocket.
 
-    @ivar path: with its query, as it came.
-    @ivar headers: by their names in lower case.
+    @ivar path: with its query, as received.
+    @ivar headers: by name in lower case.
     """
 
     path: str
@@ -103,16 +102,16 @@ class Upgrade:
 
     @property
     def is_same_origin(self) -> bool:
-        """Whether no page asked for it, or one that this server itself has served."""
+        """Whether the request came from a page of this server, or from no page at all."""
         origin = self.headers.get("origin")
         return origin is None or origin.partition("://")[2] == self.headers.get("host")
 
 
 def accepted(head: bytes) -> tuple[Upgrade, bytes] | None:
     """
-    Look at the head of an HTTP request, its blank line included.
+    Parse the head of an HTTP request, including its blank line.
 
-    @return: what is asked for, and the answer that accepts it; L{None} if no WebSocket is.
+    @return: the upgrade, and the response that accepts it; L{None} if it is not a valid upgrade.
     """
     connection = WSConnection(ConnectionType.SERVER)
     try:
@@ -131,19 +130,19 @@ def accepted(head: bytes) -> tuple[Upgrade, bytes] | None:
 
 
 def is_asked_for(head: bytes) -> bool:
-    """Whether the head of an HTTP request asks for a WebSocket, be it in a way that is wrong."""
+    """Whether the head of an HTTP request asks for a WebSocket, even if in an invalid way."""
     return _ASKED_FOR.search(head) is not None
 
 
 def first_opcode(frames: bytes) -> int | None:
-    """The opcode of the first frame that tells what is spoken; L{None} until it is here."""
+    """The opcode of the first frame that is not a ping or pong; L{None} until it has arrived."""
     while frames:
         opcode = frames[0] & 0x0F
         if opcode not in (Opcode.PING, Opcode.PONG):
             return opcode
         if len(frames) < 2:
             return None
-        # A client's control frame: two bytes, a mask of four, at most 125 of payload.
+        # A client's control frame: two bytes, a mask of four, a payload of at most 125.
         frames = frames[6 + (frames[1] & 0x7F) :]
     return None
 
@@ -159,12 +158,12 @@ def _frame(opcode: int, payload: bytes) -> bytes:
 
 @lru_cache(maxsize=1)
 def text_frame(message: str) -> bytes:
-    """A text message as a server sends it, made once for all who are told the same."""
+    """Encode a text message, once for all recipients of the same text."""
     return _frame(Opcode.TEXT, message.encode("utf-8"))
 
 
 def binary_frame(message: bytes) -> bytes:
-    """A binary message as a server sends it."""
+    """Encode a binary message."""
     return _frame(Opcode.BINARY, message)
 
 
@@ -172,18 +171,19 @@ class WebSocket(Connection):
     """
     The server's end of one WebSocket.
 
-    Subclasses say what is spoken, and what a message means.
+    Subclasses choose the kind of messages, and say what a message means.
 
-    @cvar takes: the kinds of message that are taken, L{str} and L{bytes}.
-    @cvar streams: whether binary messages carry a stream that is cut anywhere: then what the
-        outbox sends in one go is one message.
-    @cvar waits: whether a client that does not read is not read from, either; then nothing it
-        asks for adds to what it leaves unread, and it is cut when it has not read for as long as
-        a ping may take.
-    @cvar codes: that of the close frame, by the reason; without one the connection is aborted.
-    @ivar upgrade: the request that asked for it.
-    @ivar max_message: bytes in one message.
-    @ivar ping_interval: seconds between two pings, and to wait for the answer; 0: no pings.
+    @cvar takes: the kinds of message that are accepted, L{str} and L{bytes}.
+    @cvar streams: whether binary messages carry a stream that may be split anywhere: then each
+        chunk of the outbox is one message.
+    @cvar waits: whether reading is paused while the client does not read; then its requests cannot
+        add to what it leaves unread, and it is cut when it has not read for as long as a ping may
+        take.
+    @cvar codes: the close code for each reason; without one the connection is aborted.
+    @ivar upgrade: the HTTP request.
+    @ivar max_message: maximum size of a message, in bytes.
+    @ivar ping_interval: seconds between two pings, also the time limit for the answer; 0: no
+        pings.
     """
 
     takes: tuple[type, ...] = (str, bytes)
@@ -197,23 +197,23 @@ class WebSocket(Connection):
     def __init__(self, connections: Connections) -> None:
         super().__init__(connections)
         self._frames = Frames(ConnectionType.SERVER)
-        self._between_messages = True  # what comes next begins a message
-        self._behind = False  # some of what came has not been taken apart
-        self._parts: list[Any] = []  # of the message that is coming in
+        self._between_messages = True  # the next byte begins a message
+        self._behind = False  # some input has not been decoded
+        self._parts: list[Any] = []  # of the message that is being received
         self._size = 0  # bytes of it
         self._pinged = False
-        self._stalled = False  # it has read nothing since the last look
+        self._stalled = False  # it has read nothing since the last check
         self._ping: IDelayedCall | None = None
         self._sent_all = self._heard_end = False
 
-    # --- what a game's protocol may do otherwise ----------------------------------------------
+    # --- what subclasses may override ---------------------------------------------------------
 
     def status(self, upgrade: Upgrade) -> int:
-        """The HTTP status with which this upgrade is refused; 0 if it is welcome."""
+        """The HTTP status for refusing this upgrade; 0 to accept it."""
         return SERVICE_UNAVAILABLE if self.connections.full else 0
 
     def messageReceived(self, message: str | bytes) -> None:
-        """A whole message has come."""
+        """Handle a whole message."""
 
     # --- what a session may ask for -----------------------------------------------------------
 
@@ -226,7 +226,7 @@ class WebSocket(Connection):
     def cut(
         self, reason: Reason, detail: str = "", last: bytes = b"", code: int | None = None
     ) -> None:
-        """@param code: that of the close frame; L{None} is what C{codes} says."""
+        """As L{Connection.cut}; C{code} is the close code, L{None} for the one in C{codes}."""
         code = self.codes.get(reason) if code is None else code
         if self.ended or code is None:
             super().cut(reason, detail, last)
@@ -237,15 +237,15 @@ class WebSocket(Connection):
         self.say_goodbye(code)
 
     def close(self, linger: float = LINGER) -> None:
-        """As L{Connection.close}, with a close frame that says that the server goes away."""
+        """As L{Connection.close}, with a close frame that says that the server is going away."""
         self.say_goodbye(CloseReason.GOING_AWAY, linger)
 
     def say_goodbye(self, code: int, linger: float = LINGER) -> None:
         """
-        Close after what was said, with a close frame of this code.
+        Close after pending output, with a close frame of this code.
 
-        The peer has a moment to send the rest of its message and its own close frame: a client
-        that sees the connection close in the middle of a message may never learn why.
+        The client has a moment to send the rest of its message and its own close frame: if the
+        connection closes while it is sending a message, it may never see the code.
         """
         if not self.ended:
             self._part(self._frames.send(CloseConnection(code)), linger)
@@ -312,7 +312,7 @@ class WebSocket(Connection):
                 return
         self._behind = self.paused
 
-    # --- inside -------------------------------------------------------------------------------
+    # --- implementation -----------------------------------------------------------------------
 
     def _heard(self, event: Event) -> None:
         match event:
@@ -325,7 +325,7 @@ class WebSocket(Connection):
                 self._heard_end = True
                 self._part(self._frames.send(event.response()), LINGER)
             case CloseConnection(code=code, reason=fault):
-                self._heard_end = True  # there is no making out what follows
+                self._heard_end = True  # what follows cannot be decoded
                 self.cut(Reason.MALFORMED, fault or "", code=code)
             case Message():
                 self._take_part(event)
@@ -337,7 +337,7 @@ class WebSocket(Connection):
 
     def _take_part(self, event: Message[Any]) -> None:
         data = event.data
-        # One character is up to four bytes, but most often one.
+        # A character is up to four bytes, but usually one.
         plain = not isinstance(data, str) or data.isascii()
         self._size += len(data) if plain else len(data.encode("utf-8"))
         if self._size > self.max_message:
@@ -359,7 +359,7 @@ class WebSocket(Connection):
     def _part(self, frame: bytes, linger: float) -> None:
         self._leave()
         self.outbox.close(linger, frame, self._all_sent)
-        self.transport.resumeProducing()  # to hear the peer's end
+        self.transport.resumeProducing()  # for the client's close frame
 
     def _all_sent(self) -> None:
         self._sent_all = True
@@ -368,7 +368,7 @@ class WebSocket(Connection):
         self._shut()
 
     def _shut(self) -> None:
-        """Close our side when everything is said and the peer's end was heard."""
+        """Close our side when everything is sent and the client's close frame has arrived."""
         if self._sent_all and self._heard_end:
             self.setTimeout(None)
             self.outbox.shut()
@@ -398,7 +398,7 @@ class WebSocket(Connection):
 
 
 def _size_and_head(data: bytes, begin: int = 0) -> tuple[int, int]:
-    """The bytes of payload that a frame announces, and those before its mask."""
+    """The size of a frame's payload, and of its header before the mask."""
     size = int.from_bytes(data[begin + 1 : begin + 2], "big") & ~MASKED
     if size < SIZE_2:
         return size, 2
@@ -407,12 +407,12 @@ def _size_and_head(data: bytes, begin: int = 0) -> tuple[int, int]:
 
 
 def whole_message(data: bytes) -> str | bytes | None:
-    """The message, if this is one client's message of less than 64 KiB and nothing else."""
+    """Decode a client's message of less than 64 KiB; L{None} if this is not exactly one."""
     size, head = _size_and_head(data)
     begin = head + MASK_SIZE
     if len(data) != begin + size or data[1] & MASKED == 0:
         return None
-    if head != (2 if size < SIZE_2 else 4):  # longer than it must be, or a very long one
+    if head != (2 if size < SIZE_2 else 4):  # not the shortest form, or 64 KiB and more
         return None
     opcode = data[0] ^ FINAL
     if opcode not in (Opcode.TEXT, Opcode.BINARY):
@@ -424,12 +424,12 @@ def whole_message(data: bytes) -> str | bytes | None:
         return payload
     try:
         return payload.decode("utf-8")
-    except UnicodeDecodeError:  # for wsproto to say what that means
+    except UnicodeDecodeError:  # wsproto has the error for that
         return None
 
 
 def ends_a_message(data: bytes) -> bool:
-    """Whether a client's frames, the first byte being that of a frame, are whole messages."""
+    """Whether this is a sequence of whole messages; it must start with a frame."""
     begin, whole = 0, True
     while begin < len(data):
         if not data[begin] & CONTROL:
