@@ -1,5 +1,5 @@
 """
-Configuration: what can be set, where it is read, and what is said about it.
+Configuration: the declaration of options, and reading them.
 
     - L{gameservers.config.vocabulary}: how a part declares an option;
     - L{gameservers.config.common}: the options that several games have;

@@ -1,10 +1,9 @@
 """
-The lobby: the players of all games, their rooms and their talk.
+The lobby: the players of all games, their rooms and their chat.
 
-It speaks of players and rooms and of nothing else: no bytes, no transports, no game's words.
-Every wire format is an adapter that asks the L{Lobby} for something and is told what came of it
-as events; see L{gameservers.lobby.events} for the whole vocabulary.  Questions are answered with
-values (L{gameservers.lobby.views}).
+It knows players and rooms and nothing else: no bytes, no transports, no texts of a game. Every
+wire format is an adapter that sends requests to the L{Lobby} and receives the results as events;
+L{gameservers.lobby.events} has all of them.  Queries return values (L{gameservers.lobby.views}).
 """
 
 from gameservers.lobby.chat import ToChannel, ToPlayer, ToRoom

@@ -1,8 +1,8 @@
 """
-Who hears whom: chat channels, and the targets a line can have.
+Chat channels, and the targets a chat line can have.
 
-A channel belongs to one game and exists while somebody listens to it.  Listening and speaking
-are apart: a line goes to its target's listeners, whether or not the speaker is one of them.
+A channel belongs to one game and exists while it has listeners.  Listening and speaking are
+independent: a line goes to its target's listeners, whether or not the speaker is one of them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ToChannel:
-    """All who listen to this channel of the speaker's game."""
+    """The listeners of this channel of the speaker's game."""
 
     channel: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToRoom:
-    """The members of the room the speaker is in, the speaker included."""
+    """The members of the speaker's room, including the speaker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ToPlayer:
 
 class Channels:
     """
-    The listeners of all channels, in the order in which they began to listen.
+    The listeners of all channels, in the order in which they subscribed.
 
     A channel is named by (game, name).
     """
@@ -56,7 +56,7 @@ class Channels:
                 del self._listeners[game, channel]
 
     def forget(self, game: str, channels: Iterable[str], player: int) -> None:
-        """A player is gone, and listens to none of these channels any more."""
+        """Remove a player that has left from these channels."""
         for channel in channels:
             self.unlisten(game, channel, player)
 

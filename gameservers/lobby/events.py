@@ -1,14 +1,15 @@
 """
-What the lobby tells: events to players in envelopes, and the public stream.
+The events of the lobby: those sent to players, in envelopes, and the public stream.
 
-Two kinds of listeners exist:
+There are two kinds of recipients:
 
-  - players, who are told what concerns them (their room, chat addressed to them) in an
-    L{Envelope}; each wire format puts these events into its own words;
-  - subscribers of L{gameservers.lobby.Lobby.subscribe} (a room list, an operator's page), who
-    see all games: who came, which room changed, that somebody spoke, but never what was said.
+  - players receive what concerns them (their room, chat addressed to them) in an L{Envelope}; each
+    wire format translates these events into its own messages;
+  - subscribers of L{gameservers.lobby.Lobby.subscribe} (a room list, an operator's page) see all
+    games: players that enter and exit, rooms that change, the fact that a player spoke, but never
+    the text.
 
-Events are values: they carry all that is needed to render them and hold no reference into the
+Events are values: they contain everything needed to render them and refer to no object of the
 lobby, so that a room may one day live in another process.
 """
 
@@ -56,18 +57,18 @@ class Departure(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An event and the ids of the players who are told of it, each exactly once."""
+    """An event and the ids of the players that receive it, each exactly once."""
 
     to: tuple[int, ...]
     event: object
 
 
-# --- told to the members of a room -----------------------------------------------------------
+# --- sent to the members of a room -----------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class RoomOpened:
-    """To the player who opened it, who is its host if it has one: the room stands."""
+    """To the player that opened a room, which is its host if it has one."""
 
     room: RoomKey
     members: tuple[Member, ...]
@@ -75,7 +76,7 @@ class RoomOpened:
 
 @dataclass(frozen=True, slots=True)
 class MemberJoined:
-    """To all members, the new one included: C{player} came in.  C{host} is 0 if there is none."""
+    """To all members, including the new one: C{player} has joined.  C{host} is 0 for no host."""
 
     room: RoomKey
     player: int
@@ -86,9 +87,9 @@ class MemberJoined:
 @dataclass(frozen=True, slots=True)
 class MemberLeft:
     """
-    To those who remain, then to the one who left (unless the connection is lost).
+    To the remaining members, then to the one that left (unless the connection is lost).
 
-    C{members} are those who remain, C{host} the host from now on (0: none).
+    C{members} are those that remain, C{host} is the host from now on (0: none).
     """
 
     room: RoomKey
@@ -100,7 +101,7 @@ class MemberLeft:
 
 @dataclass(frozen=True, slots=True)
 class HostChanged:
-    """To all members: C{host} has succeeded a host who left."""
+    """To all members: C{host} has succeeded a host that left."""
 
     room: RoomKey
     host: int
@@ -108,7 +109,7 @@ class HostChanged:
 
 @dataclass(frozen=True, slots=True)
 class RoomClosed:
-    """To all who were members (but not to one whose connection is lost): the room is gone."""
+    """To all former members (except one whose connection is lost): the room is closed."""
 
     room: RoomKey
     members: tuple[Member, ...]
@@ -134,14 +135,14 @@ class PropertyChanged:
 
 @dataclass(frozen=True, slots=True)
 class RoomStarted:
-    """To all members: the game begins.  C{members} are in joining order, the host's id apart."""
+    """To all members: the game begins.  C{members} are in joining order, including the host."""
 
     room: RoomKey
     host: int
     members: tuple[Member, ...]
 
 
-# --- told to those who are spoken to ---------------------------------------------------------
+# --- sent to the recipients of a chat line ---------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,8 @@ class ChatSaid:
     """
     C{name} said C{text}.  C{channel} is where (C{None}: to a room or a single player).
 
-    The text is as the sender typed it: each wire makes it harmless in its own words.
-    C{traits} are the sender's.
+    The text is as the sender typed it: each wire format escapes it as it needs. C{traits} are the
+    sender's.
     """
 
     sender: int
@@ -160,19 +161,19 @@ class ChatSaid:
     traits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 
-# --- told by the operators of the server -----------------------------------------------------
+# --- sent by the operators of the server -----------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Expelled:
-    """To one player, whose game ends the connection now: an operator wants it gone."""
+    """To one player, whose game ends the connection now, on behalf of an operator."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """To all players (of a game): the server has something to say."""
+    """To all players (of a game): a message from the server."""
 
     text: str
 
@@ -207,7 +208,7 @@ class Change(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class RoomChanged:
     """
-    A room looks different in a list.  C{player} is who did it (0: nobody in particular).
+    A room has changed in a way that a room list shows.  C{player} caused it (0: no player).
 
     A room that ends because it starts is announced twice: C{STARTED}, then C{ENDED}.
     """
@@ -219,7 +220,7 @@ class RoomChanged:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A player said something to C{listeners} players.  What was said is not public."""
+    """A player said something to C{listeners} players.  The text is not public."""
 
     player: int
     game: str

@@ -1,9 +1,9 @@
 """
-The matchmaking queue: players who wait for any opponent.
+The matchmaking queue: players that wait for any opponent.
 
-A queue holds player ids in order of coming, each at most once.  The game decides who can be
-paired with whom, and may have to ask a database first; so the game looks through the queue and
-takes out the players it has paired.
+A queue holds player ids in order of arrival, each at most once.  The game decides which players
+can be paired, and may have to ask a database first; so the game iterates over the queue and
+removes the players it has paired.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 
 class Queue:
-    """The players of one game who wait for an opponent, the longest first."""
+    """The players of one game that wait for an opponent, the longest wait first."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, None] = {}
@@ -24,13 +24,13 @@ class Queue:
         return player_id in self._waiting
 
     def __iter__(self) -> Iterator[int]:
-        """Those who wait now: the queue may change meanwhile."""
+        """The ids that wait now; the queue may change during the iteration."""
         return iter(tuple(self._waiting))
 
     def add(self, player_id: int) -> None:
-        """A player waits, behind the others; one who waits already keeps the place."""
+        """Append a player; one that waits already keeps its place."""
         self._waiting.setdefault(player_id)
 
     def discard(self, player_id: int) -> None:
-        """A player waits no longer."""
+        """Remove a player, if it waits."""
         self._waiting.pop(player_id, None)

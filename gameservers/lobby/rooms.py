@@ -1,7 +1,7 @@
 """
-The rules of a room: a wish goes in, envelopes come out, or L{Refused} and nothing changed.
+The rules of a room: a request returns envelopes, or raises L{Refused} and changes nothing.
 
-A room holds player ids, not connections, and knows neither clock nor lobby.  Its life::
+A room holds player ids, not connections, and knows neither clock nor lobby.  Its states::
 
     open --(the last member or, by rule, the host leaves)--> ended
     open --(start)--> started --(as above; by rule at once)--> ended
@@ -24,7 +24,7 @@ from gameservers.lobby.views import Room
 
 
 class Why(enum.Enum):
-    """Why a wish was refused.  Each wire words its own answer."""
+    """Why a request was refused.  Each wire format has its own text for it."""
 
     LOBBY_FULL = "the lobby is full"
     NAME_TAKEN = "this name is taken"
@@ -50,7 +50,7 @@ class Refused(Exception):
 
 
 class Succession(enum.Enum):
-    """What becomes of a room when its host goes."""
+    """What happens to a room when its host leaves."""
 
     CLOSE = "the room ends"
     OLDEST = "the longest-standing member becomes host"
@@ -59,11 +59,11 @@ class Succession(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class RoomRules:
     """
-    How the rooms of one game differ from those of another.
+    The rules in which the rooms of different games differ.
 
-    C{starts_when_ready} is the number of members from which a room starts by itself once all
-    are ready (0: never).  A C{hosted} room has a host while it is open; one that is not hosted
-    belongs to nobody.  A C{permanent} room stays when it is empty, and nobody closes it.
+    C{starts_when_ready} is the number of members from which a room starts by itself once all are
+    ready (0: never).  A C{hosted} room has a host while it is open; others never have one.  A
+    C{permanent} room stays when it is empty, and cannot be closed.
     """
 
     succession: Succession = Succession.OLDEST
@@ -76,10 +76,10 @@ class RoomRules:
 
 class RoomRecord:
     """
-    One room, as only the lobby holds it; all others are shown its L{view}.
+    One room, internal to the lobby; callers get its L{view}.
 
     @ivar members: player id to L{Member}, in joining order.
-    @ivar ended: whether it is no room any more.
+    @ivar ended: whether the room no longer exists.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class RoomRecord:
         self.current: Room | None = None
 
     def view(self) -> Room:
-        """The room as it is now; built once after each change."""
+        """The room's current state as a value; built once after each change."""
         view = self.current
         if view is None:
             view = self.current = Room(
@@ -127,7 +127,7 @@ class RoomRecord:
         return other
 
     def opens_to(self, password: str) -> bool:
-        """Whether no password is needed to come in, or this is it."""
+        """Whether the room needs no password, or this one is right."""
         return not self.password or hmac.compare_digest(
             self.password.encode("utf-8", "surrogatepass"),
             password.encode("utf-8", "surrogatepass"),
@@ -135,7 +135,7 @@ class RoomRecord:
 
     def admit(self, password: str = "") -> None:
         """
-        Check that a further member who says this password may join.
+        Check that a player with this password may join.
 
         @raise Refused: C{ROOM_STARTED}, C{ROOM_FULL} or C{WRONG_PASSWORD}.
         """
@@ -147,14 +147,14 @@ class RoomRecord:
             raise Refused(Why.WRONG_PASSWORD)
 
     def open(self, player: int, name: str) -> list[Envelope]:
-        """The first member, who becomes the host if the room is hosted."""
+        """Add the first member, which becomes the host if the room is hosted."""
         self._set(Member(player, name))
         if self.rules.hosted:
             self.host = player
         return self._to_all(events.RoomOpened(self.key, self._snapshot()))
 
     def join(self, player: int, name: str, password: str = "") -> list[Envelope]:
-        """A further member comes in, who knows the password if there is one; or L{Refused}."""
+        """Add a member that knows the password, if there is one; or raise L{Refused}."""
         self.admit(password)
         self._set(Member(player, name))
         if self.rules.hosted and not self.host:
@@ -162,7 +162,7 @@ class RoomRecord:
         return self._to_all(events.MemberJoined(self.key, player, self.host, self._snapshot()))
 
     def leave(self, player: int, why: Departure) -> list[Envelope]:
-        """A member goes, whatever the reason; the room may end or start over it."""
+        """Remove a member, whatever the reason; the room may end or start as a result."""
         gone = self.members[player]
         was_host = player == self.host
         if was_host and self.rules.succession is Succession.CLOSE:
@@ -186,44 +186,44 @@ class RoomRecord:
         return envelopes + self._start_if_ready()
 
     def rename(self, player: int, name: str) -> None:
-        """A member has another name from now on; nobody is told."""
+        """Change a member's name, without an event."""
         self._set(replace(self.members[player], name=name))
 
     def kick(self, by: int, player: int) -> list[Envelope]:
-        """The host removes another member; or L{Refused}: C{NOT_HOST} or C{NO_SUCH_PLAYER}."""
+        """Let the host remove a member; raises L{Refused}: C{NOT_HOST} or C{NO_SUCH_PLAYER}."""
         self._demand_host(by)
         if player == by or player not in self.members:
             raise Refused(Why.NO_SUCH_PLAYER)
         return self.leave(player, Departure.KICKED)
 
     def set_ready(self, player: int, ready: bool) -> list[Envelope]:
-        """A member is ready, or no longer; the room may start over it."""
+        """Change a member's readiness; the room may start as a result."""
         self._set(replace(self.members[player], ready=ready))
         changed = events.ReadinessChanged(self.key, player, self._snapshot())
         return self._to_all(changed) + self._start_if_ready()
 
     def set_password(self, by: int, password: str) -> None:
-        """The host changes the password (C{""}: none needed any more); nobody is told."""
+        """Let the host change the password (C{""}: none), without an event."""
         self._demand_host(by)
         self.password = password
         self.current = None
 
     def set_property(self, by: int, name: str, value: object) -> list[Envelope]:
-        """The host says something of the room that all members are to know."""
+        """Let the host set a property, which all members are told."""
         self._demand_host(by)
         self.properties = MappingProxyType({**self.properties, name: value})
         self.current = None
         return self._to_all(events.PropertyChanged(self.key, name, value))
 
     def start(self, by: int) -> list[Envelope]:
-        """The host starts, no matter who is ready; or L{Refused}."""
+        """Let the host start the game, whoever is ready; raises L{Refused}."""
         self._demand_host(by)
         if self.started:
             raise Refused(Why.ROOM_STARTED)
         return self._start()
 
     def close(self) -> list[Envelope]:
-        """The server ends the room; or L{Refused}: C{PERMANENT}."""
+        """End the room on behalf of the server; raises L{Refused}: C{PERMANENT}."""
         if self.rules.permanent:
             raise Refused(Why.PERMANENT)
         return self._close(but=0)

@@ -1,5 +1,5 @@
 """
-The lobby as one service object that all games share.
+The lobby: one service object that all games share.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from gameservers.lobby.rooms import Refused, RoomRecord, RoomRules, Why
 from gameservers.lobby.views import Listing, Player, Room
 from gameservers.metrics import Metrics
 
-#: How a wire format is told: the ids of its players who are concerned, and the event.  It is
-#: called once per event, however many players are concerned, so that a wire can encode once.
+#: How a wire format receives events: with the ids of its players concerned, and the event.  It is
+#: called once per event, however many players are concerned, so that it can encode once.
 Deliver = Callable[[Sequence[int], object], None]
 
-#: Groups of players whose wire is kept in mind.
+#: Maximum number of groups of players whose wire format is cached.
 REMEMBERED = 1_000
 
 
 @dataclass(eq=False, slots=True)
 class PlayerRecord:
     """
-    One player, as only the lobby holds it; all others are shown its L{view}.
+    One player, internal to the lobby; callers get its L{view}.
 
-    @ivar unique: whether the name is its game's only one.
-    @ivar channels: names of the chat channels the player listens to.
+    @ivar unique: whether the name is unique in its game.
+    @ivar channels: names of the chat channels that the player listens to.
     """
 
     id: int
@@ -52,7 +52,7 @@ class PlayerRecord:
     current: Player | None = None
 
     def view(self) -> Player:
-        """The player as of now; built once after each change."""
+        """The player's current state as a value; built once after each change."""
         view = self.current
         if view is None:
             view = self.current = Player(
@@ -74,15 +74,15 @@ class PlayerRecord:
 
 class Lobby(Service):
     """
-    Who is here, which rooms there are, and who may do what.
+    All players and rooms, and the rules for what players may do.
 
-    A method that is a player's wish either does it and tells everybody concerned, or raises
-    L{Refused} and changes nothing.  Players are told through the C{deliver} of their wire.
-    An unknown player id is a bug of the caller (L{KeyError}).
+    A method for a player's request either carries it out and tells all players concerned, or
+    raises L{Refused} and changes nothing.  Players are told through the C{deliver} of their wire
+    format. An unknown player id is a bug of the caller (L{KeyError}).
 
-    Whatever raises, be it a rule, a C{deliver} or a subscriber: what is left to tell is told.
+    An exception in a rule, a C{deliver} or a subscriber does not keep others from being told.
 
-    @ivar metrics: where players, rooms and chat are counted.
+    @ivar metrics: counts players, rooms and chat lines.
     """
 
     name = "lobby"
@@ -107,10 +107,10 @@ class Lobby(Service):
         metrics.players.read = lambda: self._present
         metrics.rooms.read = lambda: Counter(key.game for key in self._rooms)
 
-    # --- who is here --------------------------------------------------------------------------
+    # --- players ------------------------------------------------------------------------------
 
     def limit(self, game: str, capacity: int) -> None:
-        """Let at most C{capacity} players of this game in at once."""
+        """Limit the number of players of this game at once."""
         self._capacities[game] = capacity
 
     def enter(
@@ -124,7 +124,7 @@ class Lobby(Service):
         traits: Mapping[str, Any] = NOTHING,
     ) -> Player:
         """
-        A player comes in.  Names are compared exactly; a C{unique} one is its game's only one.
+        Add a player.  Names are compared exactly; a C{unique} name may exist only once per game.
 
         @raise Refused: C{NAME_TAKEN} or C{LOBBY_FULL}.
         """
@@ -149,8 +149,8 @@ class Lobby(Service):
         return view
 
     def exit(self, player_id: int) -> None:
-        """A player is gone; the room hears that the connection is lost."""
-        # Gone before anybody is told, for who is told may wish for something at once.
+        """Remove a player; its room is told that the connection is lost."""
+        # Removed before others are told, because those may send requests at once.
         player = self._players.pop(player_id)
         del self._wires[player_id]
         self._one_wire.clear()
@@ -160,7 +160,7 @@ class Lobby(Service):
         self._channels.forget(player.game, player.channels, player_id)
         for queue in self._queues.values():
             queue.discard(player_id)
-        # All of this is told before anything that comes of it.
+        # All of this is told before the results of any such request.
         telling, self._telling = self._telling, True
         try:
             if player.room is not None:
@@ -171,7 +171,7 @@ class Lobby(Service):
 
     def rename(self, player_id: int, name: str) -> None:
         """
-        A player takes another name; nobody is told.
+        Change a player's name, without an event.
 
         @raise Refused: C{NAME_TAKEN}.
         """
@@ -187,26 +187,26 @@ class Lobby(Service):
             player.room.rename(player_id, name)
 
     def set_trait(self, player_id: int, name: str, value: object) -> None:
-        """A player's game says something about it that others may read; nobody is told."""
+        """Set a property of a player that its game can read, without an event."""
         player = self._players[player_id]
         player.traits = MappingProxyType({**player.traits, name: value})
         player.current = None
 
     def player(self, player_id: int) -> Player:
-        """The player as of now."""
+        """The player's current state."""
         return self._players[player_id].view()
 
     def find(self, game: str, name: str) -> Player | None:
-        """The player of this name, where the game's names are unique."""
+        """The player of this name, in a game where names are unique."""
         player = self._names.get((game, name))
         return None if player is None else player.view()
 
     def players(self, game: str | None = None) -> Iterator[Player]:
-        """Everybody (of one game), in order of coming."""
+        """All players (of one game), in order of arrival."""
         return (each.view() for each in self._players.values() if game in (None, each.game))
 
     def present(self, game: str) -> int:
-        """How many players of a game are here."""
+        """The number of players of a game."""
         return self._present[game]
 
     def listing(self, game: str | None = None) -> Listing:
@@ -219,9 +219,9 @@ class Lobby(Service):
         self, game: str | None = None, scope: str | None = None, *, password: str | None = None
     ) -> Iterator[Room]:
         """
-        The rooms (of a game, of a scope) in order of opening, hidden ones included.
+        The rooms (of a game, of a scope) in order of opening, including hidden ones.
 
-        @param password: with one, only the rooms that it opens, or that need none.
+        @param password: if given, only rooms that it opens and rooms without a password.
         """
         for key, room in self._rooms.items():
             if (
@@ -232,7 +232,7 @@ class Lobby(Service):
                 yield room.view()
 
     def room(self, key: RoomKey) -> Room | None:
-        """The room as of now, if there is one."""
+        """The room's current state, if it exists."""
         room = self._rooms.get(key)
         return None if room is None else room.view()
 
@@ -252,7 +252,7 @@ class Lobby(Service):
         visible: bool = True,
     ) -> Room:
         """
-        A player opens a room and is its first member and host.
+        Let a player open a room, as its first member and host.
 
         @raise Refused: C{IN_A_ROOM} or C{ROOM_EXISTS}.
         """
@@ -265,7 +265,7 @@ class Lobby(Service):
         self, key: RoomKey, rules: RoomRules, *, capacity: int, visible: bool = True
     ) -> Room:
         """
-        A game itself opens a permanent room that belongs to no player.
+        Open a permanent room on behalf of the game itself.
 
         @raise Refused: C{ROOM_EXISTS}.
         """
@@ -275,13 +275,13 @@ class Lobby(Service):
 
     def join(self, player_id: int, key: RoomKey, password: str = "") -> Room:
         """
-        A player comes into a room.
+        Let a player join a room.
 
         @raise Refused: C{IN_A_ROOM}, C{NO_SUCH_ROOM}, C{ROOM_STARTED}, C{ROOM_FULL} or
             C{WRONG_PASSWORD}.
         """
         player = self._players[player_id]
-        # A player in a room is told that first, no matter which room is wanted.
+        # This comes first, no matter whether the room exists.
         if player.room is not None:
             raise Refused(Why.IN_A_ROOM)
         room = self._rooms.get(key)
@@ -300,12 +300,12 @@ class Lobby(Service):
         visible: bool = True,
     ) -> Room:
         """
-        A player leaves the present room, if any, and joins another, or opens it, in one step.
+        Let a player leave its room, if any, and join or open another, in one step.
 
-        Who moves to the room it is in leaves it and joins anew, as its last member.
+        A player that moves to its own room leaves it and joins again, as the last member.
 
         @raise Refused: C{ROOM_STARTED}, C{ROOM_FULL} or C{WRONG_PASSWORD}; then the player stays
-            in the present room.
+            where it is.
         """
         player = self._players[player_id]
         old, room = player.room, self._rooms.get(key)
@@ -313,7 +313,7 @@ class Lobby(Service):
             then = room if room is not old else room.without(player_id)
             if not then.ended:
                 then.admit(password)
-        # Both steps are taken before anybody is told.
+        # Both steps are taken before any event is delivered.
         telling, self._telling = self._telling, True
         try:
             if old is not None:
@@ -328,7 +328,7 @@ class Lobby(Service):
 
     def leave_room(self, player_id: int) -> None:
         """
-        A player leaves its room.
+        Let a player leave its room.
 
         @raise Refused: C{NOT_IN_A_ROOM}.
         """
@@ -337,7 +337,7 @@ class Lobby(Service):
 
     def kick(self, player_id: int, target: int) -> None:
         """
-        The host of a room removes another member from it.
+        Let the host of a room remove another member.
 
         @raise Refused: C{NOT_IN_A_ROOM}, C{NOT_HOST} or C{NO_SUCH_PLAYER}.
         """
@@ -348,7 +348,7 @@ class Lobby(Service):
 
     def set_ready(self, player_id: int, ready: bool) -> None:
         """
-        A player is ready, or no longer.
+        Change a player's readiness.
 
         @raise Refused: C{NOT_IN_A_ROOM}.
         """
@@ -357,7 +357,7 @@ class Lobby(Service):
 
     def start(self, player_id: int) -> None:
         """
-        The host starts the game of its room.
+        Let the host start the game of its room.
 
         @raise Refused: C{NOT_IN_A_ROOM}, C{NOT_HOST} or C{ROOM_STARTED}.
         """
@@ -366,7 +366,7 @@ class Lobby(Service):
 
     def set_password(self, player_id: int, password: str) -> None:
         """
-        The host changes the password of its room; nobody is told.
+        Let the host change the password of its room, without an event.
 
         @raise Refused: C{NOT_IN_A_ROOM} or C{NOT_HOST}.
         """
@@ -374,9 +374,9 @@ class Lobby(Service):
 
     def set_property(self, player_id: int, name: str, value: object) -> None:
         """
-        The host sets a property of its room.
+        Let the host set a property of its room.
 
-        @param value: one that nobody changes.
+        @param value: an immutable value.
         @raise Refused: C{NOT_IN_A_ROOM} or C{NOT_HOST}.
         """
         self._tell(self._room_of(player_id).set_property(player_id, name, value))
@@ -384,28 +384,29 @@ class Lobby(Service):
     # --- matchmaking --------------------------------------------------------------------------
 
     def queue(self, game: str) -> Queue:
-        """The matchmaking queue of a game; a player who exits waits no longer."""
+        """The matchmaking queue of a game; a player that exits is removed from it."""
         return self._queues.setdefault(game, Queue())
 
     # --- chat ---------------------------------------------------------------------------------
 
     def listen(self, player_id: int, channel: str) -> None:
-        """A player hears from now on what is said in a channel of its game."""
+        """Subscribe a player to a chat channel of its game."""
         player = self._players[player_id]
         player.channels.add(channel)
         self._channels.listen(player.game, channel, player_id)
 
     def unlisten(self, player_id: int, channel: str) -> None:
-        """A player no longer hears what is said in a channel, if it did."""
+        """End a player's subscription to a channel, if it has one."""
         player = self._players[player_id]
         player.channels.discard(channel)
         self._channels.unlisten(player.game, channel, player_id)
 
     def say(self, player_id: int, text: str, to: ToChannel | ToRoom | ToPlayer) -> None:
         """
-        A player speaks.
+        Deliver a player's chat line.
 
-        @raise Refused: C{MUTED}, C{NOT_IN_A_ROOM} or C{NO_SUCH_PLAYER}; then nobody has heard it.
+        @raise Refused: C{MUTED}, C{NOT_IN_A_ROOM} or C{NO_SUCH_PLAYER}; then it is delivered to no
+            one.
         """
         player = self._players[player_id]
         if player.muted:
@@ -431,13 +432,13 @@ class Lobby(Service):
             return self._channels.listeners(player.game, to.channel)
         return tuple(self._room_of(player.id).members)
 
-    # --- what operators can do ----------------------------------------------------------------
+    # --- operators' actions -------------------------------------------------------------------
 
     def expel(self, player_id: int, why: str) -> None:
         """
-        Have a player's connection ended by its game, which words the reason.
+        Have a player's connection ended by its game, with a message if the wire format has one.
 
-        The player is here until the game says that the connection has ended (L{exit}).
+        The player remains until its game reports the end of the connection (L{exit}).
         """
         self._players[player_id]
         self._tell((Envelope((player_id,), events.Expelled(why)),))
@@ -454,23 +455,23 @@ class Lobby(Service):
         self._settle(room, room.close())
 
     def announce(self, text: str, game: str | None = None) -> None:
-        """Tell all players (of a game) something in the name of the server."""
+        """Send all players (of a game) a message from the server."""
         ids = tuple(each.id for each in self._players.values() if game in (None, each.game))
         self._tell((Envelope(ids, events.Announced(text)),))
 
     def mute(self, player_id: int, muted: bool = True) -> None:
-        """Let a player no longer speak, or let it speak again; nobody is told."""
+        """Forbid or allow a player to chat, without an event."""
         player = self._players[player_id]
         player.muted = muted
         player.current = None
 
-    # --- telling ------------------------------------------------------------------------------
+    # --- delivering events --------------------------------------------------------------------
 
     def subscribe(self, subscriber: Callable[[object], None]) -> Callable[[], None]:
         """
-        Hear the public stream (see L{gameservers.lobby.events}).
+        Subscribe to the public stream (see L{gameservers.lobby.events}).
 
-        @return: what to call to hear no more.
+        @return: a function that ends the subscription.
         """
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
@@ -511,7 +512,7 @@ class Lobby(Service):
         self._settle(room, envelopes, events.RoomChanged(room.key, Change.LEFT, player.id))
 
     def _settle(self, room: RoomRecord, envelopes: list[Envelope], *public: object) -> None:
-        """Tell what came of a wish over which the room may have started or ended."""
+        """Deliver the results of a request that may have started or ended the room."""
         told = list(public)
         for envelope in envelopes:
             match envelope.event:
@@ -530,15 +531,15 @@ class Lobby(Service):
         if room.ended:
             for member in members:
                 player = self._players.get(member.id)
-                if player is not None:  # the one whose connection is lost is gone already
+                if player is not None:  # one whose connection is lost has been removed already
                     player.be_in(None)
 
     def _tell(self, envelopes: Iterable[Envelope], *public: object) -> None:
         """
-        Tell players and subscribers, in order.
+        Deliver events to players and subscribers, in order.
 
-        Who is told may wish for something at once; what comes of that is told after what is
-        being told now, so that everybody hears everything in one order.
+        A recipient may send requests at once; their results are delivered after the present
+        events, so that all recipients see the same order.
         """
         outgoing = self._outgoing
         outgoing.extend(envelopes)
@@ -558,7 +559,7 @@ class Lobby(Service):
             self._telling = False
 
     def _hand_over(self, envelope: Envelope) -> None:
-        # The same players are told things again and again, and as a rule all are of one wire.
+        # The same groups are told again and again, and usually all are of one wire format.
         deliver = self._one_wire.get(envelope.to)
         if deliver is not None:
             self._hand_to(deliver, envelope.to, envelope.event)
@@ -566,10 +567,10 @@ class Lobby(Service):
         wire_of = self._wires.get
         wires = dict.fromkeys(map(wire_of, envelope.to))
         for deliver in wires:
-            if deliver is None:  # the wire of those who are gone by now
+            if deliver is None:  # players that have exited meanwhile
                 continue
             ids = envelope.to
-            if len(wires) > 1:  # looked up anew: being told may have made others go
+            if len(wires) > 1:  # looked up again: a delivery may have made others exit
                 ids = tuple(each for each in ids if wire_of(each) == deliver)
             else:
                 if len(self._one_wire) >= REMEMBERED:

@@ -1,8 +1,8 @@
 """
-What the lobby answers: values, which stay as they are while the lobby goes on.
+The values that the lobby returns: snapshots that never change.
 
-They are named tuples because one is made for nearly every wish: a frozen dataclass takes three
-times as long to make.
+They are named tuples because nearly every request makes one: a frozen dataclass takes three times
+as long to make.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from gameservers.lobby.events import Member, RoomKey
 
 class Player(NamedTuple):
     """
-    A player: one session of one wire format.
+    A player, which is one session of one game.
 
-    @ivar id: positive, rising, never used twice while the process lives.
+    @ivar id: positive, increasing, unique while the process lives.
     @ivar address: the peer's host, as text, without its port.
-    @ivar since: when the player came, in seconds of the lobby's clock.
+    @ivar since: when the player entered, in seconds of the lobby's clock.
     @ivar room: the room the player is in.
-    @ivar traits: what the game says of the player, for others to read.
-    @ivar muted: whether the player may not speak.
+    @ivar traits: what the game has stored about the player, for others to read.
+    @ivar muted: whether the player may not chat.
     """
 
     id: int
@@ -41,8 +41,8 @@ class Room(NamedTuple):
 
     @ivar capacity: players, at least 1.
     @ivar members: in joining order.
-    @ivar host: id of the host; 0 while there is none.
-    @ivar protected: whether a password is needed to come in.
+    @ivar host: id of the host; 0 for none.
+    @ivar protected: whether a password is needed to join.
     @ivar visible: whether public lists show it.
     @ivar properties: what the host has set, as name and value.
     """
@@ -73,7 +73,9 @@ class Room(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Everybody in order of coming, and all rooms in order of opening, hidden ones included."""
+    """
+    All players in order of arrival, and all rooms in order of opening, including hidden ones.
+    """
 
     players: tuple[Player, ...]
     rooms: tuple[Room, ...]
