@@ -108,8 +108,14 @@ class Datagrams(DatagramProtocol):
 
     def send(self, datagram: bytes, address: Address) -> None:
         """Send a datagram, or queue it until the network takes more; the oldest is dropped."""
-        if not self._waiting and self._write(datagram, address):
-            return
+        if not self._waiting:
+            try:  # as L{_write}, for what happens a hundred thousand times a second
+                self._put(datagram, address)
+                self.bytes_sent += len(datagram)
+                return
+            except OSError:
+                if self._write(datagram, address):
+                    return
         if len(self._waiting) >= self.max_waiting:
             self._waiting.popleft()
             self._drop("network full")
