@@ -12,6 +12,7 @@ many wait, the oldest are dropped.
 
 from __future__ import annotations
 
+import enum
 from collections import deque
 from collections.abc import Sequence
 from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
@@ -32,6 +33,17 @@ MAX_DATAGRAM = 65_535
 
 #: Pause before retrying when the network takes no more datagrams, in seconds.
 RETRY = 0.005
+
+
+class Drop(enum.StrEnum):
+    """Why a datagram is dropped; one list for all games."""
+
+    UNKNOWN = "unknown"  # it is of no wire format
+    MALFORMED = "malformed"  # it breaks its wire format
+    FLOOD = "flood"  # its sender, or its receiver, has had enough
+    CONGESTED = "congested"  # too many wait for the network
+    UNREACHABLE = "unreachable"  # the network knows no way to its receiver
+    FAILED = "failed"  # a mistake of ours
 
 
 class DatagramPort(DatagramProtocol):
@@ -67,7 +79,7 @@ class DatagramPort(DatagramProtocol):
             if recognises(datagram) is Verdict.YES:
                 protocol.datagramReceived(datagram, addr)
                 return
-        self._metrics.datagrams_dropped["door", "unknown"] += 1
+        self._metrics.datagrams_dropped["door", Drop.UNKNOWN.value] += 1
 
 
 class Datagrams(DatagramProtocol):
@@ -118,7 +130,7 @@ class Datagrams(DatagramProtocol):
                     return
         if len(self._waiting) >= self.max_waiting:
             self._waiting.popleft()
-            self._drop("network full")
+            self._drop(Drop.CONGESTED)
         self._waiting.append((datagram, address))
         if self._retry is None:
             self._retry = self._clock.callLater(RETRY, self._resume)
@@ -127,7 +139,7 @@ class Datagrams(DatagramProtocol):
         try:
             self.received(datagram, addr)
         except Exception:
-            self._drop("failed")
+            self._drop(Drop.FAILED)
             self._log.failure("{game} met a bug in a datagram", game=self._game)
 
     def _resume(self) -> None:
@@ -146,10 +158,10 @@ class Datagrams(DatagramProtocol):
         except OSError as error:
             if error.errno in (EAGAIN, EWOULDBLOCK, ENOBUFS):
                 return False
-            self._drop("unreachable")
+            self._drop(Drop.UNREACHABLE)
         else:
             self.bytes_sent += len(datagram)
         return True
 
-    def _drop(self, reason: str) -> None:
-        self._metrics.datagrams_dropped[self._game, reason] += 1
+    def _drop(self, reason: Drop) -> None:
+        self._metrics.datagrams_dropped[self._game, reason.value] += 1

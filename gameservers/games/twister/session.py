@@ -26,6 +26,7 @@ from gameservers.games.twister.words import NICK, Words, status_of
 from gameservers.lobby import Refused, RoomKey, ToRoom
 from gameservers.net.address import Address, authority, unmapped
 from gameservers.net.connection import Reason
+from gameservers.net.datagrams import Drop
 from gameservers.net.guard import Network, place_of
 from gameservers.wire import WireError
 
@@ -92,14 +93,14 @@ class Session:
         except WireError as fault:
             reply = self._malformed(f"{fault}", Status.INVALID, address)
         except Exception:
-            self._metrics.datagrams_dropped[self._game, Reason.FAILED.value] += 1
+            self._metrics.datagrams_dropped[self._game, Drop.FAILED.value] += 1
             self._log.failure("The arena failed at a request of {host}", host=host)
             reply = wire.INTERNAL_ERROR
         if len(reply) > len(datagram) and place:
             client = self.arena.at(address)
             payer = place if client is None else client.id
             if not self._budgets.pays(payer, len(reply), now):
-                self._metrics.datagrams_dropped[self._game, "over budget"] += 1
+                self._metrics.datagrams_dropped[self._game, Drop.FLOOD.value] += 1
                 reply = wire.PLAIN[Status.DENIED]
                 return reply if len(reply) <= len(datagram) else b""
         return reply
@@ -222,7 +223,7 @@ class Session:
         return wire.PLAIN[status]
 
     def _malformed(self, fault: str, status: Status, address: Address) -> bytes:
-        self._metrics.datagrams_dropped[self._game, Reason.MALFORMED.value] += 1
+        self._metrics.datagrams_dropped[self._game, Drop.MALFORMED.value] += 1
         self.arena.note(self._clock.seconds(), "ERROR", f"{fault}, from {authority(*address)}")
         return wire.PLAIN[status]
 

@@ -36,7 +36,7 @@ class PortTests(SynchronousTestCase):
         house.socket.full = True
         for address in (ALICE, ALICE, BOB):
             self.assertIsNone(house.exchange(PING, address))
-        self.assertEqual(house.metrics.datagrams_dropped[game.name, "network full"], 1)
+        self.assertEqual(house.metrics.datagrams_dropped[game.name, "congested"], 1)
         house.socket.full = False
         house.clock.advance(RETRY)
         self.assertEqual(house.socket.sent, [(PONG, ALICE), (PONG, BOB)])

@@ -410,7 +410,7 @@ class LobbyTests(SynchronousTestCase):
         self.assertEqual(house.metrics.wishes_refused[GAME], 1)
         for _ in range(3):
             house.exchange(b'{"request":"get_map"}')
-        self.assertEqual(house.metrics.datagrams_dropped[GAME, "over budget"], 1)
+        self.assertEqual(house.metrics.datagrams_dropped[GAME, "flood"], 1)
 
     def test_log(self) -> None:
         """Who comes and goes is in the log; what is said is not."""

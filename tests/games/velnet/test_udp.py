@@ -204,7 +204,7 @@ class CongestionTests(SynchronousTestCase):
         self.speak(b"f")
         self.world.turn(RETRY)
         self.assertEqual(self.heard(), [b"d", b"e", b"f"])
-        self.assertEqual(self.dropped("network full"), 3)
+        self.assertEqual(self.dropped("congested"), 3)
         self.speak(b"g")
         self.assertEqual(self.heard(), [b"g"])
 
