@@ -48,6 +48,8 @@ def main() -> None:
         benchmark = import_module(f"benchmarks.{name}").BENCHMARK
         arguments = [f"--before={parsed.before}", f"--rounds={parsed.rounds}", f"--core={core}"]
         results = benchmark.run(benchmark.parser.parse_args([*arguments, *options]))
+        if [each.split()[0] for each in parsed.names].count(name) > 1:
+            name = line
         figures = {f"{name}, {key}": each for key, each in results.items() if PER_CPU in key}
         show(figures, "work per server CPU second")
         everything |= figures

@@ -178,7 +178,6 @@ def room(server: Server, form: Form, size: int) -> list[socket.socket]:
     settle(players)
     for player in players:
         player.sendall(form.join)
-        settle([player], 0.02)
     settle(players)
     return players
 

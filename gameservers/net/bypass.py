@@ -8,13 +8,15 @@ such as TLS, uses Twisted's own methods.
 ================================  =================================================================
 L{send_some}                      an outbox sends at once instead of in the reactor's next turn:
                                   1.3 times the chat lines per CPU-second
-                                  (C{python -m benchmarks.net_outbox})
+                                  (C{python -m benchmarks.vcmi_chat}), twice the payloads in a
+                                  room of 50 (C{python -m benchmarks.velnet --form=text})
 L{send_apart}                     C{MSG_EOR} keeps blocks of 32 bytes whole in segments that had to
                                   wait: without it the original Tile-Game client hung in 11 of 12
                                   joins at 800 kbit/s, with it in none
-L{datagram_sender}                C{sendto} without three checks of the address: twice the
-                                  datagrams per CPU-second (C{python -m benchmarks.velnet})
-L{KernelPipe}                     C{splice} moves bytes between two sockets inside the kernel: 7
+L{datagram_sender}                C{sendto} without three checks of the address: 1.5 times the
+                                  datagrams relayed per CPU-second
+                                  (C{python -m benchmarks.velnet --form=datagrams})
+L{KernelPipe}                     C{splice} moves bytes between two sockets inside the kernel: 3
                                   times the bytes per CPU-second of a proxy that reads them
                                   (C{python -m benchmarks.net_pipe})
 L{has_ended}, L{segment_size}     Twisted offers no way to ask
