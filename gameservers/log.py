@@ -1,9 +1,9 @@
 """
 The server's log: which messages are kept, in what form, and where they go.
 
-L{observer} makes what twistd asks an application for (its C{ILogObserver} component), so that
+L{observer} makes the C{ILogObserver} component that twistd asks an application for, so that
 twistd's own C{--logfile}, C{--nodaemon}, C{--syslog} and C{--prefix} keep their meaning, and a
-C{--logger} given by the operator goes before all of this.
+C{--logger} given by the operator takes precedence.
 
 In the form C{text} an event is one line: time (ISO 8601, with the offset from UTC), namespace
 and level, message; further lines of a traceback begin with a tab.  In the form C{json} it is
@@ -39,10 +39,10 @@ from twisted.python.logfile import LogFile
 from twisted.python.reflect import safe_str
 from zope.interface import implementer, provider
 
-#: What people call a level, as far as Twisted calls it otherwise.
+#: Levels whose usual name differs from Twisted's.
 LEVELS = {"warning": "warn"}
 
-#: The severity under which an event of a level goes to syslog.
+#: The syslog severity of each level.
 SEVERITIES = {
     LogLevel.debug: syslog.LOG_DEBUG,
     LogLevel.info: syslog.LOG_INFO,
@@ -53,14 +53,14 @@ SEVERITIES = {
 
 
 def as_json(event: LogEvent) -> str:
-    """One event as one line of JSON."""
+    """Format an event as one line of JSON."""
     record = {
         "time": formatTime(event.get("log_time")),
         "level": level_of(event).name,
         "namespace": event.get("log_namespace", ""),
         "message": formatEvent(event),
     }
-    if record["namespace"] != "log_legacy":  # its fields repeat the message
+    if record["namespace"] != "log_legacy":  # its fields only repeat the message
         for key, value in event.items():
             if not key.startswith("log_"):
                 record.setdefault(key, value)
@@ -76,7 +76,7 @@ def level_of(event: LogEvent) -> Any:
 
 @implementer(ILogObserver)
 class SyslogObserver:
-    """Hands each line to syslog, under the severity of its event."""
+    """Sends each line to syslog, with the severity of its event."""
 
     def __init__(self, prefix: str, form: Callable[[LogEvent], str | None]) -> None:
         self._form = form
@@ -126,7 +126,9 @@ def observer(twistd: Mapping[str, Any], level: str, form: str) -> ILogObserver:
 
 @provider(ILogFilterPredicate)
 def unless_said_better(event: LogEvent) -> Any:
-    """Leave out Twisted's own line for a port, which tells neither its address nor transport."""
+    """
+    Filter out Twisted's own message for a port, which has neither its address nor its transport.
+    """
     if event.get("log_namespace") == "log_legacy" and " starting on " in event.get("log_text", ""):
         return PredicateResult.no
     return PredicateResult.maybe

@@ -1,10 +1,10 @@
 """
 Every counter and gauge of the server, declared once: name, unit, help, labels.
 
-What happens often is counted in plain integers: a counter is a L{collections.Counter} whose keys
-are the values of its labels, a text or a tuple of texts.  What is a state, such as the number of
-players, is a L{Gauge}, which asks its owner.  Both are read only when somebody collects them
-from C{registry} (U{https://prometheus.io/docs/concepts/data_model/}).
+Events are counted in plain integers: a counter is a L{collections.Counter} whose keys are the
+values of its labels, a text or a tuple of texts.  A state, such as the number of players, is a
+L{Gauge}, which asks the owner of the state.  Both are read only when they are collected from
+C{registry} (U{https://prometheus.io/docs/concepts/data_model/}).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Gauge:
     """
     A number that goes up and down.
 
-    @ivar read: its value now, by the values of its labels; who has the state sets this.
+    @ivar read: returns its present value for each combination of labels; set by the owner of the
+        state.
     """
 
     read: Callable[[], Mapping[Any, float]] | None = None
@@ -33,8 +34,10 @@ class Gauge:
 
 class Metrics(Collector):
     """
-    The metrics of one server.  Names are given without the prefix C{gameservers_} and, for
-    counters, without the suffix C{_total}.
+    The metrics of one server.
+
+    Names are declared without the prefix C{gameservers_} and, for counters, without the suffix
+    C{_total}.
 
     @ivar registry: collects all of them.
     """
@@ -44,33 +47,33 @@ class Metrics(Collector):
         self._gauges: list[tuple[str, str, tuple[str, ...], Gauge]] = []
         counter, gauge = self._counter, self._gauge
 
-        self.connections = gauge("connections", "Connections that are open")
+        self.connections = gauge("connections", "Open connections")
         self.players = gauge("players", "Players in the lobby", "game")
-        self.rooms = gauge("rooms", "Rooms that are open", "game")
+        self.rooms = gauge("rooms", "Open rooms", "game")
 
-        self.players_entered = counter("players_entered", "Players who have come in", "game")
+        self.players_entered = counter("players_entered", "Players that have entered", "game")
         self.rooms_opened = counter("rooms_opened", "Rooms that were opened", "game")
-        self.rooms_started = counter("rooms_started", "Rooms whose game has begun", "game")
-        self.chat_lines = counter("chat_lines", "Lines of chat that were delivered", "game")
+        self.rooms_started = counter("rooms_started", "Rooms whose game has started", "game")
+        self.chat_lines = counter("chat_lines", "Chat lines that were delivered", "game")
         self.cuts = counter(
-            "cuts", "Connections and players that the server has ended", "game", "reason"
+            "cuts", "Connections and players that the server has cut off", "game", "reason"
         )
         self.messages_relayed = counter(
-            "messages_relayed", "Payloads that players have sent to each other", "game"
+            "messages_relayed", "Payloads that players sent to each other", "game"
         )
         self.messages_delivered = counter(
-            "messages_delivered", "Copies of relayed payloads, one for each receiver", "game"
+            "messages_delivered", "Copies of relayed payloads, one per receiver", "game"
         )
         self.datagrams_dropped = counter(
             "datagrams_dropped", "Datagrams that were not read or not sent", "game", "reason"
         )
-        self.wishes_refused = counter(
-            "wishes_refused", "Messages that the rules of a game forbade", "game"
+        self.requests_refused = counter(
+            "requests_refused", "Messages that the rules of a game forbade", "game"
         )
         self.pipes_opened = counter("pipes_opened", "Game pipe connections", "game")
         self.pipes_paired = counter("pipes_paired", "Pairs of game pipe connections", "game")
-        self.matches_opened = counter("matches_opened", "Matches that have begun", "game")
-        self.moves_made = counter("moves_made", "Moves in matches", "game")
+        self.matches_opened = counter("matches_opened", "Matches that were started", "game")
+        self.moves_made = counter("moves_made", "Moves made in matches", "game")
 
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -93,7 +96,7 @@ class Metrics(Collector):
             yield GaugeMetricFamily(name, description, labels=labels)
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics with the values they have now."""
+        """The metrics with their present values."""
         for name, description, labels, counted in self._counters:
             counters = CounterMetricFamily(name, description, labels=labels)
             _fill(counters, counted)

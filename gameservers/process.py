@@ -1,5 +1,5 @@
 """
-The server as a process: what starts first, what stops last, when it is ready, and its signals.
+The server as a process: order of start and stop, the ready message, and signals.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from gameservers.store import Store, StoreError
 
 class Server(MultiService):
     """
-    The root of the tree.
+    The root of the service tree.
 
     The store is started before all other services, and stopped when they have stopped.
 
-    @ivar observer: what the application below twistd is to log with.
+    @ivar observer: the log observer of the application that twistd runs.
     """
 
     _log = Logger()
@@ -41,7 +41,7 @@ class Server(MultiService):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Begin to listen, or raise L{CannotStart}."""
+        """Open the ports, or raise L{CannotStart}."""
         try:
             super().privilegedStartService()
         except CannotStart as error:
@@ -76,7 +76,7 @@ class Server(MultiService):
         """
         Let SIGTERM end the server with exit status 0; a second one ends it at once.
 
-        twistd's own way is to stop the services and then to die of the signal, which a
+        twistd itself would stop the services and then let the signal kill the process, which a
         supervisor may take for a crash.
         """
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,5 +1,5 @@
 """
-What C{twistd gameserver} runs: options to configuration to the tree of services.
+What C{twistd gameserver} runs: from options to configuration to the service tree.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gameservers.web.site import WebSite
 
 
 def Options() -> GameserverOptions:
-    """The options of the house and of every game that is installed."""
+    """The options of the server and of every installed game."""
     try:
         return options_for(getPlugins(IGame))
     except UsageError as error:
@@ -40,7 +40,7 @@ def makeService(options: GameserverOptions, reactor: Any = None) -> IService:
     """
     Put the server together, or end the process with a sentence.
 
-    @param reactor: the one to listen on; L{None} for the process's own.
+    @param reactor: the reactor to listen on; L{None} for the global one.
     """
     if reactor is None:
         from twisted.internet import reactor
@@ -52,11 +52,10 @@ def makeService(options: GameserverOptions, reactor: Any = None) -> IService:
 
 def put_together(options: GameserverOptions, reactor: Any) -> Server:
     config = options.config
-    house = config.house
     store = Store(config.store, reactor, schemas_of(options.games))
     server = Server(reactor, store)
     if options.parent is not None:
-        server.observer = observer(options.parent, house.logging, house.log_format)
+        server.observer = observer(options.parent, config.server.logging, config.server.log_format)
 
     metrics = Metrics()
     lobby = Lobby(reactor, metrics)
@@ -72,7 +71,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
         service.setServiceParent(server)
         games.append((service, game))
 
-    interface = house.interface or everywhere()
+    interface = config.server.interface or everywhere()
     certificates = certificates_of(config.door.tls_cert, config.door.tls_key, config.door.tls_only)
     if certificates is not None:
         Renewal(certificates, reactor).setServiceParent(server)
@@ -92,7 +91,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
             )
             Listener(what, start, DatagramPort(datagrams, metrics)).setServiceParent(server)
 
-    listen("front door", house.port, [(service, game.wires) for service, game in games])
+    listen("front door", config.server.port, [(service, game.wires) for service, game in games])
     for service, game in games:
         if getattr(service.settings, "port", 0):
             listen(game.name, service.settings.port, [(service, game.wires)], alone=True)

@@ -1,9 +1,9 @@
 """
-What every codec shares: how it tells its own bytes from those of others, and its one error.
+What all codecs share: recognising a wire format by its first bytes, and L{WireError}.
 
-Each wire format answers for itself with a L{Recogniser}, a pure function from the first bytes of
-a connection, or from a datagram, to a L{Verdict}.  It says C{YES} or C{NO} as early as it can.
-The connection belongs to the first format that says C{YES}, and to none when all say C{NO}.
+Each wire format has a L{Recogniser}, a pure function from the first bytes of a connection, or from
+a datagram, to a L{Verdict}.  It returns C{YES} or C{NO} as early as it can.  The connection goes
+to the first format that returns C{YES}, and is refused when all return C{NO}.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TypeVar
 
 
 class WireError(Exception):
-    """Bytes that break a wire format; they end the client that sent them."""
+    """Bytes that break a wire format; the client that sent them is disconnected."""
 
 
 class Verdict(enum.Enum):
-    """Whether the first bytes of a connection are a game's own."""
+    """Whether the first bytes of a connection are those of a wire format."""
 
     YES = "yes"
     NO = "no"
@@ -32,17 +32,17 @@ Claimant = TypeVar("Claimant")
 
 
 def never(first: bytes) -> Verdict:
-    """A recogniser for a transport that a game does not speak."""
+    """A recogniser for a transport that a game does not use."""
     return Verdict.NO
 
 
 def anything(first: bytes) -> Verdict:
-    """The recogniser on a port that is one game's alone."""
+    """The recogniser on a port of a single wire format."""
     return Verdict.YES if first else Verdict.MORE
 
 
 def begins(*openings: bytes) -> Recogniser:
-    """A recogniser for what begins with one of these."""
+    """Make a recogniser for everything that begins with one of these."""
 
     def recognises(first: bytes) -> Verdict:
         if first.startswith(openings):
@@ -58,9 +58,10 @@ def decide(
     first: bytes, claimants: Iterable[tuple[Recogniser, Claimant]]
 ) -> tuple[Verdict, Claimant | None]:
     """
-    Ask all claimants.
+    Ask all recognisers in turn.
 
-    @return: C{YES} and whose it is; C{NO} if it is nobody's; C{MORE} while that is open.
+    @return: C{YES} and the one that claims it; C{NO} if none does; C{MORE} if more bytes are
+        needed.
     """
     undecided = False
     for recognises, claimant in claimants:

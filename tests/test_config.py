@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.config.tree import Config, House, load
+from gameservers.config.tree import Config, ServerSettings, load
 from gameservers.config.vocabulary import option
 from tests.guests import Guest, NoTastes, Seats, Tastes
 
@@ -41,13 +41,13 @@ class Written(SynchronousTestCase):
 class PrecedenceTests(Written):
     def test_defaults(self) -> None:
         config = load([Guest()], NOTHING)
-        self.assertEqual(config.house, House(5002, "", "info", "text"))
+        self.assertEqual(config.server, ServerSettings(5002, "", "info", "text"))
         self.assertEqual(config.games, {"vcmi": Tastes()})
 
     def test_command_line_over_file_over_defaults(self) -> None:
         path = self.file("port = 6000\ncapacity = 20")
         config = load([Guest()], {"capacity": "30"}, path)
-        self.assertEqual(config.house.port, 6000)
+        self.assertEqual(config.server.port, 6000)
         self.assertEqual(config.games["vcmi"].capacity, 30)
         self.assertEqual(config.games["vcmi"].healthcheck, 30)
         self.assertEqual(config.origins["port"], path)
@@ -56,7 +56,7 @@ class PrecedenceTests(Written):
 
     def test_a_file_may_use_underscores_and_aliases(self) -> None:
         config = load([Guest()], NOTHING, self.file('log_format = "json"\nchecks = 5'))
-        self.assertEqual(config.house.log_format, "json")
+        self.assertEqual(config.server.log_format, "json")
         self.assertEqual(config.games["vcmi"].healthcheck, 5)
 
     def test_an_alias_with_an_underscore(self) -> None:
@@ -70,7 +70,7 @@ class PrecedenceTests(Written):
             "max_conns = 7\nvcmi-seats-taken = 7",
         ):
             error = self.assertRaises(UsageError, load, [game], NOTHING, self.file(twice))
-            self.assertIn("The key vcmi-seats-taken stands twice", str(error))
+            self.assertIn("The key vcmi-seats-taken is given twice", str(error))
         error = self.assertRaises(UsageError, load, [game], NOTHING, self.file("max-conns = 7"))
         self.assertIn('Unknown key "max-conns"', str(error))
 
@@ -187,7 +187,7 @@ class RefusalTests(Written):
             ),
             ("prt = 1", 'Unknown key "prt" in FILE.'),
             ('prt = 1\nport = 0\n"a b" = 2', 'Unknown keys "prt", "a b" in FILE.'),
-            ("healthcheck = 1\nchecks = 1", "The key vcmi-healthcheck stands twice in FILE."),
+            ("healthcheck = 1\nchecks = 1", "The key vcmi-healthcheck is given twice in FILE."),
             ("port = 1\nport = 2", "Cannot read FILE: Cannot overwrite a value"),
             ("port", "Cannot read FILE: Expected '='"),
             (b"\xff", "Cannot read FILE: 'utf-8' codec"),
@@ -309,7 +309,7 @@ class PrintedTests(Written):
         }
         config = load([Guest()], said)
         again = self.again(config)
-        self.assertEqual((again.house, again.games), (config.house, config.games))
+        self.assertEqual((again.server, again.games), (config.server, config.games))
 
     @settings(deadline=None)
     @given(st.lists(TEXTS))

@@ -151,7 +151,7 @@ class OldNamesTests(SynchronousTestCase):
         options.parseOptions(["logging=debug", "port=5003", "capacity=20", "healthcheck=0"])
         vcmi = options.config.games["vcmi"]
         self.assertEqual(
-            (options.config.house.logging, options.config.house.port), ("debug", 5003)
+            (options.config.server.logging, options.config.server.port), ("debug", 5003)
         )
         self.assertEqual((vcmi.max_players, vcmi.ping_interval), (20, 0))
 

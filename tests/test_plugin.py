@@ -1,4 +1,4 @@
-"""twistd and the house find what is installed."""
+"""twistd and the server find what is installed."""
 
 from __future__ import annotations
 

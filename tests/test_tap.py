@@ -62,7 +62,7 @@ class Printed(SynchronousTestCase):
 class OptionsTests(Printed):
     def test_nothing_said(self) -> None:
         config = parsed().config
-        self.assertEqual(config.house.port, 5002)
+        self.assertEqual(config.server.port, 5002)
         self.assertEqual(config.games["vcmi"], Tastes())
 
     def test_an_alias_with_an_underscore(self) -> None:
@@ -81,15 +81,15 @@ class OptionsTests(Printed):
             ["--port=1", "port=6000", "checks=5", "--log-format=json", "vcmi-depth=4"],
         ):
             config = parsed(*arguments).config
-            self.assertEqual(config.house.port, 6000, arguments)
-            self.assertEqual(config.house.log_format, "json", arguments)
+            self.assertEqual(config.server.port, 6000, arguments)
+            self.assertEqual(config.server.log_format, "json", arguments)
             self.assertEqual(config.games["vcmi"].healthcheck, 5, arguments)
             self.assertEqual(config.games["vcmi"].depth, 4, arguments)
 
     def test_old_habit(self) -> None:
         """The words that hosts of the old proxy server have in their scripts."""
         config = parsed("logging=debug", "port=5003", "capacity=20", "healthcheck=0").config
-        self.assertEqual((config.house.logging, config.house.port), ("debug", 5003))
+        self.assertEqual((config.server.logging, config.server.port), ("debug", 5003))
         self.assertEqual(config.games["vcmi"], Tastes(capacity=20, healthcheck=0))
 
     def test_flags(self) -> None:

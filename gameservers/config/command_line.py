@@ -1,5 +1,5 @@
 """
-The command line of C{twistd gameserver}, made from what the house and the games declare.
+The command line of C{twistd gameserver}, made from the options of the server and the games.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from gameservers.config.tree import Config, Known, Setting, load
 from gameservers.games import IGame
 from gameservers.store import StoreError, migrate_database, schemas_of
 
-#: Where explanations begin in the help, in characters; a longer option has a line of its own.
+#: Column at which explanations begin in the help; a longer option gets a line of its own.
 COLUMN = 32
 
-#: Characters a line of explanation has at least in the help, however narrow the terminal.
+#: Minimum width of explanations in the help, in characters, however narrow the terminal.
 NARROWEST = 30
 
 
 def refuse(error: Exception) -> NoReturn:
-    """End the process as wrong options do: one sentence on stderr and exit status 1."""
+    """End the process with one sentence on stderr and exit status 1."""
     sys.exit(f"gameserver: {str(error).rstrip('.')}.")
 
 
@@ -66,9 +66,9 @@ def options_for(games: Iterable[IGame]) -> GameserverOptions:
 
 class GameserverOptions(usage.Options):
     """
-    The options that say what to do; L{options_for} adds those of the server and the games.
+    The options that run a command; L{options_for} adds those of the server and the games.
 
-    @ivar commands: under its word, a command of a game (see L{IGame}).
+    @ivar commands: the commands of the games (see L{IGame}), by name.
     @ivar config: the effective configuration, once the options are parsed.
     """
 
@@ -90,9 +90,9 @@ class GameserverOptions(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
-        Parse the arguments, words without dashes among them, and load the configuration.
+        Parse the arguments, including words without dashes, and load the configuration.
 
-        @raise usage.UsageError: something is wrong.  Below twistd, which would print all of the
+        @raise usage.UsageError: something is wrong.  Under twistd, which would print all of the
             help, the process ends with that one sentence instead.
         """
         try:
@@ -132,11 +132,11 @@ class GameserverOptions(usage.Options):
         sys.exit(0)
 
     def parseArgs(self, *words: str) -> None:
-        """Keep a word without dashes, and what follows it, for the next round."""
+        """Keep a word without dashes, and what follows it, for the next pass."""
         self._words = words
 
     def _look_for_retired(self, arguments: Sequence[str]) -> None:
-        """Raise L{usage.UsageError} for an option that is gone, which says what holds now."""
+        """Raise L{usage.UsageError} for an option that was removed, saying what applies now."""
         for argument in arguments:
             if argument.startswith("--"):
                 self.known.find(argument[2:].partition("=")[0])
@@ -154,7 +154,7 @@ class GameserverOptions(usage.Options):
         return f"--{setting.name}={value}"
 
     def _said(self) -> dict[str, str]:
-        """What the command line says, under the names of the settings."""
+        """The values given on the command line, by the names of the settings."""
         said: dict[str, str] = {}
         for name, setting in self.known.names.items():
             if setting.type is bool:
@@ -167,7 +167,7 @@ class GameserverOptions(usage.Options):
         return said
 
     def getUsage(self, width: int | None = None) -> str:
-        """The help: what to do first, then the options of the server and of each game."""
+        """The help: commands first, then the options of the server and of each game."""
         width = max(width or get_terminal_size().columns, COLUMN + NARROWEST)
         lines = textwrap.wrap(
             "Every option can also stand in a TOML file (port = 5002), where the command line "
@@ -203,7 +203,7 @@ class GameserverOptions(usage.Options):
 
 
 def left(setting: Setting) -> str:
-    """How a setting is given, for the left column of the help."""
+    """The left column of the help: how to give a setting."""
     short = f"-{setting.option.short}, " if setting.option.short else "    "
     if setting.type is not bool:
         return f"{short}--{setting.name}="

@@ -1,7 +1,7 @@
 """
-The options that several games have, each described once.
+The options that several games share, each described once.
 
-A game names its default, and what else differs for it::
+A game gives its default, and whatever else differs::
 
     max_players: int = common.max_players(50, aliases=("capacity",))
 """
@@ -49,14 +49,14 @@ max_unread = partial(
 )
 login_timeout = partial(
     option,
-    description="Time that a connection has to log in",
+    description="Time limit for logging in",
     unit="seconds",
     minimum=1,
     maximum=86_400,
 )
 silence_timeout = partial(
     option,
-    description="Time for which a client may say nothing before it is disconnected",
+    description="Time for which a client may be silent before it is disconnected",
     unit="seconds",
     minimum=1,
     maximum=604_800,

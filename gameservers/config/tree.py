@@ -1,18 +1,18 @@
 """
 One typed configuration tree: the command line over a TOML file over the defaults.
 
-What can be set is declared by the parts themselves (see L{gameservers.config.vocabulary}): by
-L{House} for the server as a whole and by every game in its settings class.  All options live in
-one flat name space, so that C{--vcmi-max-chat=99}, C{vcmi-max-chat = 99} in the TOML file and the
-plain word C{vcmi-max-chat=99} are the same thing; a name that is claimed twice is an error.
-Only L{gameservers.tap} reads a configuration; each part is handed its own instance.
+Each part of the server declares its own settings (see L{gameservers.config.vocabulary}):
+L{ServerSettings} those of the server as a whole, and every game its own in its settings class.
+All options are in one flat name space, so that C{--vcmi-max-chat=99}, C{vcmi-max-chat = 99} in the
+TOML file and the plain word C{vcmi-max-chat=99} are the same thing; a name that is claimed twice
+is an error.  Only L{gameservers.tap} reads a configuration; each part is handed its own instance.
 
 A field is annotated C{int}, C{float}, C{bool}, C{str} or C{tuple[str, ...]}: a whole number,
 a number, a flag, a text or a list (comma separated on the command line, an array in TOML); or
 L{Listening}: a whole number or an endpoint.
 
-Everything that is wrong is a L{UsageError} of one sentence, which names the option, the value
-and what is allowed.
+Every mistake raises a L{UsageError} of one sentence, which names the option, the value and what is
+allowed.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from gameservers.games import IGame
 from gameservers.net.guard import DoorSettings
 from gameservers.store import StoreSettings
 
-#: Options that say what to do rather than how; they are no settings and stand in no file.
+#: Options that run a command; they are not settings and cannot be in a file.
 COMMANDS = frozenset({"config", "check-config", "migrate", "version", "help"})
 
 
 def an_address(interface: str) -> None:
-    """Raise L{ValueError} unless it is an IP address, or empty for all of them."""
+    """Raise L{ValueError} unless this is an IP address or empty."""
     try:
         ipaddress.ip_address(interface or "::")
     except ValueError:
@@ -47,7 +47,7 @@ def an_address(interface: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ServerSettings:
     """The settings of the server as a whole."""
 
     port: Listening = option(
@@ -72,7 +72,7 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One option as the user meets it: a field of a part's settings class."""
+    """One option as the user sees it: a field of a part's settings class."""
 
     part: str  # title of the part, for people
     field: str
@@ -83,7 +83,7 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """What a value must be, to follow the words "must be"."""
+        """What values are allowed, to follow the words "must be"."""
         about = self.option
         if about.choices:
             return f"one of {', '.join(about.choices)}"
@@ -110,7 +110,7 @@ class Setting:
 
     @property
     def help(self) -> str:
-        """What the option is for, which values it may have, and its default."""
+        """The explanation: purpose, allowed values and default."""
         about = self.option
         notes = [" ".join(filter(None, (about.unit, self.range))), ", ".join(about.choices)]
         notes += [] if about.off is None else [f"{about.off}: off"]
@@ -126,7 +126,7 @@ class Setting:
         return f"{text} [{bracket}]" if bracket else text
 
     def parse(self, text: str) -> Any:
-        """Make a value of what the command line says, or raise L{UsageError}."""
+        """Parse a value of the command line, or raise L{UsageError}."""
         value: Any = text
         if self.type in (int, Listening) and re.fullmatch(r"[+-]?[0-9]{1,20}", text):
             value = int(text)
@@ -171,7 +171,7 @@ class Setting:
 
 
 def number(text: str) -> float | str:
-    """The number a text spells, else the text."""
+    """Convert a text to a number, if it is one."""
     try:
         return float(text)
     except ValueError:
@@ -179,7 +179,7 @@ def number(text: str) -> float | str:
 
 
 def toml(value: object) -> str:
-    """Spell a value as TOML does, on one line."""
+    """Format a value as TOML, on one line."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -193,14 +193,14 @@ def toml(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The server, or a game: what declares options."""
+    """A part of the server, or a game, that declares options."""
 
     title: str  # for people
     declared: type[Any]
     prefix: str = ""  # of its options' names
 
     def settings(self) -> Iterator[Setting]:
-        """What can be set."""
+        """The settings of this part."""
         hints = get_type_hints(self.declared)
         for field in fields(self.declared):
             name = (self.prefix + field.name).replace("_", "-")
@@ -208,7 +208,7 @@ class Part:
             yield Setting(self.title, field.name, name, hints[field.name], field.default, about)
 
     def instance(self, values: Mapping[str, tuple[Setting, Any]]) -> Any:
-        """The settings object, with the value under each option's name."""
+        """Make the settings object from the values, which are given by option name."""
         return self.declared(**{each.field: values[each.name][1] for each in self.settings()})
 
 
@@ -216,16 +216,17 @@ class Known:
     """
     Every option of the server and of these games.
 
-    @ivar parts: who declares them; the server's own first.
+    @ivar parts: what declares them; the server's own parts first.
     @ivar settings: each option.
-    @ivar names: the option under each of its long names.
-    @ivar retired: why an option that is gone cannot be set.
-    @raise UsageError: two games have one name, or two options one name, alias or letter.
+    @ivar names: each option by all of its long names.
+    @ivar retired: the removed options, with what applies now.
+    @raise UsageError: two games have the same name, or two options the same name, alias or
+        letter.
     """
 
     def __init__(self, games: Iterable[IGame]) -> None:
         self.parts = [
-            Part("The server", House),
+            Part("The server", ServerSettings),
             Part("The door", DoorSettings),
             Part("The database", StoreSettings),
         ]
@@ -258,9 +259,9 @@ class Known:
 
     def find(self, name: str, where: str = "") -> Setting | None:
         """
-        The setting of this name, in which C{_} may stand for C{-}; an alias may have its own.
+        Find a setting by name or alias; C{_} may stand for C{-}.
 
-        @raise UsageError: the option is gone.
+        @raise UsageError: the option was removed.
         """
         dashed = name.replace("_", "-")
         for gone in (dashed, dashed.removeprefix("no-")):
@@ -272,13 +273,14 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Config:
     """
-    The effective values.
+    The effective settings.
 
-    C{games} holds, under each game's name, the instance of its settings class; C{origins}
-    tells, under each option's name, where its value comes from.
+    @ivar games: the instance of each game's settings class, by the game's name.
+    @ivar values: each setting and its value, by the option's name.
+    @ivar origins: where each value comes from, by the option's name.
     """
 
-    house: House
+    server: ServerSettings
     door: DoorSettings
     store: StoreSettings
     games: Mapping[str, Any]
@@ -286,7 +288,7 @@ class Config:
     origins: Mapping[str, str]
 
     def lines(self) -> Iterator[str]:
-        """The configuration as TOML, which but for secrets is a configuration file again."""
+        """Print the configuration as TOML; except for secrets it is a valid configuration file."""
         part = ""
         for name, (setting, value) in self.values.items():
             if setting.part != part:
@@ -304,7 +306,7 @@ def load(
     """
     Put the configuration together, or raise L{UsageError}.
 
-    @param command_line: the texts given there, under the names of the options or their aliases.
+    @param command_line: the texts given there, by the names of the options or their aliases.
     """
     known = Known(games)
     values = {setting.name: (setting, setting.default) for setting in known.settings}
@@ -318,18 +320,18 @@ def load(
         setting = known.names[name]
         values[setting.name] = (setting, setting.parse(text))
         origins[setting.name] = "command line"
-    house, door, store, *played = (part.instance(values) for part in known.parts)
+    server, door, store, *played = (part.instance(values) for part in known.parts)
     settings = {game.name: each for game, each in zip(games, played, strict=True)}
-    return Config(house, door, store, settings, values, origins)
+    return Config(server, door, store, settings, values, origins)
 
 
 def read_file(path: str, known: Known) -> dict[str, Any]:
-    """Read the keys of a TOML file, each spelled as its option is, or raise L{UsageError}."""
+    """Read a TOML file, by the names of the options, or raise L{UsageError}."""
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"Cannot read {shown(path)}: {error.strerror}.") from None
-    except ValueError as error:  # not TOML, or not even UTF-8
+    except ValueError as error:  # not TOML, or not UTF-8
         raise UsageError(f"Cannot read {shown(path)}: {str(error).rstrip('.')}.") from None
     keys: dict[str, Any] = {}
     unknown: list[str] = []
@@ -338,7 +340,7 @@ def read_file(path: str, known: Known) -> dict[str, Any]:
         if setting is None:
             unknown.append(toml(key))
         elif setting.name in keys:
-            raise UsageError(f"The key {setting.name} stands twice in {shown(path)}.")
+            raise UsageError(f"The key {setting.name} is given twice in {shown(path)}.")
         else:
             keys[setting.name] = value
     if unknown:
@@ -348,5 +350,5 @@ def read_file(path: str, known: Known) -> dict[str, Any]:
 
 
 def shown(path: str) -> str:
-    """A path as one line of text."""
+    """Format a path as one line of text."""
     return path if path.isprintable() else ascii(path)

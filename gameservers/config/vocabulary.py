@@ -9,11 +9,11 @@ A part declares its options as one frozen dataclass whose fields are made by L{o
         retired: ClassVar[Retired] = {"vcmi-max-mods": "always 1000"}
 
 L{gameservers.config.tree} turns such classes into command-line options and TOML keys of the same
-name and hands each part its own instance; a part never reads the configuration itself.  The
-name of a game's option is C{<game>-<field>} (C{--vcmi-max-chat}), that of the server's own just
-the field's, with C{-} for C{_}.  What several games have is in L{gameservers.config.common}.
+name and hands each part its own instance; a part never reads the configuration itself.  The name
+of a game's option is C{<game>-<field>} (C{--vcmi-max-chat}), that of the server's own just the
+field's, with C{-} for C{_}.  Options that several games share are in L{gameservers.config.common}.
 
-C{retired} names options of earlier versions that cannot be set any more, and says why.
+C{retired} names options of earlier versions that were removed, and says what applies instead.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from typing import Any
 #: Twisted spells it, such as C{tcp6:5002} or C{unix:/run/games}.
 Listening = int | str
 
-#: Options that are gone: full name -> what holds instead, to follow "is no longer an option: ".
+#: Removed options: full name -> what applies instead, to follow "is no longer an option: ".
 Retired = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """
-    What the user is told about one setting and what is checked before anything starts.
+    The explanation of one setting for the user, and the checks on its value.
 
-    C{minimum} and C{maximum} bound numbers (both inclusive); C{off} is one further number
-    that is allowed although it lies outside (most often 0: "turned off").  C{aliases} are further
-    names, in full.  C{check} takes the typed value and raises L{ValueError} with a sentence if
-    the value is wrong; C{shown} makes of it what may be printed.
+    C{minimum} and C{maximum} bound numbers (both inclusive); C{off} is one more number that is
+    allowed although it is outside (usually 0: "turned off").  C{aliases} are other names, in full.
+    C{check} takes the typed value and raises L{ValueError} with a sentence if the value is wrong;
+    C{shown} converts it to what may be printed.
     """
 
     description: str
@@ -60,7 +60,7 @@ def option(default: Any, description: str, **about: Any) -> Any:
 
 
 def utf8(text: str) -> None:
-    """Raise L{ValueError} for a text that came as other bytes than UTF-8."""
+    """Raise L{ValueError} for a text that was not given as UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

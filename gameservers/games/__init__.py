@@ -1,9 +1,8 @@
 """
-What a game is to the house.
+The interface between the server and its games.
 
-A game is a plugin: an object that provides L{IGame} and stands in a module of
-C{twisted.plugins}.  The built-in games come in the same way as those of
-other packages.
+A game is a plugin: an object that provides L{IGame} in a module of C{twisted.plugins}.  The
+built-in games use the same mechanism as those of other packages.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from gameservers.store import Store
 __all__ = ["Carriage", "Dependencies", "GameService", "IGame", "Wire"]
 
 
-#: What games without an option of their own get: bytes that may wait, and seconds to log in.
+#: Limits of games without an option of their own: unread bytes, and seconds to log in.
 MAX_UNREAD = 1024 * 1024
 LOGIN_TIMEOUT = 60.0
 
@@ -40,14 +39,14 @@ LOGIN_TIMEOUT = 60.0
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """
-    What a game is built from.
+    What the server provides to a game.
 
-    @ivar game: its name, as its description has it.
+    @ivar game: its name, from its description.
     @ivar clock: the reactor or, in tests, a L{twisted.internet.task.Clock}.
-    @ivar settings: an instance of its own settings class.
-    @ivar store: keeps what outlives a restart.
-    @ivar place_of: what a host counts as, for a limit of its own per address: an IPv4 address,
-        an IPv6 /64, or C{""} for one that is trusted and has no such limit.
+    @ivar settings: an instance of its settings class.
+    @ivar store: the database.
+    @ivar place_of: normalises a host for the game's own limits per address: an IPv4 address, an
+        IPv6 /64, or C{""} for a trusted host, which has no such limits.
     """
 
     game: str
@@ -61,12 +60,12 @@ class Dependencies:
 
 class GameService(MultiService):
     """
-    A game that runs: what the protocols of all its wire formats share.
+    A running game: the state that the protocols of all its wire formats share.
 
     @ivar game: its name.
     @ivar connections: its clients on streams and WebSockets.
     @ivar turn: the reactor turn at whose end outboxes are flushed.
-    @ivar pages: what the web site shows of it, if anything.
+    @ivar pages: its pages on the web site, if any.
     """
 
     _log = Logger()
@@ -76,8 +75,10 @@ class GameService(MultiService):
         self, dependencies: Dependencies, *, max_open: int = 0, max_per_address: int = 0
     ) -> None:
         """
-        @param max_open: connections at once; 0 is any number.
-        @param max_per_address: connections at once from one address; 0 is any number.
+        Set up; C{0} means no limit.
+
+        @param max_open: connections at once.
+        @param max_per_address: connections at once from one address.
         """
         super().__init__()
         self.game = dependencies.game
@@ -101,14 +102,14 @@ class GameService(MultiService):
         self.setName(self.game)
 
     def every(self, seconds: float, call: Callable[[], object], *, at_once: bool = False) -> None:
-        """Have something done again and again while the game runs; 0 is never."""
+        """Call something at this interval while the game runs; 0 is never."""
         if seconds:
             loop = LoopingCall(self._contained, call)
             loop.clock = self.clock
             self._loops.append((loop, seconds, at_once))
 
     def say_farewell(self) -> None:
-        """The server ends: tell everybody what the wire has words for."""
+        """Announce the shutdown to all clients, if the wire format has a message for it."""
 
     def startService(self) -> None:
         super().startService()
@@ -119,7 +120,7 @@ class GameService(MultiService):
         """
         Say farewell, close all connections, and stop.
 
-        @return: fires when everybody has heard it, or had the time to.
+        @return: fires when all connections are closed, or their time is up.
         """
         return Deferred.fromCoroutine(self._stop())
 
@@ -135,7 +136,7 @@ class GameService(MultiService):
         await maybeDeferred(super().stopService)
 
     def _contained(self, call: Callable[[], object]) -> Deferred[object]:
-        """One failure is logged, and the next time comes all the same."""
+        """Call it, and log a failure without ending the repetition."""
 
         def failed(failure: Failure) -> None:
             self._log.failure("{game} failed at {call}", failure, game=self.game, call=call)
@@ -145,21 +146,21 @@ class GameService(MultiService):
 
 class IGame(IPlugin):
     """
-    One game: what it is called, what can be set, what its clients speak, how to build it.
+    The description of one game: name, settings, wire formats and how to build it.
 
-    A game that keeps something has C{schema}, its L{gameservers.store.Schema}.
+    A game with tables in the database has C{schema}, its L{gameservers.store.Schema}.
 
     It may also have C{commands}, a mapping from a word to a function: C{gameserver <game>-<word>
-    ARGUMENTS} calls it with the store's settings, the game's and the arguments, and exits.  What
-    is wrong is a L{twisted.python.usage.UsageError} or a L{gameservers.store.StoreError}.
+    ARGUMENTS} calls it with the store's settings, the game's and the arguments, and exits.  Errors
+    are raised as L{twisted.python.usage.UsageError} or L{gameservers.store.StoreError}.
     """
 
-    name: str = Attribute("Short name, C{[a-z0-9]+}: in logs, room keys and options.")
-    title: str = Attribute("One line for people.")
+    name: str = Attribute("Short name, C{[a-z0-9]+}: used in logs, room keys and options.")
+    title: str = Attribute("One line for users.")
     settings: type[Any] = Attribute(
         "Frozen dataclass of L{gameservers.config.vocabulary.option} fields."
     )
-    wires: Sequence[Wire] = Attribute("The wire formats that its clients speak.")
+    wires: Sequence[Wire] = Attribute("The wire formats of its clients.")
 
     def build(dependencies: Dependencies) -> GameService:
-        """Put the game together; nothing listens and no clock runs before the service starts."""
+        """Build the game's service; no port is open and no timer runs before it starts."""

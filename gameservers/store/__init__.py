@@ -1,7 +1,8 @@
 """
-The store: what outlives a connection and a restart, in an SQL database.
+The store: persistent data in an SQL database.
 
-It knows no game: a game brings its tables (a L{Schema}) and its queries (L{Records}).
+It is independent of the games: each game brings its tables (a L{Schema}) and its queries
+(L{Records}).
 """
 
 from gameservers.store.accounts import Account, Accounts, PasswordRecord

@@ -1,8 +1,8 @@
 """
-C{python -m gameservers.store copy FROM TO}: move to another database.
+C{python -m gameservers.store copy FROM TO}: copy everything to another database.
 
-Both are given as for C{--database}.  The one is brought up to date and otherwise only read; the
-other gets its tables here and must have no rows.  No server may be running on either.
+Both are given as for C{--database}.  The first is brought up to date and otherwise only read; the
+second gets its tables here and must have no rows.  No server may be running on either.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 from sqlalchemy import insert, inspect, select
 
-from gameservers.store.accounts import SCHEMA as HOUSE
+from gameservers.store.accounts import SCHEMA as SERVER
 from gameservers.store.backends import connected, find_backend, require_file
 from gameservers.store.errors import BadDatabase
 from gameservers.store.schema import installed
@@ -29,7 +29,7 @@ def copy(source: str, target: str) -> dict[str, int]:
     """
     Copy all rows, in one transaction.
 
-    @return: how many rows each table has.
+    @return: the number of rows of each table.
     """
     old, new = (
         StoreSettings(database=each, database_timeout=TIMEOUT) for each in (source, target)
@@ -38,12 +38,12 @@ def copy(source: str, target: str) -> dict[str, int]:
     schemas = installed()
     for each in (old, new):
         migrate_database(each, schemas)
-    tables = [table for schema in (HOUSE, *schemas) for table in schema.metadata.sorted_tables]
+    tables = [table for schema in (SERVER, *schemas) for table in schema.metadata.sorted_tables]
     copied = {table.name: 0 for table in tables}
     with connected(old, writes=False) as reading, connected(new, writes=True) as writing:
         for name in inspect(reading).get_table_names():
             owner = name.removesuffix("_version")
-            if owner not in (name, HOUSE.owner, "schema", *(each.owner for each in schemas)):
+            if owner not in (name, SERVER.owner, "schema", *(each.owner for each in schemas)):
                 print(f"not copied: {owner}, which is not installed", file=sys.stderr)
         for table in tables:
             if writing.execute(select(table).limit(1)).first() is not None:

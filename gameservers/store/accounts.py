@@ -1,12 +1,12 @@
 """
-The house's accounts, kept per game: a name in one game says nothing in another.
+The accounts of players, kept per game: the same name in two games is two accounts.
 
-An account may have a password, a cookie, both or neither.  Neither is kept itself: of a password
-what L{gameservers.store.passwords} makes of it, of a cookie its SHA-256.  (A cookie is made by us
-of 128 random bits at least, so there is nothing to guess that a slow hash would protect.)
+An account may have a password, a cookie, both or neither.  Only hashes are stored: a password is
+hashed by L{gameservers.store.passwords}, a cookie with SHA-256.  (A cookie is made by the server
+from at least 128 random bits, so it needs no slow hash against guessing.)
 
-The queries are functions of an open connection, so that a game can use them in the transactions
-of its own queries, or as they are: C{store.ask(accounts.find, name)}.
+The queries are functions of an open connection, so that a game can use them inside its own queries
+or by themselves: C{store.ask(accounts.find, name)}.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from gameservers.store.columns import ExactText, Moment, chunks, new_metadata, n
 from gameservers.store.errors import NameTaken, NotFound
 from gameservers.store.schema import Schema
 
-#: Characters of a name.
+#: Longest name, in characters.
 MAX_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordRecord:
     """
-    What is kept instead of a password; L{gameservers.store.passwords} makes and checks it.
+    What is stored instead of a password; L{gameservers.store.passwords} makes and checks it.
 
     @ivar scheme: how the hash was made.
     @ivar hash: hexadecimal text.
@@ -50,9 +50,9 @@ class PasswordRecord:
 @dataclass(frozen=True, slots=True)
 class Account:
     """
-    A name that belongs to one person, as long as they come back from time to time.
+    A name reserved for one person, as long as they log in from time to time.
 
-    @ivar cookie: L{hash_of} the cookie.
+    @ivar cookie: the cookie's hash (L{hash_of}).
     """
 
     name: str
@@ -62,12 +62,12 @@ class Account:
 
 
 def hash_of(cookie: str) -> str:
-    """What is kept instead of a cookie: 64 hexadecimal digits."""
+    """What is stored instead of a cookie: 64 hexadecimal digits."""
     return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def has_cookie(account: Account, cookie: str) -> bool:
-    """Whether this is the account's cookie; it takes as long if it is not."""
+    """Whether this is the account's cookie, in constant time."""
     return hmac.compare_digest(account.cookie or "", hash_of(cookie))
 
 
@@ -87,7 +87,7 @@ accounts = new_table(
     sa.Index("ix_accounts_game_last_seen", "game", "last_seen"),
 )
 
-SCHEMA = Schema("house", _metadata, Path(__file__).parent / "revisions")
+SCHEMA = Schema("server", _metadata, Path(__file__).parent / "revisions")
 
 #: The columns of a password, in the order of L{PasswordRecord}.
 _PASSWORD = ("pw_scheme", "pw_hash", "pw_salt", "pw_parameters")
@@ -116,7 +116,7 @@ class Accounts:
         return sa.and_(accounts.c.game == self._game, accounts.c.name == name)
 
     def find(self, db: Connection, name: str) -> Account | None:
-        """The account of this name."""
+        """Find the account of this name."""
         row = db.execute(_FIND, {"of_game": self._game, "of": name}).one_or_none()
         if row is None:
             return None
@@ -124,7 +124,7 @@ class Accounts:
         return Account(row.name, row.last_seen, password, row.cookie)
 
     def create(self, db: Connection, account: Account) -> None:
-        """A new account; L{NameTaken} if there is one of this name."""
+        """Create an account; raises L{NameTaken}."""
         row = {
             "game": self._game,
             "name": account.name,
@@ -137,11 +137,11 @@ class Accounts:
             raise NameTaken(account.name) from problem
 
     def change_password(self, db: Connection, name: str, password: PasswordRecord | None) -> None:
-        """Replace the password; L{NotFound} without such an account."""
+        """Replace the password; raises L{NotFound}."""
         self._change(db, name, _columns(password))
 
     def change_cookie(self, db: Connection, name: str, cookie: str | None) -> None:
-        """Replace the cookie's hash; L{NotFound} without such an account."""
+        """Replace the cookie's hash; raises L{NotFound}."""
         self._change(db, name, {"cookie": cookie})
 
     def _change(self, db: Connection, name: str, columns: dict[str, str | None]) -> None:
@@ -150,13 +150,13 @@ class Accounts:
             raise NotFound(name)
 
     def touch(self, db: Connection, names: Collection[str], at: datetime) -> int:
-        """These were seen.  How many of them there are; the others are passed over."""
+        """Record when these accounts were seen, and return how many of them exist."""
         row = {"of_game": self._game, "last_seen": at}
         return sum(db.execute(_TOUCH, row | {"names": chunk}).rowcount for chunk in chunks(names))
 
     def remove(self, db: Connection, name: str, unseen_since: datetime | None = None) -> bool:
         """
-        Remove an account; L{False} if there is none.
+        Remove an account; returns L{False} if there is none.
 
         @param unseen_since: only if it was last seen before this moment.
         """
@@ -166,7 +166,7 @@ class Accounts:
         return db.execute(sa.delete(accounts).where(chosen)).rowcount > 0
 
     def seen_before(self, db: Connection, moment: datetime, limit: int = 100) -> tuple[str, ...]:
-        """Names of accounts that were last seen before a moment, the oldest first."""
+        """The names of accounts that were last seen before a moment, the oldest first."""
         old = sa.select(accounts.c.name).where(
             accounts.c.game == self._game, accounts.c.last_seen < moment
         )

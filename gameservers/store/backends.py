@@ -1,5 +1,5 @@
 """
-The databases: from the C{database} option to connections that are set up in the same way.
+The database backends: from the C{database} option to configured connections.
 
 =============== ======================= ===============================================
 database        driver                  set on each connection
@@ -9,8 +9,8 @@ PostgreSQL      psycopg 3 (extra)       lock and statement timeouts, TCP keepali
 MariaDB         PyMySQL (extra)         strict mode, READ COMMITTED, lock and socket timeouts
 =============== ======================= ===============================================
 
-A transaction that writes takes SQLite's lock when it begins (C{BEGIN IMMEDIATE}); so waiting for
-another process's lock happens before there is anything to repeat.
+A transaction that writes takes SQLite's lock when it begins (C{BEGIN IMMEDIATE}), so that it waits
+for another process's lock before there is anything to repeat.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from twisted.logger import Logger
 from gameservers.store.errors import BadDatabase
 from gameservers.store.settings import StoreSettings
 
-#: How long a SQLite connection waits in one go for another process's lock, in milliseconds.  It
-#: tries again and again; in between it notices that it shall stop.
+#: How long one attempt waits for another process's SQLite lock, in milliseconds.  Attempts are
+#: repeated; between them the thread checks whether it should stop.
 BUSY_TIMEOUT = 250
 
-#: How long a database server may keep us waiting for a lock of another process, in seconds.
+#: How long a statement may wait for a lock in a database server, in seconds.
 LOCK_TIMEOUT = 5
 
-#: How long commands and migrations wait for a lock or one statement, in seconds.
+#: How long commands and migrations may wait for a lock or one statement, in seconds.
 PATIENCE = 3600
 
 FILE_NAME = "gameservers.sqlite3"
@@ -58,10 +58,10 @@ _log = Logger()
 @dataclass(frozen=True, slots=True)
 class Backend:
     """
-    A database that was named by the settings; nothing is opened yet.
+    A database chosen by the settings; nothing is opened yet.
 
-    @ivar title: what may stand in a log: no password.
-    @ivar inline: to be used in the caller's thread, as it never waits for anything.
+    @ivar title: its URL without the password, for logs.
+    @ivar inline: whether it is used in the caller's thread, since it never blocks.
     """
 
     url: URL
@@ -77,7 +77,7 @@ class Backend:
 
     @property
     def path(self) -> Path | None:
-        """The file, if it is one."""
+        """The SQLite file, if it is one."""
         if not self.is_sqlite or self.inline:
             return None
         return Path(self.url.database or "")
@@ -86,12 +86,12 @@ class Backend:
         self, *, timeout: float, writes: bool = True, patience: float | None = None
     ) -> Engine:
         """
-        What makes connections.
+        Make an SQLAlchemy engine for it.
 
         @param timeout: how long to wait for a server, in seconds.
-        @param writes: its transactions change something.
+        @param writes: whether its transactions write.
         @param patience: how long to wait for a statement or a lock, in seconds, instead of the
-            short times that suit a server with players.
+            short times of the running server.
         """
         lock = patience or LOCK_TIMEOUT
         longest = (patience or 3 * timeout) + timeout
@@ -114,9 +114,9 @@ class Backend:
                 self.url,
                 poolclass=NullPool,
                 connect_args={
-                    # What a database of no encoding at all would leave to us, as bytes.
+                    # A database with the encoding SQL_ASCII would give bytes otherwise.
                     "client_encoding": "utf8",
-                    "connect_timeout": max(2, seconds),  # libpq's least
+                    "connect_timeout": max(2, seconds),  # the minimum of libpq
                     "keepalives_idle": seconds,
                     "keepalives_interval": seconds,
                     "keepalives_count": 3,
@@ -141,19 +141,19 @@ class Backend:
 
 
 def _prepare_reader(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.isolation_level = None  # BEGIN is sent explicitly
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _prepare_writer(connection: Any, record: object) -> None:
     _prepare_reader(connection, record)
-    # A database that was just made by a rollback-journal program may be locked for a moment.
+    # A database just created by a program with a rollback journal may be locked for a moment.
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
 
 
 def find_backend(settings: StoreSettings) -> Backend:
-    """What the settings name; L{BadDatabase} with a sentence if there is no such thing."""
+    """The database that the settings name; raises L{BadDatabase} with a sentence."""
     match settings.database:
         case "memory":
             return Backend(URL.create("sqlite+pysqlite", database=":memory:"), inline=True)
@@ -163,7 +163,7 @@ def find_backend(settings: StoreSettings) -> Backend:
     try:
         url = make_url(settings.database)
     except ArgumentError:
-        raise _no_such_thing() from None  # its text may hold a password
+        raise _no_such_thing() from None  # its text may contain a password
     name = url.get_backend_name()
     if name not in _DRIVERS:
         raise _no_such_thing()
@@ -187,24 +187,24 @@ def _no_such_thing() -> BadDatabase:
 
 
 def require_file(backend: Backend) -> None:
-    """Raise L{BadDatabase} if it is a SQLite database that does not exist yet."""
+    """Raise L{BadDatabase} for a SQLite database that does not exist."""
     if backend.path is not None and not backend.path.exists():
         raise BadDatabase(f"there is no database {backend.path}")
 
 
 def unusable(backend: Backend, problem: SQLAlchemyError) -> BadDatabase:
-    """The database's own words as a sentence."""
+    """Wrap a database's error message."""
     cause = problem.orig if isinstance(problem, DBAPIError) else problem
-    words = " ".join(str(cause).split())  # drivers write several lines
+    words = " ".join(str(cause).split())  # some drivers' messages have several lines
     return BadDatabase(f"{backend.title} cannot be used: {words}")
 
 
 @contextmanager
 def connected(settings: StoreSettings, *, writes: bool) -> Iterator[Connection]:
     """
-    For commands, as it blocks: a connection in a transaction, which is committed at the end.
+    Open a connection in a transaction, which is committed at the end; blocks, for commands only.
 
-    What the database objects to is a L{BadDatabase}.
+    Errors of the database are raised as L{BadDatabase}.
     """
     backend = find_backend(settings)
     engine = backend.engine(timeout=settings.database_timeout, writes=writes, patience=PATIENCE)
@@ -218,7 +218,7 @@ def connected(settings: StoreSettings, *, writes: bool) -> Iterator[Connection]:
 
 
 def create_file(backend: Backend) -> None:
-    """See to the directory and the file of a SQLite database; others cannot read them."""
+    """Create the directory and file of a SQLite database, which other users cannot read."""
     path = backend.path
     if path is None or path.exists():
         return

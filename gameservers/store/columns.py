@@ -1,10 +1,10 @@
 """
-The types of columns that behave alike on every database, for the tables of all owners.
+Column types that behave the same on every database.
 
-Text is compared exactly, trailing blanks included, and sorted by code points.  Moments are UTC
+Text is compared exactly, including trailing blanks, and sorted by code points.  Moments are UTC
 without a zone in the database and aware in Python.
 
-Revisions use these types as well, so what they are in a database must not change any more.
+Released revisions use these types too, so their definitions must not change any more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import DateTime, Dialect, MetaData, String, Table, TypeDecorator
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import SchemaItem
 
-#: The one collation of MariaDB that tells C{a} from C{A} and from C{a } with a blank.
+#: The collation of MariaDB in which C{a} differs from C{A} and from C{a } with a blank.
 EXACT = "utf8mb4_nopad_bin"
 
 #: Ids in one statement; databases limit the number of parameters.
@@ -25,7 +25,9 @@ CHUNK = 500
 
 
 def new_metadata() -> MetaData:
-    """For the tables of one owner; constraints and indexes get the same names everywhere."""
+    """
+    Metadata for the tables of one owner; names of constraints are the same on every database.
+    """
     return MetaData(
         naming_convention={
             "pk": "pk_%(table_name)s",
@@ -37,7 +39,7 @@ def new_metadata() -> MetaData:
 
 
 def new_table(name: str, metadata: MetaData, *columns: SchemaItem) -> Table:
-    """A table.  MariaDB: with transactions, and room for every character."""
+    """Define a table; on MariaDB with transactions and all of Unicode."""
     return Table(
         name,
         metadata,
@@ -49,14 +51,14 @@ def new_table(name: str, metadata: MetaData, *columns: SchemaItem) -> Table:
 
 
 def chunks(ids: Iterable[str]) -> Iterable[list[str]]:
-    """Lists of at most L{CHUNK} of them."""
+    """Split into lists of at most L{CHUNK}."""
     everything = list(ids)
     for start in range(0, len(everything), CHUNK):
         yield everything[start : start + CHUNK]
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware L{datetime} here, UTC to the microsecond without a zone there."""
+    """An aware L{datetime} in Python; UTC without a zone, to the microsecond, in the database."""
 
     impl = DateTime
     cache_ok = True
@@ -67,7 +69,7 @@ class Moment(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime())
 
     def checked(self, value: datetime) -> datetime:
-        """As it is kept; L{ValueError} if it cannot be."""
+        """Convert to what is stored; raises L{ValueError}."""
         if value.tzinfo is None:
             raise ValueError("a moment needs its time zone")
         return value.astimezone(UTC).replace(tzinfo=None)
@@ -81,9 +83,9 @@ class Moment(TypeDecorator[datetime]):
 
 class ExactText(TypeDecorator[str]):
     """
-    Text no longer than its column, on databases that do not look, too.
+    Text whose length is checked, also for databases that do not.
 
-    It is sorted by code points everywhere; PostgreSQL has to be told so.
+    It is sorted by code points everywhere; PostgreSQL needs the collation C{C} for that.
     """
 
     impl = String
@@ -98,7 +100,7 @@ class ExactText(TypeDecorator[str]):
         return dialect.type_descriptor(String(self._length, collation=collation))
 
     def checked(self, value: str | None) -> str | None:
-        """The same; L{ValueError} if the column cannot hold it."""
+        """Return the text; raises L{ValueError} if the column cannot hold it."""
         if value is not None and (len(value) > self._length or "\0" in value):
             raise ValueError(f"not a text of at most {self._length} characters")
         return value

@@ -1,9 +1,9 @@
 """
-How a call to the store can fail.
+The errors of calls to the store.
 
-A L{Conflict} was understood, and the state of the data forbids it; L{Overloaded} and
-L{Unavailable} mean that the database cannot be asked now; L{ValueError} is raised for a value
-that no column can hold.
+L{Conflict} means that the state of the data forbids the call; L{Overloaded} and L{Unavailable}
+mean that the database cannot be used now; L{ValueError} is raised for a value that no column can
+hold.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class StoreError(Exception):
 
 
 class Conflict(StoreError):
-    """The state of the data forbids it; nothing was changed."""
+    """The state of the data forbids the call; nothing was changed."""
 
 
 class NameTaken(Conflict):
@@ -26,7 +26,7 @@ class NotFound(Conflict):
 
 
 class Overloaded(StoreError):
-    """Too many calls wait already; this one was not taken.  Nothing was changed."""
+    """Too many calls wait already, and this one was rejected.  Nothing was changed."""
 
 
 class Unavailable(StoreError):
@@ -34,7 +34,7 @@ class Unavailable(StoreError):
 
 
 class Uncertain(Unavailable):
-    """As L{Unavailable}, but the change was under way: only asking again shows if it was made."""
+    """As L{Unavailable}, but the change was in progress: only a query can show if it was made."""
 
 
 class BadDatabase(StoreError):

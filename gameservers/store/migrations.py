@@ -1,15 +1,15 @@
 """
-How a database gets its tables: each owner has its own sequence of Alembic revisions and its own
-version table, C{<owner>_version}.
+Migrations: each owner has its own sequence of Alembic revisions and its own version table,
+C{<owner>_version}.
 
-A revision stands for ever as it was released; it writes its tables out instead of borrowing the
-present ones.  On SQLite and PostgreSQL all that an owner lacks is made in one transaction, the
-version with it.  MariaDB commits at each change of a table, so a revision must be one that can be
-started again after it was cut off anywhere: it makes and drops tables and indexes with
-L{create_tables} or C{alembic.op}, with C{if_not_exists} and C{if_exists}, and changes rows after
-that, which is one transaction with the new version.
+A released revision never changes; it spells its tables out instead of importing the present ones.
+On SQLite and PostgreSQL all revisions of an owner run in one transaction, together with the
+version.  MariaDB commits at each change of a table, so a revision must be repeatable after an
+interruption at any point: it creates and drops tables and indexes with L{create_tables} or
+C{alembic.op}, with C{if_not_exists} and C{if_exists}, and changes rows after that, which is one
+transaction with the new version.
 
-One process at a time migrates; others wait for it and find nothing left to do.
+One process at a time migrates; others wait and then find nothing to do.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from gameservers.store.backends import PATIENCE
 from gameservers.store.errors import BadDatabase
 from gameservers.store.schema import Schema
 
-#: A number of our own, for the lock of a database server.
+#: An arbitrary number for the advisory lock.
 LOCK = 0x67616D65
 
-#: C{alembic.op} is one object for all threads.
+#: C{alembic.op} is a global shared by all threads.
 _one_at_a_time = threading.Lock()
 
 _log = Logger()
@@ -46,8 +46,8 @@ class Upgrade:
     """
     What was done for one owner.
 
-    @ivar found: the revision before; L{None} if there was none.
-    @ivar now: the revision now.
+    @ivar found: the previous revision; L{None} if there was none.
+    @ivar now: the present revision.
     """
 
     owner: str
@@ -66,7 +66,7 @@ def migrate(engine: Engine, schemas: Iterable[Schema]) -> list[Upgrade]:
 
 
 def _upgrade(connection: Connection, schema: Schema) -> Upgrade:
-    with connection.begin():  # SQLite: nobody else writes from here on
+    with connection.begin():  # on SQLite no other process can write from here on
         if schema.check is not None:
             schema.check(connection)
         scripts = ScriptDirectory(schema.revisions, version_locations=[schema.revisions])
@@ -76,7 +76,7 @@ def _upgrade(connection: Connection, schema: Schema) -> Upgrade:
         found = context.get_current_revision()
         todo = [*reversed([*scripts.walk_revisions()])]
         if found is None:
-            context.stamp(scripts, "base")  # makes the version table
+            context.stamp(scripts, "base")  # creates the version table
         else:
             known = [script.revision for script in todo]
             if found not in known:
@@ -99,7 +99,7 @@ def _upgrade(connection: Connection, schema: Schema) -> Upgrade:
 
 
 def create_tables(metadata: MetaData) -> None:
-    """For revisions: create tables and indexes, but for those that are there already."""
+    """Create tables and indexes, except those that exist already; for revisions."""
     for each in metadata.sorted_tables:
         op.execute(CreateTable(each, if_not_exists=True))
         for index in sorted(each.indexes, key=lambda index: str(index.name)):
@@ -108,10 +108,10 @@ def create_tables(metadata: MetaData) -> None:
 
 def copy_rows(source: str, target: str, columns: Mapping[str, str], **constants: str) -> None:
     """
-    For revisions: copy all rows of one table to another.
+    Copy all rows of one table to another; for revisions.
 
     @param columns: names in the source to names in the target.
-    @param constants: further columns of the target, the same in every row.
+    @param constants: further columns of the target, with the same value in every row.
     """
     names = [*columns.values(), *constants]
     rows: Any = select(*map(column, columns), *map(literal, constants.values()))
@@ -121,7 +121,7 @@ def copy_rows(source: str, target: str, columns: Mapping[str, str], **constants:
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """Keep other processes that would migrate waiting; SQLite's own lock does it by itself."""
+    """Lock out other processes that would migrate; on SQLite the write lock is enough."""
     match connection.dialect.name:
         case "postgresql":
             take, leave = f"SELECT pg_advisory_lock({LOCK})", f"SELECT pg_advisory_unlock({LOCK})"

@@ -1,13 +1,13 @@
 """
-Passwords: kept as scrypt hashes, made and checked off the reactor's thread.
+Passwords, stored as scrypt hashes, which are made and checked in threads.
 
-What is kept beside a hash is all that is needed to check it, so the cost can change at any time:
-C{parameters} is C{<log2 N>:<r>:<p>}.  Hashes of one round of SHA-512,
-which an older server may have left, are good for one more log-in, which replaces them.
+The cost is stored with each hash, so it can change at any time: C{parameters} is C{<log2
+N>:<r>:<p>}.  Hashes of one round of SHA-512 from older servers are accepted, and replaced at the
+next log-in.
 
-Every log-in costs one scrypt hash of today's cost, whether the name is known, the password right
-or the hash an old one, so the time of an answer tells nothing.  Only a right password under
-another cost takes a second one.
+Every log-in takes one scrypt hash of the present cost, whether or not the name exists, the
+password is right or the hash is an old one, so the response time reveals nothing.  Only a correct
+password with another cost takes a second one.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ SCRYPT = "scrypt"
 #: SHA-512, once, over the password's UTF-8 and then the salt.
 SHA512 = "sha512"
 
-#: scrypt's r and p: 1 KiB blocks, one lane.
+#: scrypt's r and p: blocks of 1 KiB, no parallelism.
 BLOCK = 8
 LANES = 1
 
-#: Bytes of a new salt.
+#: Size of a new salt, in bytes.
 SALT = 16
 
-#: The costliest stored parameters we are willing to check, as log2 N, r and p: 128 MiB.
+#: Maximum stored parameters that are checked, as log2 N, r and p: 128 MiB.
 DEAREST = (17, 8, 8)
 
 T = TypeVar("T")
 
 
 class Busy(Exception):
-    """Too many passwords wait to be checked already."""
+    """Too many passwords wait for their check already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """C{replacement} is what to keep from now on, if the record is out of date."""
+    """The result of a check; C{replacement} is the record to store if the old one is outdated."""
 
     right: bool
     replacement: PasswordRecord | None = None
@@ -59,7 +59,7 @@ class Checked:
 
 def make_record(password: str, cost: int, salt: str | None = None) -> PasswordRecord:
     """
-    What to keep of a new password.
+    Hash a new password.
 
     @param cost: scrypt's N as a power of two.
     """
@@ -70,7 +70,7 @@ def make_record(password: str, cost: int, salt: str | None = None) -> PasswordRe
 
 
 def check(record: PasswordRecord | None, password: str, cost: int) -> Checked:
-    """Whether this is the password; see the module for what it costs, without one as well."""
+    """Check a password; without a record it takes the same time."""
     if record is not None and record.scheme == SHA512:
         known = hashlib.sha512(_utf8(password) + record.salt.encode("utf-8")).hexdigest()
         right = hmac.compare_digest(known, record.hash)
@@ -111,13 +111,13 @@ def _scrypt(password: str, salt: str, cost: int, block: int, lanes: int) -> str:
 
 
 def _utf8(password: str) -> bytes:
-    # JSON can carry half a surrogate pair.
+    # JSON can contain half of a surrogate pair.
     return password.encode("utf-8", "surrogatepass")
 
 
 class Passwords(Service):
     """
-    Hashes in a few threads of its own, so that they delay nothing but each other.
+    Makes and checks hashes in a few threads of its own.
 
     @ivar cost: scrypt's N as a power of two, for new hashes.
     """
@@ -136,7 +136,7 @@ class Passwords(Service):
         self._pool.start()
 
     def stopService(self) -> None:
-        """Wait for the hashes that are being made, a fraction of a second each."""
+        """Wait for the hashes in progress, which take a fraction of a second each."""
         Service.stopService(self)
         if self._pool.started:
             self._pool.stop()

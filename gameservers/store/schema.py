@@ -1,5 +1,5 @@
 """
-Who has tables in the database: the house, a game, a plugin.
+The owners of tables in the database: the server, the games, other plugins.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from twisted.plugin import IPlugin, getPlugins
 @dataclass(frozen=True, slots=True)
 class Schema:
     """
-    The tables of one owner, and how a database gets them.
+    The tables of one owner, and their migrations.
 
-    @ivar owner: the house, or the name of a game.  The tables' names begin with it.
+    @ivar owner: C{server}, or the name of a game, with which the names of its tables begin.
     @ivar metadata: the tables as they are now.
-    @ivar revisions: directory of the Alembic revisions that lead there; one sequence, no branches.
+    @ivar revisions: directory of the Alembic revisions; one sequence, no branches.
     @ivar check: called before each upgrade; it raises L{gameservers.store.BadDatabase} if the
         owner cannot use this database.
     """
@@ -31,7 +31,7 @@ class Schema:
 
 
 def schemas_of(plugins: Iterable[object]) -> list[Schema]:
-    """The schemas of those that have one."""
+    """The schemas of those plugins that have one."""
     schemas = (getattr(plugin, "schema", None) for plugin in plugins)
     return [schema for schema in schemas if isinstance(schema, Schema)]
 

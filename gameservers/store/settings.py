@@ -12,14 +12,14 @@ from gameservers.config.vocabulary import Retired, option
 
 
 def without_password(database: str) -> str:
-    """A database's URL as it may be printed."""
+    """A database's URL without its password."""
     return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", database)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """
-    Where the database is and how patient we are with it.
+    The settings of the database: location, time limits and queues.
 
     C{database} is C{sqlite} (a file in the current user's data directory), C{memory} (gone when
     the process ends), or a URL: C{sqlite:////var/lib/games.sqlite3},
@@ -27,7 +27,7 @@ class StoreSettings:
     """
 
     retired: ClassVar[Retired] = {
-        "database-world": "a world may always take 1 MiB",
+        "database-world": "a world may always have 1 MiB",
         "database-original-zone": "gameserver tictactoe-import has --zone",
     }
 
@@ -38,7 +38,7 @@ class StoreSettings:
     )
     database_timeout: float = option(
         10.0,
-        "A call to the database that has no answer after this fails",
+        "Time limit for a call to the database, after which it fails",
         unit="seconds",
         minimum=0.1,
     )

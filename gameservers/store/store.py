@@ -1,19 +1,19 @@
 """
-The store as a service, and what an owner of tables builds its queries on.
+The store as a service, and the base class for the queries of each owner of tables.
 
-A query is a function of an open connection.  L{Store.ask} has it carried out by the reader,
-L{Store.change} by the one writer, each in a thread with a connection of its own; a database in
-memory answers at once, in the caller's thread.
+A query is a function of an open connection.  L{Store.ask} runs it in the reader's thread,
+L{Store.change} in the writer's, each with its own connection; with a database in memory it runs at
+once, in the caller's thread.
 
-What holds for every call:
+Every call has these properties:
 
   - It returns a Deferred and never blocks.  It fires on the reactor's thread, and a change has
     been committed durably before it fires.
-  - A call is one transaction: it is done whole or not at all.  It may be carried out again if the
-    transaction has to be repeated, so a query changes nothing but the database.
-  - Changes are carried out one after the other in the order of the calls.  A question sees every
-    change that has been acknowledged; one that is still under way it may or may not see.
-  - L{gameservers.store.errors} says how it fails.
+  - A call is atomic.  It may be run again if the transaction has to be repeated, so a query must
+    have no effect outside the database.
+  - Changes are run one after the other in the order of the calls.  A question sees every change
+    that has been acknowledged; a change in progress it may or may not see.
+  - L{gameservers.store.errors} has its errors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gameservers.store.accounts import SCHEMA as HOUSE
+from gameservers.store.accounts import SCHEMA as SERVER
 from gameservers.store.backends import PATIENCE, Backend, create_file, find_backend, unusable
 from gameservers.store.errors import BadDatabase, StoreError, Unavailable
 from gameservers.store.migrations import Upgrade, migrate
@@ -47,13 +47,13 @@ _log = Logger()
 
 
 class Executor(Protocol):
-    """Where calls are carried out."""
+    """Runs calls: a worker thread, or the calling thread."""
 
     def submit(self, work: Work[T]) -> Deferred[T]: ...
 
 
 class Closed:
-    """Before the start and after the end."""
+    """The executor before the start and after the stop: every call fails."""
 
     def submit(self, work: Work[T]) -> Deferred[T]:
         return fail(Unavailable("the store is not open"))
@@ -63,14 +63,14 @@ class Store(Service):
     """
     The store on one database.
 
-    A database in memory is there from the beginning; any other is opened when the service
-    starts, and takes calls from then until it stops.
+    A database in memory is open from the beginning; any other is opened when the service starts,
+    and takes calls until it stops.
     """
 
     def __init__(
         self, settings: StoreSettings, reactor: IReactor, schemas: Sequence[Schema] = ()
     ) -> None:
-        """@param schemas: of those who have tables, besides the house."""
+        """Choose the database; C{schemas} are those of the games."""
         self._settings = settings
         self._schemas = schemas
         self._reactor = reactor
@@ -83,7 +83,7 @@ class Store(Service):
         self._waiting: list[Deferred[None]] = []
         if self._backend.inline:
             engine = self._backend.engine(timeout=settings.database_timeout)
-            for schema in (HOUSE, *schemas):
+            for schema in (SERVER, *schemas):
                 schema.metadata.create_all(engine)
             self._reader = self._writer = Inline(engine)
             self._opened = True
@@ -101,7 +101,7 @@ class Store(Service):
         self._workers = [writer, reader]
 
         def opened(_: None) -> None:
-            if self._writer is not writer:  # stopped meanwhile
+            if self._writer is not writer:  # was stopped meanwhile
                 return
             _log.info("opened the database {database}", database=self._backend.title)
             reader.start()
@@ -117,7 +117,7 @@ class Store(Service):
         writer.start().addCallbacks(opened, broken)
 
     def stopService(self) -> Deferred[None]:
-        """Let the calls that wait be carried out, and end, in bounded time."""
+        """Run the calls that wait, then close, in bounded time."""
         Service.stopService(self)
         workers, self._workers = self._workers, []
         if workers:
@@ -128,9 +128,9 @@ class Store(Service):
 
     def ready(self) -> Deferred[None]:
         """
-        Fires when the database is there and its tables are up to date.
+        Fires when the database is open and its tables are up to date.
 
-        It fails with L{BadDatabase} if that can never be, as does then every call, and with
+        It fails with L{BadDatabase} if the database is unusable, as does then every call, and with
         L{Unavailable} if the store is stopped before.
         """
         deferred: Deferred[None] = Deferred()
@@ -143,22 +143,22 @@ class Store(Service):
     def ask(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs
     ) -> Deferred[T]:
-        """Have a query carried out that only reads; what it gives."""
+        """Run a query that only reads, and return its result."""
         return self._reader.submit(lambda connection: query(connection, *args, **named))
 
     def change(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs
     ) -> Deferred[T]:
-        """Have a query carried out that may write; what it gives."""
+        """Run a query that may write, and return its result."""
         return self._writer.submit(lambda connection: query(connection, *args, **named))
 
     def ask_batched(
         self, query: Callable[[Connection, Sequence[A]], list[T]], argument: A
     ) -> Deferred[T]:
         """
-        As L{ask}, for a query that costs less when several calls of it are carried out together.
+        As L{ask}, for a query that is cheaper when several calls of it are combined.
 
-        @param query: takes the arguments of any number of calls, and gives their results in the
+        @param query: takes the arguments of any number of calls, and returns their results in the
             same order.
         """
         return self._reader.submit(Batched(query, argument))
@@ -167,9 +167,9 @@ class Store(Service):
         self, query: Callable[[Connection, Sequence[A]], list[T]], argument: A
     ) -> Deferred[T]:
         """
-        As L{change}, for a query that costs less when several calls are carried out together.
+        As L{change}, for a query that is cheaper when several calls of it are combined.
 
-        @param query: as in L{ask_batched}; it raises if one of the calls cannot be done.
+        @param query: as in L{ask_batched}; it raises if one of the calls fails.
         """
         return self._writer.submit(Batched(query, argument))
 
@@ -205,7 +205,7 @@ class Store(Service):
         try:
             _upgrade(self._backend, self._settings, self._schemas)
         except DBAPIError as problem:
-            # A server may come back; a file that cannot be opened stays so.
+            # A database server may recover; a file that cannot be opened will not.
             if self._backend.is_sqlite and not is_locked(problem):
                 raise unusable(self._backend, problem) from problem
             raise
@@ -215,8 +215,8 @@ class Records:
     """
     The queries of one owner: methods with one of the decorators below.
 
-    A decorated method is the one place of its query.  It is written for an open connection, and
-    called without it, from the reactor's thread.
+    A decorated method is written with an open connection as its first argument, and called without
+    it, from the reactor's thread.
     """
 
     def __init__(self, store: Store) -> None:
@@ -226,7 +226,7 @@ class Records:
 def question(
     query: Callable[Concatenate[R, Connection, P], T],
 ) -> Callable[Concatenate[R, P], Deferred[T]]:
-    """A method that reads."""
+    """Decorate a method that only reads."""
 
     @wraps(query)
     def ask(self: R, /, *arguments: P.args, **named: P.kwargs) -> Deferred[T]:
@@ -238,7 +238,7 @@ def question(
 def change(
     query: Callable[Concatenate[R, Connection, P], T],
 ) -> Callable[Concatenate[R, P], Deferred[T]]:
-    """A method that writes."""
+    """Decorate a method that may write."""
 
     @wraps(query)
     def make(self: R, /, *arguments: P.args, **named: P.kwargs) -> Deferred[T]:
@@ -249,9 +249,10 @@ def change(
 
 def migrate_database(settings: StoreSettings, schemas: Iterable[Schema]) -> list[Upgrade]:
     """
-    Bring the tables of the house and of these owners up to date, blocking.
+    Bring the tables of the server and of these owners up to date, blocking.
 
-    @return: what was done, owner by owner.  L{BadDatabase} with a sentence otherwise.
+    @return: what was done, for each owner.
+    @raise BadDatabase: with a sentence for the operator.
     """
     backend = find_backend(settings)
     try:
@@ -266,6 +267,6 @@ def _upgrade(
     create_file(backend)
     engine = backend.engine(timeout=settings.database_timeout, patience=PATIENCE)
     try:
-        return migrate(engine, [HOUSE, *schemas])
+        return migrate(engine, [SERVER, *schemas])
     finally:
         engine.dispose()

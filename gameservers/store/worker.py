@@ -1,24 +1,24 @@
 """
 One thread with one connection and a bounded queue: blocking work off the reactor's thread.
 
-Group commit: all that waits in the queue when a transaction has begun is carried out in it, call
-by call; neighbours of a kind (L{Batched}) in one go.  The thread is notified once in a turn of the
-reactor, so that it finds all that came with the same turn.  If one of them fails, all is rolled
-back and done once more, one by one with a savepoint each, so that the others are not undone with
-it; savepoints cost more than calls do and most calls do not fail.  The results leave only after
-the commit, all at once.
+Group commit: all calls in the queue when a transaction has begun are run in it, one after the
+other; consecutive calls of one kind (L{Batched}) are combined.  The thread is notified once per
+reactor turn, so that it finds all calls of that turn.  If one of them fails, the transaction is
+rolled back and repeated with a savepoint for each call, so that the others are not undone with it;
+savepoints cost more than calls, and most calls do not fail.  The results are delivered after the
+commit, all at once.
 
-A transient error (a lock held by another process, a server that is gone, a full disk) is not an
-answer to a call.  The transaction is rolled back, its calls go back to the head of the queue and
-are tried again, after a pause that grows, until their time is up::
+A transient error (a lock held by another process, an unreachable server, a full disk) does not
+fail the calls.  The transaction is rolled back, its calls go back to the head of the queue and are
+tried again, after a growing pause, until their time is up::
 
-    waits ----> under way ----> committed, or an error of the call: answered
+    waits ----> in progress --> committed, or an error of the call: answered
       | ^            | transient error before COMMIT was sent: waits again
       | +------------+ transient error at COMMIT: Uncertain
       |              | its time is up: Uncertain, if it changes something
       + its time is up: Unavailable
 
-While SQLite's lock is held elsewhere nothing is under way yet: calls are taken from the queue
+While another process holds SQLite's lock, calls still wait: they are taken from the queue only
 when the transaction has begun.
 """
 
@@ -55,13 +55,13 @@ from gameservers.store.errors import BadDatabase, Overloaded, StoreError, Unavai
 A = TypeVar("A")
 T = TypeVar("T")
 
-#: What a call does in the database's thread.
+#: The function of a call, run in the database's thread.
 Work = Callable[[Connection], T]
 
-#: The first pause after the database could not be asked, in seconds; it doubles from there.
+#: The pause after the first transient error, in seconds; it doubles with each further one.
 FIRST_PAUSE = 0.05
 
-#: How often one call may spoil a transaction before it fails alone.
+#: How many transactions one call may break before it fails.
 MAX_SPOILT = 3
 
 _log = Logger()
@@ -70,10 +70,10 @@ _log = Logger()
 @dataclass(frozen=True, slots=True)
 class Batched(Generic[A, T]):
     """
-    Work that costs less when several calls of it are carried out together.
+    A call that is cheaper when several of its kind are combined.
 
-    @ivar query: carries out any number of them, in order; the results are in that order.
-        It raises if one of them cannot be done.
+    @ivar query: runs any number of them, in order; the results are in that order. It raises if one
+        of them fails.
     """
 
     query: Callable[[Connection, Sequence[A]], list[T]]
@@ -85,17 +85,17 @@ class Batched(Generic[A, T]):
 
 
 class IReactor(IReactorTime, IReactorFromThreads):
-    """What a worker needs of a reactor."""
+    """The parts of a reactor that a worker uses."""
 
 
 @dataclass(eq=False, slots=True)
 class Call:
     """
-    A call that waits or is under way.
+    A call that waits or is in progress.
 
     @ivar due: when its time is up, in seconds of the reactor's clock.
     @ivar abandoned: its time was up.
-    @ivar spoilt: transactions that were given up because of it.
+    @ivar spoilt: the number of transactions that failed because of it.
     """
 
     work: Work[Any]
@@ -107,20 +107,20 @@ class Call:
     @property
     def kind(self) -> Hashable:
         """
-        What calls that may be carried out together have in common.
+        The key of calls that may be combined.
 
-        One that has spoilt a transaction goes alone, to find out if it was the cause.
+        A call that broke a transaction is run alone, to find out if it was the cause.
         """
         return self.work.query if isinstance(self.work, Batched) and not self.spoilt else self
 
 
 def is_transient(problem: Exception) -> TypeGuard[DBAPIError]:
-    """Whether the database failed, and not the call: trying again may help."""
+    """Whether an error is the database's and not the call's, so that a retry may help."""
     return isinstance(problem, (OperationalError, InternalError, InterfaceError))
 
 
 def is_locked(problem: Exception) -> bool:
-    """Whether another connection holds SQLite's lock: nothing was done, and nothing is broken."""
+    """Whether another connection holds SQLite's lock, so that nothing was done."""
     cause = problem.orig if isinstance(problem, DBAPIError) else None
     return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF in (
         sqlite3.SQLITE_BUSY,
@@ -129,7 +129,7 @@ def is_locked(problem: Exception) -> bool:
 
 
 def answer(problem: Exception) -> Exception:
-    """What the caller is told: L{ValueError} for what no table could hold, else as it is."""
+    """Convert an error for the caller: L{ValueError} for a value that no column can hold."""
     cause = problem.orig if isinstance(problem, StatementError) else problem
     if isinstance(problem, DataError) or isinstance(cause, (ValueError, OverflowError)):
         return ValueError(str(cause))
@@ -137,7 +137,7 @@ def answer(problem: Exception) -> Exception:
 
 
 class Inline:
-    """Carries calls out at once, where they are made: for a database in memory."""
+    """Runs calls at once, in the calling thread: for a database in memory."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -152,18 +152,18 @@ class Inline:
 
 class Worker:
     """
-    A queue of calls and the thread that carries them out.
+    A queue of calls and the thread that runs them.
 
-    Everything is called in the reactor's thread.  Calls are taken from the beginning and wait
+    All methods are called in the reactor's thread.  Calls are accepted from the beginning and wait
     until L{start}.
 
     @param prepare: called in the thread before the first call; it is tried again after
         a transient error.  Its L{BadDatabase} is final: every call fails with it.
-    @param limit: calls that may wait or be under way.
-    @param batch: calls that go into one transaction at most.
-    @param timeout: after which a call fails, in seconds.
+    @param limit: maximum number of unfinished calls.
+    @param batch: maximum number of calls in one transaction.
+    @param timeout: time limit of a call, in seconds.
     @param longest_pause: between two attempts to reach the database, in seconds.
-    @param writes: calls change something.
+    @param writes: whether calls may write.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Worker:
 
         # The reactor's thread alone.  The order of the calls is that of their due times.
         self._pending: dict[Call, None] = {}
-        self._fresh: list[Call] = []  # of this turn of the reactor
+        self._fresh: list[Call] = []  # of this reactor turn
         self._handing: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
         self._thread: threading.Thread | None = None
@@ -211,7 +211,7 @@ class Worker:
     # The reactor's thread
 
     def submit(self, work: Work[T]) -> Deferred[T]:
-        """Have it carried out; L{gameservers.store.errors} says how it may fail."""
+        """Queue a call; L{gameservers.store.errors} has its errors."""
         if self._refusal is not None:
             return fail(copy(self._refusal))
         if len(self._pending) >= self._limit:
@@ -234,7 +234,7 @@ class Worker:
 
     def start(self) -> Deferred[None]:
         """
-        Begin.
+        Start the thread.
 
         @return: fires when C{prepare} is done, or fails with its L{BadDatabase}.
         """
@@ -243,7 +243,7 @@ class Worker:
         return self._prepared
 
     def stop(self) -> Deferred[None]:
-        """Take no more calls, carry out those that wait, and end; all of it in bounded time."""
+        """Reject new calls, run those that wait, and end the thread, in bounded time."""
         if self._refusal is None:
             self._refusal = Unavailable("the store is stopped")
         if self._handing is not None:
@@ -255,13 +255,14 @@ class Worker:
         if self._thread is None:
             self._end()
         else:
-            # By then no call waits any more, and only one under way holds the thread.
+            # By then all waiting calls have timed out, and only one in progress can block the
+            # thread.
             late = self._reactor.callLater(self._timeout + 1, self._end)
             self._ended.addCallback(lambda _: late.cancel() if late.active() else None)
         return self._ended
 
     def refuse(self, problem: StoreError) -> None:
-        """Fail those that wait, and every call from now on."""
+        """Fail the waiting calls and all later ones."""
         if self._refusal is None:
             self._refusal = problem
         self._fresh.clear()
@@ -286,7 +287,7 @@ class Worker:
                 if call.due > now:
                     break
                 call.abandoned = True
-                # Both have the same order, so it waits at the head or is under way.
+                # Both have the same order, so it waits at the head or is in progress.
                 waiting = bool(self._queue) and self._queue[0] is call
                 if waiting:
                     self._queue.popleft()
@@ -341,7 +342,7 @@ class Worker:
         self._reactor.callFromThread(self._end)
 
     def _wait(self) -> bool:
-        """Wait for something to do; L{False} when that will never come."""
+        """Wait for something to do; returns L{False} when there will be nothing more."""
         with self._changed:
             self._changed.wait_for(lambda: self._prepare or self._queue or self._stopping)
             return bool(self._queue) or not self._stopping
@@ -364,7 +365,7 @@ class Worker:
                 connection.close()
 
     def _transact(self, connection: Connection) -> None:
-        """Take a batch from the queue and carry it out in one transaction."""
+        """Take a batch from the queue and run it in one transaction."""
         connection.begin()
         batch = self._take()
         try:
@@ -387,7 +388,7 @@ class Worker:
             return [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
 
     def _carry_out(self, connection: Connection, batch: list[Call]) -> list[Any]:
-        """What each call gives, be it a L{Failure}; a transient error is raised."""
+        """Run the calls and return their results or L{Failure}s; transient errors are raised."""
         try:
             return [
                 outcome
@@ -404,7 +405,7 @@ class Worker:
         return [self._try_apart(connection, call) for call in batch]
 
     def _try(self, connection: Connection, calls: list[Call]) -> list[Any]:
-        """Carry out one call or several of a kind."""
+        """Run one call or several of a kind."""
         works = [call.work for call in calls]
         try:
             if len(works) == 1:
@@ -418,7 +419,7 @@ class Worker:
             raise
 
     def _try_apart(self, connection: Connection, call: Call) -> Any:
-        """Undo a call that fails, and nothing else."""
+        """Run one call in a savepoint, which is rolled back if it fails."""
         connection.exec_driver_sql("SAVEPOINT one_call")
         try:
             (result,) = self._try(connection, [call])
@@ -431,7 +432,7 @@ class Worker:
         return result
 
     def _give_back(self, batch: list[Call]) -> None:
-        """Let calls wait again, but for one that has spoilt too many transactions."""
+        """Return calls to the queue, except those that broke too many transactions."""
         given_up = [call for call in batch if call.spoilt >= MAX_SPOILT]
         self._fail(given_up, Unavailable("the database cannot do this"))
         with self._changed:
@@ -444,7 +445,7 @@ class Worker:
         self._reactor.callFromThread(self._deliver, outcomes)
 
     def _back_off(self, problem: Exception) -> None:
-        """Pause, unless it was SQLite's lock: waiting for that was a pause already."""
+        """Pause, except after waiting for SQLite's lock, which was a pause already."""
         locked = is_locked(problem)
         if not locked or (self._connection is not None and self._connection.in_transaction()):
             self._disconnect()
@@ -454,7 +455,7 @@ class Worker:
             _log.failure("{worker}: an error that is not the database's", worker=self._name)
         elif not self._failures:
             _log.warn(
-                "{worker}: the database is out of reach: {problem}",
+                "{worker}: the database is unreachable: {problem}",
                 worker=self._name,
                 problem=str(problem.orig).strip(),
             )

@@ -1,9 +1,9 @@
 """
-The house's one web site: the pages of all games on every port that speaks HTTP.
+The web site: the pages of all games, on every port that accepts HTTP.
 
-A game hangs its pages in under its name, so tic-tac-toe's are at C{/tictactoe/}.  A path that is
-no game's is looked up among the pages of the first game that was hung in: that is the front page
-as long as there is no other.  WebSockets never come here (L{gameservers.net.door}).
+The pages of a game are below its name, so tic-tac-toe's are at C{/tictactoe/}.  Any other path is
+looked up among the pages of the first game that has any, which serve as the front page. WebSockets
+are handled elsewhere (L{gameservers.net.door}).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from twisted.web.util import redirectTo
 
 from gameservers.net.guard import Ticket
 
-#: Seconds that an HTTP client may be silent.
+#: How long an HTTP client may be silent, in seconds.
 SILENCE_TIMEOUT = 30.0
 
-#: Sent with every page: it may load nothing from elsewhere and be shown in no other page.
+#: Sent with every page: it may load nothing from other sites, nor be embedded in other pages.
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none';"
@@ -41,7 +41,7 @@ class Channel(HTTPChannel):
     """
     One HTTP connection.
 
-    @ivar ticket: the guard's, handed over by the door.
+    @ivar ticket: the guard's ticket, set by the door.
     """
 
     ticket: Ticket | None = None
@@ -70,7 +70,7 @@ class Page(Resource):
 
 
 class NoPage(Resource):
-    """Anything that is not there."""
+    """The answer for paths that do not exist."""
 
     isLeaf = True
 
@@ -82,9 +82,9 @@ class NoPage(Resource):
 
 class Pages(Resource):
     """
-    Some pages that lie side by side.
+    The pages of one directory.
 
-    @param pages: name to file and content type; the name C{""} is what is shown first.
+    @param pages: name to file and content type; the name C{""} is the index page.
     """
 
     def __init__(self, package: str, pages: Mapping[str, tuple[str, str]]) -> None:
@@ -94,7 +94,7 @@ class Pages(Resource):
             self.putChild(name.encode(), Page(content_type, (folder / file).read_bytes()))
 
     def render_GET(self, request: Request) -> bytes:
-        """Asked for without the last slash, from which pages find each other."""
+        """Redirect to the path with a slash, so that relative links work."""
         return redirectTo(request.path + b"/", request)
 
     def getChild(self, path: bytes, request: Request) -> IResource:
@@ -134,4 +134,4 @@ class WebSite(Site):
         self.protocol: Any = Channel
 
     def log(self, request: HttpRequest) -> None:
-        """Not every request: what matters is logged where it happens."""
+        """Do not log every request."""

@@ -25,7 +25,7 @@ class MigrateTests:
             said = [process.communicate(timeout=PATIENCE) for process in processes]
         self.assertEqual([process.returncode for process in processes], [0] * 3, said)
         self.assertEqual({err for _, err in said}, {""})
-        for owner in ("house", "tictactoe", "tilegame"):
+        for owner in ("server", "tictactoe", "tilegame"):
             made = [out for out, _ in said if f"{owner} 000" in out]
             self.assertEqual(len(made), 3)
             new = [out for out in made if "(was new)" in out.split(owner)[1].split(",")[0]]

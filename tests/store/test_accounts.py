@@ -1,5 +1,5 @@
 """
-The accounts of the house, on every database.
+The accounts, on every database.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from gameservers.games.tilegame.records import TileGameRecords
 from gameservers.games.tilegame.world import Kept
 from gameservers.store import Account, BadDatabase, PasswordRecord, Store, StoreSettings
 from gameservers.store import __main__ as command
-from gameservers.store.accounts import SCHEMA as HOUSE
+from gameservers.store.accounts import SCHEMA as SERVER
 from gameservers.store.backends import find_backend
 from gameservers.store.schema import installed
 from tests.store import databases
@@ -31,7 +31,7 @@ def rows(url: str) -> dict[str, list[Any]]:
     with engine.connect() as connection:
         found = {
             table.name: sorted(map(repr, connection.execute(select(table))))
-            for schema in (HOUSE, *installed())
+            for schema in (SERVER, *installed())
             for table in schema.metadata.sorted_tables
         }
     engine.dispose()

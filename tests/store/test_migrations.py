@@ -22,13 +22,13 @@ from gameservers.store import (
     StoreSettings,
     migrate_database,
 )
-from gameservers.store.accounts import SCHEMA as HOUSE
+from gameservers.store.accounts import SCHEMA as SERVER
 from gameservers.store.backends import Backend, find_backend
 from gameservers.store.schema import installed
 from tests.store import databases, numbered
 
 #: Where all are when they are up to date.
-NOW = ["house 0001", "tictactoe 0002", "tilegame 0002"]
+NOW = ["server 0001", "tictactoe 0002", "tilegame 0002"]
 
 
 class Cut(BaseException):
@@ -81,7 +81,7 @@ class MigrationTests:
         with self.engine.begin() as connection:
             return {
                 table.name: sorted(map(repr, connection.execute(select(table))))
-                for schema in (HOUSE, *installed())
+                for schema in (SERVER, *installed())
                 for table in schema.metadata.sorted_tables
             }
 
@@ -95,7 +95,7 @@ class MigrationTests:
         migrated = self.shape(inspect(self.engine))
         self.clear()
         with self.engine.begin() as connection:
-            for schema in (HOUSE, *installed()):
+            for schema in (SERVER, *installed()):
                 schema.metadata.create_all(connection)
         self.assertEqual(migrated, self.shape(inspect(self.engine)))
 
@@ -141,7 +141,7 @@ class MigrationTests:
         self.migrate()
         before = self.rows()
         with self.engine.begin() as connection:
-            for each in ("house", "tictactoe", "tilegame"):
+            for each in ("server", "tictactoe", "tilegame"):
                 connection.execute(text(f"DROP TABLE {each}_version"))
         self.migrate()
         self.assertEqual(self.rows(), before)

@@ -200,7 +200,7 @@ class Removal:
 
 _metadata = new_metadata()
 
-#: The accounts' ratings; all else of an account is in the house's table.
+#: The accounts' ratings; all else of an account is in the table C{accounts}.
 players = new_table(
     "tictactoe_players",
     _metadata,

@@ -219,7 +219,7 @@ class Session:
         if status is Status.FULL:
             self._metrics.cuts[self._game, Reason.FULL.value] += 1
         else:
-            self._metrics.wishes_refused[self._game] += 1
+            self._metrics.requests_refused[self._game] += 1
         return wire.PLAIN[status]
 
     def _malformed(self, fault: str, status: Status, address: Address) -> bytes:

@@ -242,7 +242,7 @@ class Session:
                 visible=not wish.password,
             )
         except Refused:
-            service.metrics.wishes_refused[service.game] += 1
+            service.metrics.requests_refused[service.game] += 1
 
     def leave(self, wish: Leave) -> None:
         """Leave its room, if it is in one."""

@@ -1,8 +1,8 @@
 """Accounts of all games
 
-A database of the time when all tables had one sequence of numbers has C{schema_version}, with 1,
-2 or 3.  It is set to 4, so that a program of that time refuses the database; the owners of the
-tables bring their rows over.
+Databases of earlier releases have a table C{schema_version} with 1, 2 or 3, one number for all
+tables.  It is set to 4, so that those releases refuse the database; the revisions of each owner
+migrate the rows.
 """
 
 import sqlalchemy as sa

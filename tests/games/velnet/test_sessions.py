@@ -180,7 +180,7 @@ class RoomTests(SynchronousTestCase):
         peer, other = text_player(world, "r1"), text_player(world)
         self.assertEqual(peer.ask(b"2:den:wrong\n2:full\n2:a,b\n3:1:here\n"), b"3:3:here\n")
         self.assertEqual(other.ask(b"1:\n"), b"1:full-1,r1-1\n")
-        self.assertEqual(world.metrics.wishes_refused["velnet"], 2)
+        self.assertEqual(world.metrics.requests_refused["velnet"], 2)
 
     def test_payloads_are_counted(self) -> None:
         world = World()
