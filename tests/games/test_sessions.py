@@ -32,7 +32,7 @@ class SessionTests(SynchronousTestCase):
         table: Mapping[Any, Mapping[Any, Any]],
         ignored: Mapping[Any, Collection[Any]],
     ) -> None:
-        """Every message is obeyed or ignored in every phase, and not both."""
+        """Every message is handled or ignored in every phase, and not both."""
         self.assertEqual(set(table), set(phases))
         self.assertEqual(set(ignored), set(phases))
         for phase in phases:

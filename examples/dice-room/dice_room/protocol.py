@@ -20,7 +20,7 @@ class DiceProtocol(Connection, LineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         if not self.ended:
-            self.session.obey(wire.parse(line))
+            self.session.handle(wire.parse(line))
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self.malformed("line too long")

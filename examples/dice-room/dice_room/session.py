@@ -33,7 +33,7 @@ class Session:
         self._service = service
         self._lobby = service.lobby
 
-    def obey(self, message: Message) -> None:
+    def handle(self, message: Message) -> None:
         """Do what a message asks for, or say why not."""
         try:
             TABLE[self.phase][type(message)](self, message)

@@ -1,9 +1,9 @@
 """
 One client's messages: what each of them does, before the log-in and after it.
 
-Messages are obeyed one after the other, also while one waits for the database: those behind it
+Messages are handled one after the other, also while one waits for the database: those behind it
 wait, and with L{BACKLOG} of them the connection is read no further.  So there is no phase between
-the two: while a log-in is being answered, nothing else is obeyed.
+the two: while a log-in is being answered, nothing else is handled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gameservers.net.websocket import CloseReason, WebSocket
 from gameservers.store import StoreError
 from gameservers.wire import WireError
 
-#: How many messages may wait behind the one that is being obeyed, before reading is paused.
+#: How many messages may wait behind the one that is being handled, before reading is paused.
 BACKLOG = 16
 
 #: How much may be told to a client while its log-in is being answered, in messages.
@@ -59,7 +59,7 @@ class TicTacToeSession:
         self._service = service
         self._connection = connection
         self._waiting: deque[str | bytes] = deque()
-        self._obeying = False
+        self._handling = False
         self._senseless = 0
         self._held: list[str] | None = None
 
@@ -70,8 +70,8 @@ class TicTacToeSession:
         self._waiting.append(message)
         if len(self._waiting) >= BACKLOG:
             self._connection.pauseProducing()
-        if not self._obeying:
-            Deferred.fromCoroutine(self._obey_all())
+        if not self._handling:
+            Deferred.fromCoroutine(self._handle_all())
 
     def left(self) -> None:
         """The client is gone."""
@@ -97,11 +97,11 @@ class TicTacToeSession:
 
     # --- inside -------------------------------------------------------------------------------
 
-    async def _obey_all(self) -> None:
-        self._obeying = True
+    async def _handle_all(self) -> None:
+        self._handling = True
         while self._waiting:
             try:
-                await self._obey(self._waiting.popleft())
+                await self._handle(self._waiting.popleft())
             except StoreError as problem:
                 code = CloseReason.TRY_AGAIN_LATER
                 self._connection.cut(Reason.FAILED, f"the store: {problem}", code=code)
@@ -109,17 +109,17 @@ class TicTacToeSession:
                 self._connection.failed(Failure())
             if self._connection.paused and len(self._waiting) < BACKLOG:
                 self._connection.resumeProducing()
-        self._obeying = False
+        self._handling = False
 
-    async def _obey(self, encoded: str | bytes) -> None:
+    async def _handle(self, encoded: str | bytes) -> None:
         try:
             message = wire.parse(encoded)
         except WireError as fault:
             self._complain(str(fault))
             return
-        obey = TABLE[self.phase].get(type(message))
-        if obey is not None:
-            await obey(self, message)
+        handle = TABLE[self.phase].get(type(message))
+        if handle is not None:
+            await handle(self, message)
 
     def _complain(self, fault: str) -> None:
         """A message was without meaning: the first must have one, and of the others most."""

@@ -23,7 +23,7 @@ class BlockOutbox(Outbox):
     What one client is told.
 
     A client is told nothing that it has not asked for, so one that does not read need not be cut
-    off for having been told too much: when it L{full<BlockOutbox.full>}, the connection obeys
+    off for having been told too much: when it L{full<BlockOutbox.full>}, the connection handles
     nothing more until it reads.  So C{max_unread} bytes and one answer may wait; more would be a
     mistake of ours.
     """

@@ -33,7 +33,7 @@ def aligned(due: float, rate: float) -> float:
 
 class Pace:
     """
-    When the messages of one player may be obeyed.
+    When the messages of one player may be handled.
 
     States are C{tps} a second, also if timers are a little late; what a player has missed is not
     made up for.  All other messages are limited by a token bucket.

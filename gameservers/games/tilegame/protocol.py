@@ -4,9 +4,9 @@ The connections of Tile-Game clients.
 A client notices a reset of the connection, but never that it was closed.  So every connection
 ends with a reset, and a client that is told why first has a moment to read it.
 
-A client that does not read is obeyed no further when C{max_unread} bytes wait for it, since all
+A client that does not read is handled no further when C{max_unread} bytes wait for it, since all
 it is told are answers.  The real one never comes to that: it says nothing before it has read the
-last answer.  A client that is not obeyed is silent; if something waits for it when the limit of
+last answer.  A client that is not handled is silent; if something waits for it when the limit of
 silence is up, it is cut off as slow.
 """
 
@@ -18,7 +18,7 @@ from gameservers.games.tilegame.session import Session
 from gameservers.games.tilegame.wire import PIECE, Inbox
 from gameservers.net.connection import Connection, Reason
 
-#: Bytes that a client may send before they are obeyed; with more it is not read from.
+#: Bytes that a client may send before they are handled; with more it is not read from.
 READ_AHEAD = PIECE
 
 #: How long a client that is refused gets to read why, in seconds.
@@ -26,7 +26,7 @@ FAREWELL = 2.0
 
 
 class TileGameProtocol(Connection):
-    """One client: its stream is cut into blocks, which are obeyed when they may be."""
+    """One client: its stream is cut into blocks, which are handled when they may be."""
 
     outbox: BlockOutbox
 

@@ -39,7 +39,7 @@ class Phase(enum.Enum):
 
 class Session:
     """
-    One player's messages, obeyed in order, each when it may be.
+    One player's messages, handled in order, each when it may be.
 
     @ivar expects_name: whether the next message is the name, which has no length.
     @ivar waiting: whether the next message has to wait: for the map, or for its time.
@@ -59,11 +59,11 @@ class Session:
         self._fetching: Deferred[bytes] | None = None
         self._player: Player | None = None
         self._pace: Pace | None = None
-        self._due = 0.0  # when the next message may be obeyed
+        self._due = 0.0  # when the next message may be handled
         self._odd = 0
 
     def admits(self, message: bytes) -> bool:
-        """Whether a message may be obeyed now; if not, the connection asks again in time."""
+        """Whether a message may be handled now; if not, the connection asks again in time."""
         if self._pace is None:
             return True
         due = self._pace.admit(message == wire.GLGAME_REQ, self._seconds())
@@ -91,9 +91,9 @@ class Session:
                     raise
                 self._tolerate(data)
                 return
-        obey = self._table.get(data if message is data else type(message))
-        if obey is not None:
-            obey(self, message)
+        handle = self._table.get(data if message is data else type(message))
+        if handle is not None:
+            handle(self, message)
 
     def left(self) -> None:
         """The player is gone."""
@@ -192,7 +192,7 @@ _OUT_OF_ORDER = dict.fromkeys(wire.MESSAGES, Session._break_order) | {
     wire.DISCONNECT_REQ: Session._leave
 }
 
-#: What obeys a message of each kind, in each phase.
+#: What handles a message of each kind, in each phase.
 TABLE: Mapping[Phase, Mapping[wire.Kind, Callable[[Session, Any], None]]] = {
     Phase.GREETING: _OUT_OF_ORDER | {wire.RECOGNITION_REQ: Session._greet},
     Phase.ASKING: _OUT_OF_ORDER | {wire.MAPDATA_REQ: Session._fetch_map},

@@ -102,13 +102,13 @@ class TextSession:
         for index, (tag, value) in enumerate(commands):
             # Users type <HERE> into the chat line: the program puts an empty MSG before it.
             if tag != "MSG" or value or index == last:
-                self._obey(tag, value)
+                self._handle(tag, value)
                 if self.connection.ended:
                     return
         if isinstance(self._wish, Declined):
             self._wish = None
 
-    def _obey(self, tag: str, value: str) -> None:
+    def _handle(self, tag: str, value: str) -> None:
         if tag != "PSWD" and isinstance(self._wish, Joining):
             self._wish = None
         command = TABLE[self.phase].get(tag)

@@ -1,5 +1,5 @@
 """
-The check of passwords: Twisted's credentials checkers, asked about a name and a password.
+Password checks, by Twisted's credentials checkers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from twisted.logger import Logger
 
 class Access:
     """
-    Admits a client that one of the checkers knows; without a checker, every client.
+    Admits a client if one of the checkers accepts it; without a checker, every client.
 
-    Twisted's own checkers disagree about what a name is: C{memory} and C{unix} want text,
-    C{file} wants bytes.  So each is asked in both spellings.
+    Twisted's own checkers differ in the type of a name: C{memory} and C{unix} expect text, C{file}
+    expects bytes.  So each is asked with both.
     """
 
     _log = Logger()

@@ -1,16 +1,15 @@
 """
-What the members of one room are told, put together once for all of them.
+The messages to the members of one room, joined once for all of them.
 
-In a reactor turn the members of a room say many things, and nearly every member is told the
-same: all of it.  So the room keeps one list, which is joined once when the turn ends and sent to
-each member as it stands.  Two things make a member's share differ:
+In a reactor turn the members of a room send many messages, and nearly every member receives the
+same: all of them.  So the room has one list, which is joined once at the end of the turn and sent
+to each member as it is.  A member's share differs in two cases:
 
-  - it is spared what it said itself, unless it asked to hear that;
-  - it came in, or was told something of its own, in the middle of the turn.  Then what the room
-    said before is put into its outbox first (L{Feed.catch_up}), so that it hears everything in
-    the order in which it happened.
+  - it does not receive its own messages, unless it asked for them;
+  - it joined, or was sent something else, in the middle of the turn.  Then the earlier messages
+    are put into its outbox first (L{Feed.catch_up}), so that it receives everything in order.
 
-Such a share is cut out of the joined bytes; it is not joined anew from its parts.
+Such a share is sliced from the joined bytes; it is not joined again from its parts.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from gameservers.games.velnet.wires.messages import Dialect
+from gameservers.games.velnet.wires.messages import Codec
 from gameservers.lobby import RoomKey
 from gameservers.net.outbox import Outbox, Turn
 
@@ -27,36 +26,36 @@ class Feed:
     """
     One room's stream of messages.
 
-    @ivar key: that of the room.
-    @ivar dialect: what its members are told in.
+    @ivar key: the room's key.
+    @ivar codec: the wire format of its members.
     @ivar members: player id to outbox, in joining order.
     """
 
-    __slots__ = ("_said", "_spared", "_told", "_turn", "dialect", "key", "members")
+    __slots__ = ("_said", "_spared", "_told", "_turn", "codec", "key", "members")
 
-    def __init__(self, key: RoomKey, dialect: Dialect, turn: Turn) -> None:
+    def __init__(self, key: RoomKey, codec: Codec, turn: Turn) -> None:
         self.key = key
-        self.dialect = dialect
+        self.codec = codec
         self.members: dict[int, Outbox] = {}
         self._turn = turn
         self._said: list[bytes] = []  # in this turn
-        self._told: dict[int, int] = {}  # how much of it a member has been given already
-        self._spared: dict[int, list[int]] = {}  # what a member does not hear of the rest
+        self._told: dict[int, int] = {}  # how many of them a member has received already
+        self._spared: dict[int, list[int]] = {}  # those of the rest that a member does not receive
 
     def join(self, player: int, outbox: Outbox) -> None:
-        """From now on this player hears what is said."""
+        """Add a player, which receives all later messages."""
         self.members[player] = outbox
         if self._said:
             self._told[player] = len(self._said)
 
     def leave(self, player: int) -> None:
-        """This player hears nothing more, but everything up to now."""
+        """Remove a player, which receives everything up to now."""
         self.catch_up(player)
         del self.members[player]
         self._told.pop(player, None)
 
     def say(self, message: bytes, spare: int = 0) -> None:
-        """Tell all members, or all but one."""
+        """Send a message to all members, or to all but one."""
         if not self._said:
             self._turn.at_end(self._flush)
         if spare:
@@ -64,7 +63,9 @@ class Feed:
         self._said.append(message)
 
     def catch_up(self, player: int) -> None:
-        """Put what was said into a member's outbox, so that something else can follow it."""
+        """
+        Put the messages so far into a member's outbox, so that something else can follow them.
+        """
         said, told = self._said, self._told.get(player, 0)
         if told < len(said):
             send = self.members[player].send
@@ -91,7 +92,7 @@ class Feed:
 
 
 def _heard(told: int, spared: Sequence[int], end: int) -> Iterator[tuple[int, int]]:
-    """The stretches of what was said, from C{told} to C{end}, that a member is told."""
+    """The ranges of messages from C{told} to C{end} that a member receives."""
     for index in spared:
         yield told, index
         told = index + 1

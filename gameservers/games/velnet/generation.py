@@ -1,19 +1,19 @@
 """
-Which generation of binary clients one is, where the configuration leaves it open.
+Detection of a binary client's generation, if it is not configured.
 
-Both generations log in with the same bytes, but expect different answers: generation 1 expects
-5 bytes, generation 2 expects 4 more, the version.  Either is lost for good with the other's
-answer.  So the first 5 bytes are sent at once and the rest is held back until what the client
-does next tells them apart:
+Both generations log in with the same bytes, but expect different answers: generation 1 expects 5
+bytes, generation 2 expects 4 more, the version.  Either hangs with the other's answer.  So the
+first 5 bytes are sent at once and the rest is held back until the client's behaviour distinguishes
+them:
 
   - generation 2 sends a keep-alive within 2 seconds of connecting, and nothing else before it
     has its whole answer;
-  - generation 1 knows no keep-alive; it says hello over UDP within milliseconds, or something
+  - generation 1 has no keep-alive; it sends a hello over UDP within milliseconds, or something
     else;
-  - silence speaks for generation 2, whose keep-alive may be late, and costs generation 1
-    dearly only behind a network that blocks UDP.
+  - silence means generation 2, whose keep-alive may be late; this is wrong for generation 1 only
+    in a network that blocks UDP.
 
-A keep-alive before the log-in is generation 2's as well.
+A keep-alive before the log-in means generation 2 as well.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATIENCE = 2.5
 
 
 class Generation(enum.Enum):
-    """As C{--velnet-generation} spells it."""
+    """The values of C{--velnet-generation}."""
 
     OPEN = "auto"  # not known yet
     FIRST = "1"
@@ -33,7 +33,7 @@ class Generation(enum.Enum):
 
 
 class Sign(enum.Enum):
-    """What a client does that tells its generation."""
+    """Behaviour of a client that reveals its generation."""
 
     KEEP_ALIVE = "keep-alive"
     OTHER = "any other message after the log-in"
@@ -41,7 +41,7 @@ class Sign(enum.Enum):
     SILENCE = "nothing for a while"
 
 
-#: What a sign says as long as the generation is open; once it is known, no sign changes it.
+#: The meaning of each sign while the generation is open; once known, it does not change.
 READ: dict[Sign, Generation] = {
     Sign.KEEP_ALIVE: Generation.SECOND,
     Sign.OTHER: Generation.FIRST,

@@ -1,6 +1,5 @@
 """
-How VelNet's messages come in: lines, a binary stream, a WebSocket that carries one, and
-datagrams of both formats.
+VelNet's protocols: lines, a binary stream, the same in a WebSocket, and datagrams of both formats.
 """
 
 from __future__ import annotations
@@ -13,28 +12,28 @@ from gameservers.games.velnet.generation import Generation
 from gameservers.games.velnet.service import VelNetService
 from gameservers.games.velnet.session import BinarySession, Session, TextSession
 from gameservers.games.velnet.wires import binary, text
-from gameservers.games.velnet.wires.messages import Dialect, Hello, LogIn, Message, ToRoom, ToSelf
+from gameservers.games.velnet.wires.messages import Broadcast, Codec, Hello, LogIn, Message, ToSelf
 from gameservers.net.address import Address
 from gameservers.net.connection import Connection, Reason
 from gameservers.net.datagrams import Datagrams
 from gameservers.net.websocket import CloseReason, WebSocket
 
-#: Bytes in a WebSocket message beyond the longest payload: room for a message's other fields.
+#: Bytes of a WebSocket message beyond the longest payload, for a message's other fields.
 MARGIN = 1024
 
-#: Wishes of one connection that are done before the others' turn comes.  A payload for the room
-#: is cheap, however many there are; a list, a change of rooms or a group is some work for a few
-#: bytes.
-MAX_WISHES = 16
+#: Requests of one connection that are handled before other connections get their turn.  Payloads
+#: for the room are cheap in any number; a list, a change of rooms or a group is much work for a
+#: few bytes.
+MAX_REQUESTS = 16
 
-#: Messages that are no wishes of this kind.
-UNCOUNTED = frozenset({LogIn, ToRoom, ToSelf})
+#: Messages that do not count as requests.
+UNCOUNTED = frozenset({LogIn, Broadcast, ToSelf})
 
-#: Bytes that L{LineReceiver} is given at once: for each line it copies all that follows it.
+#: Bytes that L{LineReceiver} is given at once: for each line it copies all the rest.
 BLOCK = 4096
 
-#: Reasons for which a client is closed after what was said to it, and, on a WebSocket, with which
-#: code: none that a client understands.
+#: Reasons for which a client is closed after pending output, with the close code for WebSockets:
+#: clients understand no other.
 CODES = {
     Reason.MALFORMED: CloseReason.NORMAL_CLOSURE,
     Reason.REFUSED: CloseReason.NORMAL_CLOSURE,
@@ -47,7 +46,7 @@ class VelNetConnection(Connection):
 
     gentle = CODES
     session: Session
-    _wishes = 0
+    _requests = 0
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -57,17 +56,17 @@ class VelNetConnection(Connection):
     def left(self) -> None:
         self.session.left()
 
-    def obey(self, message: Message) -> None:
-        """Do what a message asks for, and let the others have their turn when it is time."""
+    def handle(self, message: Message) -> None:
+        """Handle a message, and give way to other connections after L{MAX_REQUESTS} requests."""
         kind, session = type(message), self.session
         action = session.actions.get(kind)
         if action is None or self.ended:
             return
         action(session, message)
         if kind not in UNCOUNTED:
-            self._wishes += 1
-            if self._wishes == MAX_WISHES:
-                self._wishes = 0
+            self._requests += 1
+            if self._requests == MAX_REQUESTS:
+                self._requests = 0
                 self.give_way()
 
 
@@ -80,7 +79,7 @@ class VelNetTextProtocol(VelNetConnection, LineReceiver):
         super().__init__(service.connections)
         self.session = TextSession(service, self)
         self.MAX_LENGTH = service.settings.max_line
-        self._run: ToRoom | None = None  # lines for the room that stand in a row
+        self._run: Broadcast | None = None  # consecutive lines for the room
 
     def receive(self, data: bytes) -> None:
         for start in range(0, len(data) or 1, BLOCK):
@@ -90,7 +89,7 @@ class VelNetTextProtocol(VelNetConnection, LineReceiver):
     def lineReceived(self, line: bytes) -> None:
         message = text.parse(line)
         run = self._run
-        if isinstance(message, ToRoom):
+        if isinstance(message, Broadcast):
             if run is not None and run.echo is message.echo:
                 run.frames.extend(message.frames)
                 return
@@ -98,7 +97,7 @@ class VelNetTextProtocol(VelNetConnection, LineReceiver):
             self._run = message
         elif message is not None:
             self._end_run()
-            self.obey(message)
+            self.handle(message)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._end_run()
@@ -107,11 +106,11 @@ class VelNetTextProtocol(VelNetConnection, LineReceiver):
     def _end_run(self) -> None:
         run, self._run = self._run, None
         if run is not None:
-            self.obey(run)
+            self.handle(run)
 
 
 class VelNetBinaryConnection(VelNetConnection):
-    """One binary client, whatever its stream is in."""
+    """One binary client, on a stream or a WebSocket."""
 
     def __init__(self, service: VelNetService, generation: Generation) -> None:
         super().__init__(service.connections)
@@ -119,12 +118,12 @@ class VelNetBinaryConnection(VelNetConnection):
         self._decoder = binary.Decoder(service.settings.max_message)
 
     def take(self, data: bytes) -> None:
-        """Take some of the stream, and obey what is complete, unless reading is paused."""
+        """Take part of the stream, and handle the complete messages, unless reading is paused."""
         decoder = self._decoder
         decoder.receive_data(data)
         if not self.paused:
             for message in decoder.messages():
-                self.obey(message)
+                self.handle(message)
                 if self.paused or self.ended:
                     return
 
@@ -141,10 +140,10 @@ class VelNetBinaryProtocol(VelNetBinaryConnection):
 
 class VelNetWebSocketProtocol(VelNetBinaryConnection, WebSocket):
     """
-    One binary client on a WebSocket, for headsets that get out over HTTP alone.
+    One binary client on a WebSocket, for headsets in networks that allow only HTTP.
 
-    Its stream is cut into binary messages anywhere, in both directions; a message is no unit of
-    meaning.  Any path and origin is welcome.
+    The stream is split into binary messages anywhere, in both directions.  Any path and origin is
+    accepted.
     """
 
     takes = (bytes,)
@@ -157,7 +156,7 @@ class VelNetWebSocketProtocol(VelNetBinaryConnection, WebSocket):
         self.max_message = service.settings.max_message + MARGIN
 
     def receive(self, data: bytes) -> None:
-        if not data:  # reading goes on: with what waits in the decoder
+        if not data:  # reading is resumed, beginning with what waits in the decoder
             self.take(data)
         super().receive(data)
 
@@ -170,13 +169,13 @@ class VelNetDatagrams(Datagrams):
     """
     Datagrams of one format on one port.
 
-    A player says who it is in a hello; from then on its datagrams are known by the address that
-    they come from.  What comes from an unknown address, or in another player's name, is ignored.
+    A player identifies itself in a hello; from then on its datagrams are recognised by their
+    source address.  Datagrams from an unknown address, or with another player's id, are ignored.
     """
 
-    codec: ClassVar[Dialect]
+    codec: ClassVar[Codec]
     max_waiting = 10_000
-    # Each may be for a whole room, and a flood must not keep the streams waiting.
+    # Each may be for a whole room, and a flood must not delay the streams.
     max_read = 2 * 1024
 
     def __init__(self, service: VelNetService) -> None:
@@ -186,7 +185,7 @@ class VelNetDatagrams(Datagrams):
     def received(self, datagram: bytes, address: Address) -> None:
         session = self._service.bound.get(address)
         codec = self.codec
-        if session is None or session.dialect is not codec:
+        if session is None or session.codec is not codec:
             message = codec.parse_datagram(datagram, None)
         else:
             message = codec.parse_datagram(datagram, session.player, session.seed)
@@ -199,10 +198,10 @@ class VelNetDatagrams(Datagrams):
 class VelNetTextDatagrams(VelNetDatagrams):
     """Text clients on one port."""
 
-    codec: ClassVar[Dialect] = text
+    codec: ClassVar[Codec] = text
 
 
 class VelNetBinaryDatagrams(VelNetDatagrams):
     """Binary clients on one port."""
 
-    codec: ClassVar[Dialect] = binary
+    codec: ClassVar[Codec] = binary

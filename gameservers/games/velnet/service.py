@@ -1,5 +1,5 @@
 """
-VelNet that runs: its players, and what they send each other.
+VelNet's service: its players, and what they send each other.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 from gameservers.games import Dependencies, GameService
 from gameservers.games.velnet.access import Access
 from gameservers.games.velnet.settings import VelNetSettings
-from gameservers.games.velnet.wires.messages import Dialect, Hello
+from gameservers.games.velnet.wires.messages import Codec, Hello
 from gameservers.games.velnet.words import Words
 from gameservers.net.address import Address, unmapped
 
 if TYPE_CHECKING:
     from gameservers.games.velnet.session import Session
 
-#: Sends a datagram to an address, from the port that a player speaks to.
+#: Sends a datagram to an address, from the port that a player uses.
 SendDatagram = Callable[[bytes, Address], None]
 
 
 class VelNetService(GameService):
     """
-    What VelNet's sessions share.
+    The state that VelNet's sessions share.
 
     @ivar access: checks passwords.
-    @ivar sessions: those of the players, by their ids.
-    @ivar bound: sessions by the address that their datagrams come from.
+    @ivar sessions: the players' sessions, by player id.
+    @ivar bound: sessions by the address of their datagrams.
     """
 
     settings: VelNetSettings
@@ -41,7 +41,9 @@ class VelNetService(GameService):
         self.lobby.limit(self.game, self.settings.max_players)
 
     def say_farewell(self) -> None:
-        """The wire has no word for the end; nor is anybody told that all the others leave."""
+        """
+        Announce nothing: there is no message for it, nor are clients told that the others leave.
+        """
         for session in self.sessions.values():
             self.words.leave_feed(session)
 
@@ -49,7 +51,7 @@ class VelNetService(GameService):
 
     def enter(self, session: Session, name: str) -> int:
         """
-        A client has logged in.
+        Enter a client that has logged in.
 
         @return: its player id.
         @raise Refused: the game is full.
@@ -60,7 +62,7 @@ class VelNetService(GameService):
         return player
 
     def exit(self, session: Session) -> None:
-        """A player is gone, and hears nothing more."""
+        """Remove a player, which receives nothing more."""
         self.words.leave_feed(session)
         self.unbind(session)
         del self.sessions[session.player]
@@ -68,16 +70,15 @@ class VelNetService(GameService):
 
     # --- addresses ----------------------------------------------------------------------------
 
-    def bind(self, hello: Hello, dialect: Dialect, address: Address, send: SendDatagram) -> None:
+    def bind(self, hello: Hello, codec: Codec, address: Address, send: SendDatagram) -> None:
         """
-        A datagram says that a player is at this address: from now on those from there are this
-        player's, and others' go there.
+        Bind a player to the source address of its hello, for datagrams in both directions.
 
-        It must come from the host of the player's stream and be of the same wire format; else it
-        is ignored, for its sender may be somebody else.
+        It must come from the host of the player's stream and be of the same wire format; otherwise
+        it is ignored, because it may be forged.
         """
         session = self.sessions.get(hello.player)
-        if session is None or session.dialect is not dialect:
+        if session is None or session.codec is not codec:
             return
         if unmapped(address[0]) != session.connection.address and not self.settings.any_address:
             return
@@ -87,10 +88,10 @@ class VelNetService(GameService):
         self.unbind(session)
         self.bound[address] = session
         session.bind(address, send, seed=hello.seed)
-        send(dialect.known(hello.player), address)
+        send(codec.known(hello.player), address)
 
     def unbind(self, session: Session) -> None:
-        """A player's address is known no longer."""
+        """Forget a player's address."""
         address, session.udp = session.udp, None
         if address is not None:
             del self.bound[address]
@@ -98,7 +99,7 @@ class VelNetService(GameService):
     # --- payloads -----------------------------------------------------------------------------
 
     def reachable(self, ids: Iterable[int], group_scope: str) -> list[int]:
-        """Those of these players that are here, and in this name space of groups."""
+        """Those of these players that are connected, and in this name space of groups."""
         found = ((each, self.sessions.get(each)) for each in ids)
         return [each for each, one in found if one is not None and one.group_scope == group_scope]
 
@@ -109,7 +110,7 @@ class VelNetService(GameService):
         self.count(1, len(ids))
 
     def tell_by_datagram(self, ids: Collection[int], head: bytes, payload: bytes) -> None:
-        """Send one payload in datagrams, to each player that has room for it."""
+        """Send one payload in datagrams, to each player that accepts its size."""
         sessions, datagram = self.sessions, head + payload
         size = len(datagram)
         for each in ids:
@@ -121,6 +122,6 @@ class VelNetService(GameService):
         self.count(1, len(ids))
 
     def count(self, payloads: int, hearers: int) -> None:
-        """Count payloads that each of so many players is sent."""
+        """Count payloads, each sent to this number of players."""
         self.metrics.messages_relayed[self.game] += payloads
         self.metrics.messages_delivered[self.game] += payloads * hearers

@@ -1,9 +1,9 @@
 """
-One player's session: what it may do and what comes of it, in either wire format.
+One player's session, in either wire format.
 
-A session is handed decoded messages and says encoded ones through its connection's outbox.  Of
-other players it knows their ids alone: what is sent to them goes by way of the lobby or of
-L{VelNetService}.  What text and binary clients do not have in common is in the two subclasses.
+A session receives decoded messages and sends encoded ones through its connection's outbox.  Of
+other players it knows only the ids: what is sent to them goes through the lobby or
+L{VelNetService}.  The two subclasses have what differs between text and binary clients.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from twisted.internet.interfaces import IDelayedCall
 from gameservers.games.velnet.generation import PATIENCE, READ, Generation, Sign
 from gameservers.games.velnet.wires import binary, text
 from gameservers.games.velnet.wires.messages import (
+    Broadcast,
+    Codec,
     DefineGroup,
-    Dialect,
     Join,
     Leave,
     ListMembers,
@@ -29,7 +30,6 @@ from gameservers.games.velnet.wires.messages import (
     LogIn,
     Message,
     ToGroup,
-    ToRoom,
     ToSelf,
 )
 from gameservers.lobby import Refused, RoomKey, RoomRules, Succession
@@ -40,56 +40,56 @@ if TYPE_CHECKING:
     from gameservers.games.velnet.feed import Feed
     from gameservers.games.velnet.service import SendDatagram, VelNetService
 
-#: The host of a room is VelNet's master client.
+#: The rules of rooms; the host is VelNet's master client.
 RULES = RoomRules(succession=Succession.OLDEST)
 
-#: Groups of one player, and ids in one group; a definition beyond that is ignored.
+#: Maximum number of groups of one player, and of ids in one group; a larger definition is ignored.
 MAX_GROUPS = 64
 MAX_GROUP = 1_000
 
-#: How often one message reaches a player that stands in a group again and again: often enough
-#: for any use, and too seldom to flood it.
+#: How many copies of a message a player gets that is in a group several times: enough for any use,
+#: and too few for a flood.
 MAX_COPIES = 16
 
 
 class Phase(enum.Enum):
     ARRIVED = "it has not logged in"
-    ASKING = "its log-in is being decided; it is not listened to"
+    ASKING = "its log-in is being checked; its input is ignored"
     UNDECIDED = "it has logged in, and its generation is not known"
     PLAYING = "it has logged in"
 
 
-#: What a session does, by the type of the message.
+#: The function for each type of message.
 Actions = dict[type[Message], Callable[[Any, Any], None]]
 
-#: That in each phase, and what is ignored.
+#: The functions in each phase, and the messages that are ignored.
 Table = dict[Phase, Actions]
 Ignored = dict[Phase, frozenset[type[Message]]]
 
-_WISHES = frozenset({ListRooms, Join, Leave, ToRoom, ToGroup, DefineGroup})
+_REQUESTS = frozenset({ListRooms, Join, Leave, Broadcast, ToGroup, DefineGroup})
 
 
 class Session:
     """
     One player.
 
-    @cvar dialect: what it is told in.
-    @cvar TABLE: what it does about a message, in each phase.
-    @cvar IGNORED: messages that it ignores, in each phase.
-    @cvar DATAGRAMS: what it does about a datagram.
-    @ivar actions: those of C{TABLE} in its present phase.
+    @cvar codec: its wire format.
+    @cvar TABLE: the function for each message, in each phase.
+    @cvar IGNORED: the messages that are ignored, in each phase.
+    @cvar DATAGRAMS: the function for each datagram.
+    @ivar actions: the entry of C{TABLE} for the present phase.
     @ivar player: its id in the lobby; 0 until it has logged in.
-    @ivar head: what stands before its payloads.
+    @ivar head: the header of its payloads.
     @ivar scope: the name space of its rooms.
     @ivar group_scope: the name space of players in which its groups can have members.
-    @ivar max_datagram: bytes in the longest datagram that it has room for.
-    @ivar feed: that of the room it is in.
-    @ivar udp: where datagrams reach it, once it has said hello.
-    @ivar send_datagram: how they leave.
-    @ivar seed: whether it said hello in the seed spelling of text.
+    @ivar max_datagram: bytes of the longest datagram that it accepts.
+    @ivar feed: the feed of its room.
+    @ivar udp: the address for datagrams, once it has sent a hello.
+    @ivar send_datagram: sends them.
+    @ivar seed: whether its hello was in the seed spelling of text.
     """
 
-    dialect: ClassVar[Dialect]
+    codec: ClassVar[Codec]
     TABLE: ClassVar[Table]
     IGNORED: ClassVar[Ignored]
     DATAGRAMS: ClassVar[Actions]
@@ -115,52 +115,52 @@ class Session:
         self.actions = self.TABLE[phase]
 
     def watch(self) -> None:
-        """From now on, end a connection that is silent for too long."""
+        """Start to limit how long the client may be silent."""
         self.connection.silence_limit(self._max_silence())
 
     def _max_silence(self) -> float:
-        """Seconds; 0: any."""
+        """How long the client may be silent, in seconds; 0: no limit."""
         settings = self.service.settings
         return settings.quiet_timeout if self.player else settings.login_timeout
 
     def left(self) -> None:
-        """The client is gone."""
+        """Remove the player, as its connection has ended."""
         if self.player:
             self.service.exit(self)
 
     def tell(self, message: bytes) -> None:
-        """Send something of its own, after what its room was told before."""
+        """Send something to this client, after the earlier messages of its room."""
         if self.feed is not None:
             self.feed.catch_up(self.player)
         self.connection.outbox.send(message)
 
     def bind(self, address: Address, send: SendDatagram, *, seed: bool) -> None:
-        """It has said hello from an address that can be its own."""
+        """Note the address of the client's hello."""
         self.udp, self.send_datagram, self.seed = address, send, seed
 
     def miss_datagram(self, head: bytes, payload: bytes) -> None:
-        """A datagram cannot reach it."""
+        """Handle a payload that cannot be sent to it in a datagram."""
 
     # --- the log-in ---------------------------------------------------------------------------
 
-    def log_in(self, wish: LogIn) -> None:
-        """Ask whether it may; until that is decided nothing more is read."""
-        if not self._fit(wish.name.encode(), wish.secret):
+    def log_in(self, message: LogIn) -> None:
+        """Check the password; until then nothing more is read."""
+        if not self._fit(message.name.encode(), message.secret):
             return
         self._begin(Phase.ASKING)
-        answer = Deferred.fromCoroutine(self.service.access.admits(wish.name, wish.secret))
-        answer.addCallback(self._answered, wish)
+        answer = Deferred.fromCoroutine(self.service.access.admits(message.name, message.secret))
+        answer.addCallback(self._answered, message)
         answer.addErrback(self.connection.failed)
         if self.phase is Phase.ASKING and not self.connection.ended:
             self.connection.pauseProducing()
 
-    def _answered(self, admitted: bool, wish: LogIn) -> None:
+    def _answered(self, admitted: bool, message: LogIn) -> None:
         connection = self.connection
         if connection.ended:
             return
         if admitted:
             try:
-                self._admit(wish)
+                self._admit(message)
                 connection.logged_in()
                 self.watch()
             except Refused:
@@ -170,22 +170,22 @@ class Session:
         if connection.paused:
             connection.resumeProducing()
 
-    def _admit(self, wish: LogIn) -> None:
+    def _admit(self, message: LogIn) -> None:
         """
-        It is a player now.
+        Enter the lobby.
 
         @raise Refused: the game is full.
         """
         if not self.player:
-            self.player = self.service.enter(self, wish.name)
-            self.head = self.dialect.head(self.player)
+            self.player = self.service.enter(self, message.name)
+            self.head = self.codec.head(self.player)
         self._begin(Phase.PLAYING)
-        self.tell(self.dialect.logged_in(self.player))
+        self.tell(self.codec.logged_in(self.player))
 
     # --- payloads -----------------------------------------------------------------------------
 
-    def to_room(self, message: ToRoom) -> None:
-        """Send payloads to its room, if it is in one."""
+    def to_room(self, message: Broadcast) -> None:
+        """Send payloads to the room, if it is in one."""
         feed = self.feed
         if feed is not None:
             head, frames, echo = self.head, message.frames, message.echo
@@ -193,14 +193,14 @@ class Session:
             self.service.count(len(frames), len(feed.members) - (not echo))
 
     def to_group(self, message: ToGroup) -> None:
-        """Send a payload to the members of one of its groups."""
+        """Send a payload to the members of a group."""
         self.service.tell(self._members(message.group), self.head + message.frame)
 
     def to_self(self, message: ToSelf) -> None:
-        """Send a payload back."""
+        """Send a payload back to the client."""
         self.tell(self.head + message.frame)
 
-    def room_datagram(self, message: ToRoom) -> None:
+    def room_datagram(self, message: Broadcast) -> None:
         """As L{to_room}, in datagrams."""
         feed = self.feed
         if feed is not None:
@@ -217,46 +217,46 @@ class Session:
         self.service.tell_by_datagram([self.player], self.head, message.frame)
 
     def _members(self, group: bytes) -> list[int]:
-        """The members of a group that are here now; one that stands in it twice, twice."""
+        """The members of a group that are connected; one that is in it twice, twice."""
         return self.service.reachable(self._groups.get(group, ()), self.group_scope)
 
     # --- rooms and groups ---------------------------------------------------------------------
 
-    def join(self, wish: Join) -> None:
+    def join(self, message: Join) -> None:
         """
-        Leave its room and join another, or open it.
+        Leave the room and join or open another.
 
-        It is one step: a player that may not join stays where it is.  The wire has no word for a
+        It is one step: a player that may not join stays where it is.  There is no message for a
         refusal, so it is not told.
         """
-        if not self._fit(wish.room.encode(), wish.password.encode("utf-8", "surrogateescape")):
+        service, password = self.service, message.password
+        if not self._fit(message.room.encode(), password.encode("utf-8", "surrogateescape")):
             return
-        service = self.service
         try:
             service.lobby.move(
                 self.player,
-                self._key(wish.room),
+                self._key(message.room),
                 RULES,
                 capacity=service.settings.room_size,
-                password=wish.password,
-                visible=not wish.password,
+                password=password,
+                visible=not password,
             )
         except Refused:
             service.metrics.requests_refused[service.game] += 1
 
-    def leave(self, wish: Leave) -> None:
-        """Leave its room, if it is in one."""
+    def leave(self, message: Leave) -> None:
+        """Leave the room, if it is in one."""
         with suppress(Refused):  # it is in no room
             self.service.lobby.leave_room(self.player)
 
-    def list_rooms(self, wish: ListRooms) -> None:
-        """Tell it the rooms that it could join with this password."""
-        rooms = self.service.lobby.rooms(self.service.game, self.scope, password=wish.password)
-        self.tell(self.dialect.rooms((room.key.name, len(room.members)) for room in rooms))
+    def list_rooms(self, message: ListRooms) -> None:
+        """List the rooms that it can join with this password."""
+        rooms = self.service.lobby.rooms(self.service.game, self.scope, password=message.password)
+        self.tell(self.codec.rooms((room.key.name, len(room.members)) for room in rooms))
 
-    def define(self, wish: DefineGroup) -> None:
-        """Its group of this name has these members from now on; without any it is forgotten."""
-        groups, group, ids = self._groups, wish.group, wish.ids
+    def define(self, message: DefineGroup) -> None:
+        """Set the members of a group; an empty group is removed."""
+        groups, group, ids = self._groups, message.group, message.ids
         if not self._fit(group) or len(ids) > MAX_GROUP:
             return
         if not ids:
@@ -265,7 +265,7 @@ class Session:
             groups[group] = tuple(_few_copies(ids))
 
     def _fit(self, *names: bytes) -> bool:
-        """Whether none of these names or passwords is too long."""
+        """Whether these names or passwords are all short enough."""
         return all(len(each) <= self.service.settings.max_name for each in names)
 
     def _key(self, room: str) -> RoomKey:
@@ -273,7 +273,7 @@ class Session:
 
 
 def _few_copies(ids: Iterable[int]) -> Iterator[int]:
-    """The same in their order, but none of them more than L{MAX_COPIES} times."""
+    """Limit repeated ids to L{MAX_COPIES} occurrences, keeping the order."""
     seen: Counter[int] = Counter()
     for each in ids:
         seen[each] += 1
@@ -284,22 +284,22 @@ def _few_copies(ids: Iterable[int]) -> Iterator[int]:
 class TextSession(Session):
     """A client of January 2022."""
 
-    dialect: ClassVar[Dialect] = text
+    codec: ClassVar[Codec] = text
     scope = group_scope = "text"
     max_datagram = text.MAX_DATAGRAM
 
-    def join(self, wish: Join) -> None:
-        """As all do; a player that is in the room already is not told so again."""
+    def join(self, message: Join) -> None:
+        """Join, unless the player is in the room already, which is ignored."""
         room = self.service.lobby.room_of(self.player)
-        if room is None or room.key.name != wish.room:
-            super().join(wish)
+        if room is None or room.key.name != message.room:
+            super().join(message)
 
     TABLE: ClassVar[Table] = {
         Phase.ARRIVED: {LogIn: Session.log_in},
         Phase.ASKING: {},
-        Phase.UNDECIDED: {},  # there is but one generation
+        Phase.UNDECIDED: {},  # there is only one generation
         Phase.PLAYING: {
-            ToRoom: Session.to_room,
+            Broadcast: Session.to_room,
             ToGroup: Session.to_group,
             Join: join,
             Leave: Session.leave,
@@ -308,23 +308,23 @@ class TextSession(Session):
         },
     }
     IGNORED: ClassVar[Ignored] = {
-        Phase.ARRIVED: _WISHES,
-        Phase.ASKING: _WISHES | {LogIn},
-        Phase.UNDECIDED: _WISHES | {LogIn},
+        Phase.ARRIVED: _REQUESTS,
+        Phase.ASKING: _REQUESTS | {LogIn},
+        Phase.UNDECIDED: _REQUESTS | {LogIn},
         Phase.PLAYING: frozenset({LogIn}),
     }
-    DATAGRAMS: ClassVar[Actions] = {ToRoom: Session.room_datagram, ToGroup: Session.group_datagram}
+    DATAGRAMS: ClassVar = {Broadcast: Session.room_datagram, ToGroup: Session.group_datagram}
 
 
 class BinarySession(Session):
     """
     A client of 2022 to 2026.
 
-    @ivar application: rooms of different applications have nothing to do with each other.
+    @ivar application: its application; each has rooms of its own.
     @ivar generation: which answer it expects to its log-in.
     """
 
-    dialect: ClassVar[Dialect] = binary
+    codec: ClassVar[Codec] = binary
 
     def __init__(
         self, service: VelNetService, connection: Connection, generation: Generation
@@ -349,16 +349,16 @@ class BinarySession(Session):
         self._show(Sign.HELLO)
 
     def miss_datagram(self, head: bytes, payload: bytes) -> None:
-        """What cannot reach it over UDP reaches it over the stream."""
+        """Send the payload over the stream instead."""
         self.tell(head + binary.frame(payload))
 
-    def _admit(self, wish: LogIn) -> None:
-        self.application = wish.secret.decode()
+    def _admit(self, message: LogIn) -> None:
+        self.application = message.secret.decode()
         self._find_scope()
         if self.player:
             self._show(Sign.OTHER)
-            self.service.lobby.rename(self.player, wish.name)
-        super()._admit(wish)
+            self.service.lobby.rename(self.player, message.name)
+        super()._admit(message)
         if self.generation is Generation.SECOND:
             self.connection.outbox.send(binary.VERSION)
         elif self.generation is Generation.OPEN:
@@ -367,16 +367,16 @@ class BinarySession(Session):
             self._silence = clock.callLater(PATIENCE, self._show, Sign.SILENCE)
 
     def show_early(self, message: ToSelf) -> None:
-        """It says a keep-alive before it has logged in, which is not answered."""
+        """Note a keep-alive before the log-in, which is not answered."""
         self._show(Sign.KEEP_ALIVE)
 
     def show_itself(self, message: Message) -> None:
-        """It says what tells its generation, and means it, too."""
+        """Note a message that reveals the generation, and handle it."""
         self._show(Sign.KEEP_ALIVE if isinstance(message, ToSelf) else Sign.OTHER)
         self.actions[type(message)](self, message)
 
     def _show(self, sign: Sign) -> None:
-        """It does what may tell its generation."""
+        """Note behaviour that may reveal the generation."""
         if self.generation is not Generation.OPEN:
             return
         self.generation = READ[sign]
@@ -394,36 +394,36 @@ class BinarySession(Session):
             silence.cancel()
 
     def _find_scope(self) -> None:
-        """Its name spaces follow from its application and generation."""
+        """Set the name spaces, which depend on application and generation."""
         generation = self.generation.value
         self.scope = f"{generation}:{self.application}"
         self.group_scope = generation if self.service.settings.wide_groups else self.scope
         self.max_datagram = binary.MAX_DATAGRAM[self.generation is Generation.SECOND]
 
-    def define(self, wish: DefineGroup) -> None:
-        """As all do, but it hears itself once, and last, however often it stands in its group."""
-        ids = wish.ids
+    def define(self, message: DefineGroup) -> None:
+        """Set the members, with the player itself once and last if it is among them."""
+        ids = message.ids
         if self.player in ids:
             ids = (*(each for each in ids if each != self.player), self.player)
-        super().define(DefineGroup(wish.group, ids))
+        super().define(DefineGroup(message.group, ids))
 
-    def list_members(self, wish: ListMembers) -> None:
-        """Tell it the members of a room, unless that is private or there is none."""
-        room = self.service.lobby.room(self._key(wish.room))
+    def list_members(self, message: ListMembers) -> None:
+        """List the members of a room, unless it is private or does not exist."""
+        room = self.service.lobby.room(self._key(message.room))
         if room is not None and not room.protected:
             present = [(member.id, member.name) for member in room.members]
-            self.tell(binary.members(wish.room, present))
+            self.tell(binary.members(message.room, present))
 
     TABLE: ClassVar[Table] = {
         Phase.ARRIVED: {LogIn: Session.log_in, ToSelf: show_early},
         Phase.ASKING: {},
         Phase.UNDECIDED: {
             LogIn: Session.log_in,
-            **dict.fromkeys([*_WISHES, ListMembers, ToSelf], show_itself),
+            **dict.fromkeys([*_REQUESTS, ListMembers, ToSelf], show_itself),
         },
         Phase.PLAYING: {
             LogIn: Session.log_in,
-            ToRoom: Session.to_room,
+            Broadcast: Session.to_room,
             ToGroup: Session.to_group,
             ToSelf: Session.to_self,
             Join: Session.join,
@@ -434,13 +434,13 @@ class BinarySession(Session):
         },
     }
     IGNORED: ClassVar[Ignored] = {
-        Phase.ARRIVED: _WISHES | {ListMembers},
-        Phase.ASKING: _WISHES | {LogIn, ListMembers, ToSelf},
+        Phase.ARRIVED: _REQUESTS | {ListMembers},
+        Phase.ASKING: _REQUESTS | {LogIn, ListMembers, ToSelf},
         Phase.UNDECIDED: frozenset(),
         Phase.PLAYING: frozenset(),
     }
     DATAGRAMS: ClassVar[Actions] = {
-        ToRoom: Session.room_datagram,
+        Broadcast: Session.room_datagram,
         ToGroup: Session.group_datagram,
         ToSelf: Session.self_datagram,
     }

@@ -15,11 +15,11 @@ from gameservers.config.vocabulary import Listening, Retired, option
 
 
 def are_checkers(specifications: tuple[str, ...]) -> None:
-    """Raise L{ValueError} unless Twisted can make a checker of each."""
+    """Raise L{ValueError} unless Twisted can make a checker from each."""
     for each in specifications:
         kind, _, path = each.partition(":")
         try:
-            if kind == "file" and path and not Path(path).is_file():  # Twisted would go on
+            if kind == "file" and path and not Path(path).is_file():  # Twisted would not notice
                 raise InvalidAuthArgumentString(f"there is no file {path}")
             makeChecker(each)
         except (StrcredException, ValueError) as error:
@@ -28,29 +28,29 @@ def are_checkers(specifications: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class VelNetSettings:
-    """How VelNet is served."""
+    """The settings of VelNet."""
 
     port: Listening = common.port(
         5000, description="TCP and UDP port of this game alone, besides --port, or a TCP endpoint"
     )
     generation: str = option(
         "auto",
-        "Generation of the binary clients: 1 (up to version 1.3), 2 (from 1.4), or auto to tell"
-        " them apart by what they do, which may cost generation 2 two seconds to log in",
+        "Generation of the binary clients: 1 (up to version 1.3), 2 (from 1.4), or auto: by"
+        " their behaviour, which may delay the log-in of generation 2 by two seconds",
         choices=("auto", "1", "2"),
     )
     auth: tuple[str, ...] = option(
         (),
-        "Credentials checkers, as Twisted spells them (file:/path); the password is the second"
-        " field of a log-in, which binary clients fill with their application's name; without a"
-        " checker every password is right",
+        "Credentials checkers in Twisted's syntax (file:/path); the password is the second"
+        " field of a log-in, which is the application's name in binary clients; without a"
+        " checker every password is accepted",
         check=are_checkers,
         aliases=("auth",),
     )
     max_players: int = common.max_players(5_000, aliases=("velnet-clients",))
     room_size: int = option(
         1_000,
-        "Players in one room; the next one does not get in",
+        "Players in one room; the next one cannot join",
         unit="players",
         minimum=1,
         maximum=1_000_000,
@@ -59,13 +59,13 @@ class VelNetSettings:
     login_timeout: float = common.login_timeout(10.0)
     silence_timeout: float = common.silence_timeout(
         30.0,
-        description="Time for which a client of generation 2, which speaks every 2 seconds, may"
-        " say nothing before it is disconnected",
+        description="Time for which a client of generation 2, which sends every 2 seconds, may be"
+        " silent before it is disconnected",
         aliases=("velnet-timeout",),
     )
     quiet_timeout: float = common.silence_timeout(
         0.0,
-        description="The same for text clients and those of generation 1, which say nothing by"
+        description="The same for text clients and those of generation 1, which send nothing by"
         " themselves",
     )
     max_message: int = common.max_message(

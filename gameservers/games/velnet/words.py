@@ -1,9 +1,9 @@
 """
-The lobby's events in VelNet's words.
+The lobby's events as VelNet's messages.
 
-The order of what a client is told decides whether it goes on: itself, the members and the master
-first, then whatever happens in the room, and nothing of the room any more once it has left.  In
-any other order it hangs for good.
+A client relies on their order: first itself, the members and the master, then everything that
+happens in the room, and nothing of the room any more once it has left.  In any other order it
+hangs.
 """
 
 from __future__ import annotations
@@ -30,37 +30,37 @@ if TYPE_CHECKING:
 
 class Words:
     """
-    Tells VelNet's players, whichever wire format each speaks.
+    Sends the lobby's events to VelNet's players, in their wire formats.
 
-    @ivar feeds: what each room is told.
+    @ivar feeds: the feed of each room.
     """
 
     def __init__(self, turn: Turn, sessions: Mapping[int, Session]) -> None:
-        """@param sessions: those of the players, by their ids."""
+        """Use these sessions, which are given by player id."""
         self.feeds: dict[RoomKey, Feed] = {}
         self._turn = turn
         self._sessions = sessions
 
     def deliver(self, ids: Sequence[int], event: object) -> None:
-        """Tell these players of an event; what VelNet has no words for it passes over."""
+        """Send an event to these players; an event for which VelNet has no message is ignored."""
         match event:
             case RoomOpened(key, members):
                 self._welcome(key, members[0].id, members, members[0].id)
             case MemberJoined(key, player, host, members):
                 feed = self.feeds.get(key)
                 if feed is not None:
-                    feed.say(feed.dialect.joined(player, key.name))
+                    feed.say(feed.codec.joined(player, key.name))
                 self._welcome(key, player, members, host)
             case MemberLeft(key, gone):
                 if gone.id in ids:
                     self._dismiss(key, gone.id)
                 feed = self.feeds.get(key)
                 if feed is not None:
-                    feed.say(feed.dialect.left(gone.id, key.name))
+                    feed.say(feed.codec.left(gone.id, key.name))
             case HostChanged(key, host):
                 feed = self.feeds.get(key)
                 if feed is not None:
-                    feed.say(feed.dialect.new_master(host))
+                    feed.say(feed.codec.new_master(host))
             case RoomClosed(key):
                 for each in ids:
                     self._dismiss(key, each)
@@ -69,7 +69,7 @@ class Words:
                     self._sessions[each].connection.cut(Reason.BANNED, why)
 
     def leave_feed(self, session: Session) -> None:
-        """A player hears no more of its room, but everything up to now."""
+        """End a player's feed, after everything up to now."""
         feed, session.feed = session.feed, None
         if feed is not None:
             feed.leave(session.player)
@@ -78,19 +78,19 @@ class Words:
 
     def _welcome(self, key: RoomKey, player: int, members: Sequence[Member], host: int) -> None:
         session = self._sessions.get(player)
-        if session is None:  # it has gone meanwhile
+        if session is None:  # it has left meanwhile
             return
-        dialect, outbox = session.dialect, session.connection.outbox
+        codec, outbox = session.codec, session.connection.outbox
         feed = self.feeds.get(key)
         if feed is None:
-            feed = self.feeds[key] = Feed(key, dialect, self._turn)
+            feed = self.feeds[key] = Feed(key, codec, self._turn)
         feed.join(player, outbox)
         session.feed = feed
         ids = [member.id for member in members]
-        outbox.send(dialect.welcome(player, ids, key.name, host))
+        outbox.send(codec.welcome(player, ids, key.name, host))
 
     def _dismiss(self, key: RoomKey, player: int) -> None:
         session = self._sessions.get(player)
         if session is not None:
             self.leave_feed(session)
-            session.connection.outbox.send(session.dialect.you_left(player, key.name))
+            session.connection.outbox.send(session.codec.you_left(player, key.name))

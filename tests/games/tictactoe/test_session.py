@@ -18,9 +18,9 @@ class TableTests(SynchronousTestCase):
     def test_every_message_in_every_phase(self) -> None:
         """Each kind of message does something, or is listed as ignored; none is both."""
         for phase in Phase:
-            obeyed, ignored = set(TABLE[phase]), set(IGNORED[phase])
-            self.assertEqual(obeyed | ignored, set(wire.MESSAGES))
-            self.assertEqual(obeyed & ignored, set())
+            handled, ignored = set(TABLE[phase]), set(IGNORED[phase])
+            self.assertEqual(handled | ignored, set(wire.MESSAGES))
+            self.assertEqual(handled & ignored, set())
 
     def test_first_message(self) -> None:
         """All but a log-in end the connection; a malformed one is answered."""

@@ -12,7 +12,7 @@ from gameservers.games.tilegame.wire import MESSAGES
 
 class TableTests(SynchronousTestCase):
     def test_every_message_in_every_phase(self) -> None:
-        """Each is either obeyed or ignored, and no other is known."""
+        """Each is either handled or ignored, and no other is known."""
         self.assertEqual(set(TABLE), set(Phase))
         self.assertEqual(set(IGNORED), set(Phase))
         for phase in Phase:

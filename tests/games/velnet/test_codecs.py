@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.velnet.wires import binary, text
 from gameservers.games.velnet.wires.messages import (
+    Broadcast,
     DefineGroup,
     Hello,
     Join,
@@ -20,7 +21,6 @@ from gameservers.games.velnet.wires.messages import (
     LogIn,
     Message,
     ToGroup,
-    ToRoom,
     ToSelf,
 )
 from gameservers.wire import WireError
@@ -40,7 +40,10 @@ SPELLED = st.one_of(
     st.sampled_from(["", "  ", "-1", "\u2003"]).map(lambda each: (b"\x02" + name(each), Leave())),
     st.just((b"\x02" + name("den"), Join("den"))),
     st.tuples(st.sampled_from([3, 4, 7, 8]), PAYLOADS).map(
-        lambda each: (bytes([each[0]]) + data(each[1]), ToRoom(each[0] in (4, 8), [data(each[1])]))
+        lambda each: (
+            bytes([each[0]]) + data(each[1]),
+            Broadcast(each[0] in (4, 8), [data(each[1])]),
+        )
     ),
     st.tuples(PAYLOADS, SHORT).map(
         lambda each: (
@@ -66,8 +69,8 @@ def decoded(*pieces: bytes, max_data: int = 1000) -> list[Message]:
     for piece in pieces:
         decoder.receive_data(piece)
         for message in decoder.messages():
-            if isinstance(message, ToRoom):
-                found += [ToRoom(message.echo, [each]) for each in message.frames]
+            if isinstance(message, Broadcast):
+                found += [Broadcast(message.echo, [each]) for each in message.frames]
             else:
                 found.append(message)
     return found
@@ -114,7 +117,7 @@ class BinaryTests(SynchronousTestCase):
         decoder.receive_data(stream)
         self.assertEqual(
             list(decoder.messages()),
-            [ToRoom(False, [data(b"a"), data(b"b")]), ToRoom(True, [data(b"c")])],
+            [Broadcast(False, [data(b"a"), data(b"b")]), Broadcast(True, [data(b"c")])],
         )
 
     def test_before_what_breaks(self) -> None:
@@ -124,7 +127,7 @@ class BinaryTests(SynchronousTestCase):
             decoder.receive_data(b"\x01\x03" + data(b"hi") + broken)
             messages = decoder.messages()
             self.assertEqual(next(messages), ListRooms())
-            self.assertEqual(next(messages), ToRoom(False, [data(b"hi")]))
+            self.assertEqual(next(messages), Broadcast(False, [data(b"hi")]))
             self.assertRaises(WireError, next, messages)
 
     def test_longest(self) -> None:
@@ -168,10 +171,10 @@ class BinaryTests(SynchronousTestCase):
     def test_datagrams(self) -> None:
         for datagram, meant in {
             b"\x00" + u32(7): Hello(7),
-            b"\x03" + u32(7) + b"hi": ToRoom(False, [b"hi"]),
-            b"\x07" + u32(7) + b"hi": ToRoom(False, [b"hi"]),
-            b"\x04" + u32(7) + b"hi": ToRoom(True, [b"hi"]),
-            b"\x08" + u32(7) + b"hi": ToRoom(True, [b"hi"]),
+            b"\x03" + u32(7) + b"hi": Broadcast(False, [b"hi"]),
+            b"\x07" + u32(7) + b"hi": Broadcast(False, [b"hi"]),
+            b"\x04" + u32(7) + b"hi": Broadcast(True, [b"hi"]),
+            b"\x08" + u32(7) + b"hi": Broadcast(True, [b"hi"]),
             b"\x05" + u32(7) + b"\x01ghi": ToGroup(b"g", b"hi"),
             b"\x0a" + u32(7) + b"hi": ToSelf(b"hi"),
             b"\x03" + u32(8) + b"hi": None,
@@ -201,10 +204,10 @@ class TextTests(SynchronousTestCase):
             b"2:": None,
             b"2:a,b": None,
             b"2:a\tb": None,
-            b"3:0:hi": ToRoom(False, [b"hi\n"]),
-            b"3:1:hi:ho\r": ToRoom(True, [b"hi:ho\r\n"]),
-            b"3:2:\xff": ToRoom(False, [b"\xff\n"]),
-            b"3:3:": ToRoom(True, [b"\n"]),
+            b"3:0:hi": Broadcast(False, [b"hi\n"]),
+            b"3:1:hi:ho\r": Broadcast(True, [b"hi:ho\r\n"]),
+            b"3:2:\xff": Broadcast(False, [b"\xff\n"]),
+            b"3:3:": Broadcast(True, [b"\n"]),
             b"3:1": None,
             b"3:7:x": None,
             b"4:g:hi:ho": ToGroup(b"g", b"hi:ho\n"),
@@ -227,11 +230,11 @@ class TextTests(SynchronousTestCase):
             (b"7:0:Hello", nobody, Hello(7)),
             (b"7:0:Hello\n", client, Hello(7)),
             (b"0:7", client, Hello(7, seed=True)),
-            (b"7:3:1:hi:ho", client, ToRoom(True, [b"hi:ho"])),
+            (b"7:3:1:hi:ho", client, Broadcast(True, [b"hi:ho"])),
             (b"8:3:1:hi", client, None),
             (b"7:4:g:hi", client, ToGroup(b"g", b"hi")),
             (b"7:5:g:1", client, None),
-            (b"3:0:hi", seed, ToRoom(False, [b"hi"])),
+            (b"3:0:hi", seed, Broadcast(False, [b"hi"])),
             (b"4:g:hi", seed, ToGroup(b"g", b"hi")),
             (b"7:3:1:hi", seed, None),
             (b"7:3:1:hi", nobody, None),

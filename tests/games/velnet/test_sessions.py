@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.velnet import session
 from gameservers.games.velnet.generation import PATIENCE
-from gameservers.games.velnet.protocol import MAX_WISHES
+from gameservers.games.velnet.protocol import MAX_REQUESTS
 from gameservers.games.velnet.session import MAX_COPIES, BinarySession, Phase, TextSession
 from gameservers.games.velnet.settings import are_checkers
 from gameservers.games.velnet.wires import binary
@@ -79,10 +79,10 @@ class GenerationTests(SynchronousTestCase):
 
     def test_anything_else(self) -> None:
         """Generation 1 goes on with what it wants."""
-        for wish, answer in ((b"\x01", b"\x01" + u32(0)), (b"\x02\x00", b"")):
+        for request, answer in ((b"\x01", b"\x01" + u32(0)), (b"\x02\x00", b"")):
             peer = World().connect()
             self.assertEqual(peer.ask(log_in()), OLD)
-            self.assertEqual(peer.ask(wish), answer)
+            self.assertEqual(peer.ask(request), answer)
 
     def test_hello(self) -> None:
         """Generation 1 says hello over UDP."""
@@ -245,7 +245,7 @@ class AccessTests(SynchronousTestCase):
 
     def test_slow_checker(self) -> None:
         """What is said meanwhile waits, unread, and is done in its order."""
-        for first, wish, answered in (
+        for first, request, answered in (
             (b"0:a:b\n", b"2:r\n3:1:hi\n", b"0:1:\n2:1:r\n4:1\n3:1:hi\n"),
             (
                 log_in(),
@@ -258,10 +258,10 @@ class AccessTests(SynchronousTestCase):
                 answer = self.slow_checker(world)
                 peer = world.connect()
                 if in_one:
-                    peer.say(first + wish)
+                    peer.say(first + request)
                 else:
                     peer.say(first)
-                    peer.say(wish)
+                    peer.say(request)
                 self.assertEqual(peer.hear(), b"")
                 self.assertFalse(peer.reading)
                 answer.callback(b"a")
@@ -270,11 +270,11 @@ class AccessTests(SynchronousTestCase):
 
     def test_slow_refusal(self) -> None:
         """What was said meanwhile is not done, and the end of the connection is not missed."""
-        for first, wish in ((b"0:a:b\n", b"2:r\n"), (log_in(), join("r"))):
+        for first, request in ((b"0:a:b\n", b"2:r\n"), (log_in(), join("r"))):
             world = World()
             answer = self.slow_checker(world)
             peer = world.connect()
-            peer.say(first + wish)
+            peer.say(first + request)
             answer.errback(UnauthorizedLogin())
             self.assertTrue(peer.reading)
             self.assertEqual(peer.hear(), b"")
@@ -424,9 +424,9 @@ class LimitTests(SynchronousTestCase):
         binary_peer.ask(b"\x05" + data(b"hi") + text("g"))
         self.assertEqual(other.hear(), (b"\x03" + u32(1) + data(b"hi")) * MAX_COPIES)
 
-    def test_many_wishes_at_once(self) -> None:
-        """A client with many wishes waits for the others between, and gets all of it."""
-        for make, wish, leave, before, after in (
+    def test_many_requests_at_once(self) -> None:
+        """A client with many requests waits for the others between, and gets all of it."""
+        for make, request, leave, before, after in (
             (text_player, b"1:\n", b"2:-1\n", b"1:r1-2\n", b"1:r1-1\n"),
             (
                 binary_player,
@@ -439,20 +439,20 @@ class LimitTests(SynchronousTestCase):
             world = World()
             greedy, other = make(world, "r1"), make(world, "r1")
             greedy.hear()
-            number = 3 * MAX_WISHES
-            greedy.say(wish * number)
+            number = 3 * MAX_REQUESTS
+            greedy.say(request * number)
             self.assertFalse(greedy.reading)
             other.say(leave)
             heard = greedy.hear()
             self.assertEqual(heard.count(before) + heard.count(after), number)
-            self.assertEqual(heard.count(before), MAX_WISHES - 1)  # the join was a wish, too
+            self.assertEqual(heard.count(before), MAX_REQUESTS - 1)  # the join was a request, too
             self.assertTrue(greedy.reading)
 
     def test_gone_while_it_waits(self) -> None:
-        for make, wish in ((text_player, b"1:\n"), (binary_player, b"\x01")):
+        for make, request in ((text_player, b"1:\n"), (binary_player, b"\x01")):
             world = World()
             peer = make(world)
-            peer.say(wish * 2 * MAX_WISHES)
+            peer.say(request * 2 * MAX_REQUESTS)
             peer.drop()
             world.turn()
             self.assertEqual(world.lobby.present("velnet"), 0)

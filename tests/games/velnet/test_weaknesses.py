@@ -320,7 +320,7 @@ class RustServerTests(SynchronousTestCase):
 
     def test_empty_payloads_wedged_the_hearers(self) -> None:
         one, two = self.pair()
-        for wish in (b"\x03", b"\x04", b"\x07", b"\x08"):
-            one.say(wish + u32(0))
+        for request in (b"\x03", b"\x04", b"\x07", b"\x08"):
+            one.say(request + u32(0))
         one.say(b"\x06" + text("g") + data(u32(2)) + b"\x05" + u32(0) + text("g"))
         self.assertEqual(one.hear() + two.hear(), b"")

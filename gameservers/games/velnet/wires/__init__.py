@@ -1,3 +1,3 @@
 """
-The two wire formats of VelNet, and the vocabulary that they share.
+The two wire formats of VelNet, and the messages that they share.
 """

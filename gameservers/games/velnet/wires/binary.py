@@ -1,9 +1,9 @@
 """
 The binary format of VelNet (2022 to 2026): bytes to messages and back.
 
-Numbers are big-endian.  C{u8} and C{u32} are unsigned numbers of 1 and 4 bytes, C{text} is a
-C{u8} length in bytes and UTF-8, C{data} is a C{u32} length in bytes and bytes.  A stream is
-messages in a row, each a type (C{u8}) and a body::
+Numbers are big-endian.  C{u8} and C{u32} are unsigned numbers of 1 and 4 bytes, C{text} is a C{u8}
+length in bytes and UTF-8, C{data} is a C{u32} length in bytes and bytes.  A stream is a sequence
+of messages, each a type (C{u8}) and a body::
 
     client to server, stream            meaning
     0  text name, text application      log in
@@ -17,14 +17,14 @@ messages in a row, each a type (C{u8}) and a body::
     7  data                             as 3
     8  data                             as 4
     9  text room                        list the members of this room
-    10 data                             back to me (generation 2 says it every 2 seconds)
+    10 data                             back to me (generation 2 sends it every 2 seconds)
 
     server to client, stream            meaning
     0  u32 id [, u32 2]                 you are logged in; generation 2 expects the version 2
     1  data rooms                       C{name:count,name:count}
     2  u32 id, text room                another player has joined
     3  u32 sender, data                 a payload, however it was sent
-    4  u32 id                           this player is the master of the room
+        4  u32 id                           this player is the master of the room
     5  u32 n, n u32 ids, text room      you have joined; the ids include yours
     6  u32 id, text room                another player has left
     7  text room                        you have left
@@ -41,15 +41,15 @@ messages in a row, each a type (C{u8}) and a body::
     0                                   I know your address
     3  u32 sender, payload              a payload
 
-A stream is broken by an unknown type, by text that is not UTF-8 and by data longer than
-L{MAX_DATA} bytes unless configured otherwise (it is refused before it is buffered): the next
-message could not be found, so a L{WireError} ends the client.  Bytes left over at the end of a
-list of ids are ignored, and so is a datagram that breaks the format.  An empty payload (3, 4, 5,
-7, 8) is not passed on: it would stop the clients that receive it, and no client sends one.
+An unknown type, text that is not UTF-8, and data longer than L{MAX_DATA} bytes unless configured
+otherwise (it is refused before it is buffered) are L{WireError}s, which end the connection, since
+the start of the next message is unknown.  Surplus bytes at the end of a list of ids are ignored,
+and so is a datagram that breaks the format.  An empty payload (3, 4, 5, 7, 8) is not relayed: it
+would make the receiving clients hang, and no client sends one.
 
 A stream begins with a log-in or, in generation 2, with type 10 and 9 bytes of data; on a port of
-VelNet's own, with any type.  A frame of another game that begins as a log-in does is a
-little-endian length, whose third byte is 00; that of a log-in is not.
+VelNet's own, with any type.  A frame of another game that begins like a log-in has a little-endian
+length, whose third byte is 00; that of a log-in is not.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ from collections.abc import Iterable, Iterator
 from struct import Struct
 
 from gameservers.games.velnet.wires.messages import (
+    Broadcast,
     DefineGroup,
     Hello,
     Join,
@@ -67,36 +68,35 @@ from gameservers.games.velnet.wires.messages import (
     LogIn,
     Message,
     ToGroup,
-    ToRoom,
     ToSelf,
     fit,
 )
 from gameservers.wire import Verdict, WireError
 
-#: What a client can say on a stream.
+#: The messages of a client on a stream.
 MESSAGES = frozenset(
-    {LogIn, ListRooms, Join, Leave, ToRoom, ToGroup, DefineGroup, ListMembers, ToSelf}
+    {LogIn, ListRooms, Join, Leave, Broadcast, ToGroup, DefineGroup, ListMembers, ToSelf}
 )
 
-#: What one can say in a datagram.
-DATAGRAMS = frozenset({Hello, ToRoom, ToGroup, ToSelf})
+#: The messages of a client in a datagram.
+DATAGRAMS = frozenset({Hello, Broadcast, ToGroup, ToSelf})
 
-#: Bytes of data in one message.
+#: Longest data in one message, in bytes.
 MAX_DATA = 1_048_576
 
-#: Bytes in a datagram that clients have room for, by whether they are of generation 2.
+#: Longest datagram that clients accept, in bytes, by whether they are of generation 2.
 MAX_DATAGRAM = {False: 1024, True: 1400}
 
-#: What generation 2 expects after the id when it has logged in, and generation 1 does not.
+#: The version, which only generation 2 expects after its id in the answer to a log-in.
 VERSION = b"\x00\x00\x00\x02"
 
-#: Types for the room, and whether the sender hears them too.
+#: Types for the room, and whether the sender receives them too.
 _ECHOES = {3: False, 4: True, 7: False, 8: True}
 
 #: The greatest type of a message.
 _MAX_TYPE = 10
 
-#: How a client of generation 2 begins that has not logged in.
+#: The first bytes of a client of generation 2 that has not logged in.
 _KEEP_ALIVE = b"\x0a\x00\x00\x00\x09"
 
 _u32 = Struct(">I")
@@ -123,13 +123,13 @@ def recognises_datagram(datagram: bytes) -> Verdict:
     """Whether a datagram is VelNet binary."""
     if not datagram or datagram[0] > _MAX_TYPE:
         return Verdict.NO
-    # Tab and line feed are also types, but no id is so large that a brace could follow them.
+    # Tab and line feed are valid types, but no id is so large that a brace could follow them.
     is_json = datagram[0] > 8 and datagram.lstrip(b" \t\r\n").startswith(b"{")
     return Verdict.NO if is_json else Verdict.YES
 
 
 class _Incomplete(Exception):
-    """The message goes on after the bytes that have come; it has at least C{needed}."""
+    """The message is incomplete; it has at least C{needed} bytes."""
 
     def __init__(self, needed: int) -> None:
         self.needed = needed
@@ -137,19 +137,19 @@ class _Incomplete(Exception):
 
 class Decoder:
     """
-    Cuts a stream into messages.
+    Splits a stream into messages.
 
-    Feed it with L{receive_data}, then take what has become complete from L{messages}.  A caller
-    that stops in between finds the rest there later.
+    Feed it with L{receive_data}, then take the complete messages from L{messages}.  A caller
+    that stops iterating can continue later.
     """
 
     def __init__(self, max_data: int = MAX_DATA) -> None:
         self._max_data = max_data
         self._data = b""
         self._at = 0  # how much of it has been read
-        self._more: list[bytes] = []  # what has come since
+        self._more: list[bytes] = []  # what has been received since
         self._size = 0  # bytes that have not been read
-        self._needed = 1  # bytes; with fewer it is no use to look
+        self._needed = 1  # bytes of the next message, at least
 
     def receive_data(self, data: bytes) -> None:
         self._more.append(data)
@@ -157,10 +157,10 @@ class Decoder:
 
     def messages(self) -> Iterator[Message]:
         """
-        What is complete, in order.  Messages of one type for the room that stand in a row come
-        as one.
+        The complete messages, in order.  Consecutive messages of one type for the room are
+        combined.
 
-        @raise WireError: the stream is broken here.
+        @raise WireError: the stream breaks the format here.
         """
         if self._size < self._needed:
             return
@@ -188,7 +188,7 @@ class Decoder:
         self._at = 0
 
     def _run(self, data: bytes, at: int, first: int) -> tuple[Message | None, int]:
-        """Read messages for the room until one of another type comes."""
+        """Read messages for the room up to one of another type."""
         limit, size = self._max_data, len(data)
         unpack, header = _typed.unpack_from, _typed.size
         frames: list[bytes] = []
@@ -207,7 +207,7 @@ class Decoder:
             if length > limit:
                 raise WireError(f"{length} bytes of data")
             raise _Incomplete(end - at)
-        return ToRoom(_ECHOES[first], frames) if frames else None, start
+        return Broadcast(_ECHOES[first], frames) if frames else None, start
 
     def _single(self, data: bytes, at: int, kind: int) -> tuple[Message | None, int]:
         body = _Body(data, at, self._max_data)
@@ -245,7 +245,7 @@ class _Body:
     """
     Reads one message.
 
-    @ivar at: where what has not been read begins.
+    @ivar at: the offset of the next field.
     """
 
     def __init__(self, data: bytes, start: int, max_data: int) -> None:
@@ -255,7 +255,7 @@ class _Body:
         self.at = start + 1
 
     def frame(self) -> bytes:
-        """Data, the length before it included."""
+        """Read data, including its length."""
         start = self.at
         (length,) = _u32.unpack(self._take(_u32.size))
         if length > self._max_data:
@@ -287,12 +287,12 @@ def _ids(frame: bytes) -> tuple[int, ...]:
 
 def parse_datagram(
     datagram: bytes, player: int | None, seed: bool = False
-) -> Hello | ToRoom | ToGroup | ToSelf | None:
+) -> Hello | Broadcast | ToGroup | ToSelf | None:
     """
     Decode one datagram; L{None} if it is ignored.
 
-    @param player: whose address it came from; L{None}: nobody's.
-    @param seed: means nothing in this format.
+    @param player: the player whose address it came from; L{None} if unknown.
+    @param seed: not used in this format.
     """
     if len(datagram) < _typed.size:
         return None
@@ -303,7 +303,7 @@ def parse_datagram(
     if sender != player or not payload:
         return None
     if kind in _ECHOES:
-        return ToRoom(_ECHOES[kind], [payload])
+        return Broadcast(_ECHOES[kind], [payload])
     if kind == 10:
         return ToSelf(payload)
     name_end = 1 + payload[0]
@@ -316,7 +316,7 @@ def parse_datagram(
 
 
 def logged_in(player: int) -> bytes:
-    """As generation 1 expects it; generation 2 expects L{VERSION} after it."""
+    """You are logged in: generation 1 expects this, and generation 2 also L{VERSION} after it."""
     return _typed.pack(0, player)
 
 
@@ -355,12 +355,12 @@ def members(room: str, present: Iterable[tuple[int, str]]) -> bytes:
 
 
 def head(sender: int) -> bytes:
-    """What stands before a frame; in a datagram, before a payload."""
+    """The header of a frame; in a datagram, of a payload."""
     return _typed.pack(3, sender)
 
 
 def frame(payload: bytes) -> bytes:
-    """A payload that came in a datagram, for a stream."""
+    """Convert a payload from a datagram for a stream."""
     return _u32.pack(len(payload)) + payload
 
 

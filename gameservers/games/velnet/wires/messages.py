@@ -1,10 +1,10 @@
 """
-What VelNet's clients say and are told, in either wire format: the vocabulary of both codecs.
+The messages of VelNet in both wire formats.
 
-A I{frame} is what follows the sender's head in a message that is relayed over a stream: the
-payload and the LF after it in the text format, the payload and the length before it in the
-binary one.  Relaying a run of messages is therefore C{head + head.join(frames)}.  In a datagram
-the frame is the bare payload.
+A I{frame} is what follows the header with the sender in a message that is relayed over a stream:
+the payload with the LF after it in the text format, or with the length before it in the binary
+one.  Relaying a run of messages is therefore C{head + head.join(frames)}.  In a datagram the frame
+is the bare payload.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-#: What a room's name may not hold: the marks of both room lists, and control characters.
+#: Characters not allowed in a room's name: separators of the room lists, and control characters.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f,:]")
 
 
 @dataclass(frozen=True, slots=True)
 class LogIn:
     """
-    C{secret} is what stands where the password is: the password in the text format, the name of
-    the application in the binary one.
+    Log in.
+
+    @ivar secret: the second field: the password in the text format, the application's name in
+        the binary one.
     """
 
     name: str
@@ -31,7 +33,7 @@ class LogIn:
 
 @dataclass(frozen=True, slots=True)
 class ListRooms:
-    """List the rooms, and the private ones whose password this is."""
+    """List the public rooms, and the private ones with this password."""
 
     password: str = field(default="", repr=False)
 
@@ -48,9 +50,9 @@ class Leave:
 
 
 @dataclass(slots=True)
-class ToRoom:
+class Broadcast:
     """
-    Payloads for the sender's room, for the sender too if C{echo}; a codec may add more to them.
+    Payloads for the sender's room, and for the sender if C{echo}; the codec may append to them.
     """
 
     echo: bool
@@ -65,7 +67,7 @@ class ToGroup:
 
 @dataclass(frozen=True, slots=True)
 class DefineGroup:
-    """The sender's group of this name consists of these ids from now on."""
+    """Set the members of the sender's group of this name."""
 
     group: bytes
     ids: tuple[int, ...]
@@ -81,15 +83,17 @@ class ToSelf:
     frame: bytes
 
 
-Message = LogIn | ListRooms | Join | Leave | ToRoom | ToGroup | DefineGroup | ListMembers | ToSelf
+Message = (
+    LogIn | ListRooms | Join | Leave | Broadcast | ToGroup | DefineGroup | ListMembers | ToSelf
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
     """
-    A datagram that asks to be known as this player's address.
+    A datagram that binds its source address to this player.
 
-    C{seed}: it is in that spelling of the text format whose later datagrams have no id.
+    @ivar seed: whether it is in the spelling of the text format whose later datagrams have no id.
     """
 
     player: int
@@ -101,9 +105,9 @@ def fit(room: str) -> bool:
     return bool(room) and _UNFIT.search(room) is None
 
 
-class Dialect(Protocol):
+class Codec(Protocol):
     """
-    What the server says to a client, as each codec module spells it.
+    Encodes the server's messages; each codec module provides it.
     """
 
     def logged_in(self, player: int) -> bytes:
@@ -128,17 +132,17 @@ class Dialect(Protocol):
         """Another player is the master of your room now."""
 
     def head(self, sender: int) -> bytes:
-        """What stands before a frame, and in a datagram before a payload."""
+        """The header of a frame; in a datagram, of a payload."""
 
     def known(self, player: int) -> bytes:
         """The datagram that answers a hello."""
 
     def parse_datagram(
         self, datagram: bytes, player: int | None, seed: bool = False
-    ) -> Hello | ToRoom | ToGroup | ToSelf | None:
+    ) -> Hello | Broadcast | ToGroup | ToSelf | None:
         """
         Decode one datagram of a client; L{None} if it is ignored.
 
-        @param player: whose address it came from; L{None}: nobody's.
-        @param seed: whether that player said hello in the seed spelling of text.
+        @param player: the player whose address it came from; L{None} if unknown.
+        @param seed: whether that player's hello was in the seed spelling of text.
         """

@@ -16,8 +16,8 @@ datagram of the same fields.  Nothing can be escaped.  The first field says what
     server to client, TCP               meaning
     0:<id>:                             you are logged in
     1:<room>-<count>,<room>-<count>     the rooms; C{1:} if there are none
-    2:<id>:<room>                       this player is in the room now (said of oneself too)
-    2:<id>:                             this player has left it (said of oneself too)
+    2:<id>:<room>                       this player is in the room now (also sent for oneself)
+    2:<id>:                             this player has left it (also sent for oneself)
     3:<sender>:<payload>                a payload, however it was sent
     4:<id>                              this player is the master of the room
 
@@ -33,13 +33,13 @@ datagram of the same fields.  Nothing can be escaped.  The first field says what
     0:<id>:connected                    I know your address
     3:<sender>:<payload>                a payload
 
-An id is a decimal number from 1.  A payload is any bytes but LF, C{:} included, and is passed on
-untouched.  A name is UTF-8 (other bytes become U+FFFD); one CR at the end of a line is not part
-of it, and a room's name holds no comma and no control character, or the room list would be
-ambiguous.  A line has at most L{MAX_LINE} bytes unless configured otherwise, LF not counted; a
-longer one ends the connection.  A datagram that goes out has at most L{MAX_DATAGRAM} bytes.
+An id is a decimal number from 1.  A payload is any bytes except LF, including C{:}, and is relayed
+unchanged.  A name is UTF-8 (other bytes become U+FFFD); one CR at the end of a line is not part of
+it, and a room's name holds no comma and no control character, or the room list would be ambiguous.
+A line has at most L{MAX_LINE} bytes unless configured otherwise, LF not counted; a longer one ends
+the connection.  An outgoing datagram has at most L{MAX_DATAGRAM} bytes.
 
-Any other line or datagram is ignored in silence: the protocol has no word for an error.
+Any other line or datagram is ignored: the protocol has no error message.
 
 A line begins with a digit, a log-in with C{0:}, and a datagram with a digit.
 """
@@ -49,6 +49,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gameservers.games.velnet.wires.messages import (
+    Broadcast,
     DefineGroup,
     Hello,
     Join,
@@ -57,27 +58,26 @@ from gameservers.games.velnet.wires.messages import (
     LogIn,
     Message,
     ToGroup,
-    ToRoom,
     fit,
 )
 from gameservers.wire import Verdict
 
-#: What a client can say on a stream.
-MESSAGES = frozenset({LogIn, ListRooms, Join, Leave, ToRoom, ToGroup, DefineGroup})
+#: The messages of a client on a stream.
+MESSAGES = frozenset({LogIn, ListRooms, Join, Leave, Broadcast, ToGroup, DefineGroup})
 
-#: What one can say in a datagram.
-DATAGRAMS = frozenset({Hello, ToRoom, ToGroup})
+#: The messages of a client in a datagram.
+DATAGRAMS = frozenset({Hello, Broadcast, ToGroup})
 
-#: Bytes in a line, LF not counted.
+#: Longest line, in bytes, LF not counted.
 MAX_LINE = 65_536
 
-#: Bytes in a datagram that the clients have room for.
+#: Longest datagram that clients accept, in bytes.
 MAX_DATAGRAM = 1024
 
-#: Send type to whether the sender hears it too.
+#: Send types, and whether the sender receives them too.
 _ECHOES = {b"0": False, b"1": True, b"2": False, b"3": True}
 
-#: Digits of the greatest id there can be.
+#: Digits of the largest possible id.
 _MAX_DIGITS = 10
 
 
@@ -123,12 +123,12 @@ def parse(line: bytes) -> Message | None:
 
 def parse_datagram(
     datagram: bytes, player: int | None, seed: bool = False
-) -> Hello | ToRoom | ToGroup | None:
+) -> Hello | Broadcast | ToGroup | None:
     """
     Decode one datagram; L{None} if it is ignored.
 
-    @param player: whose address it came from; L{None}: nobody's.
-    @param seed: whether this player said hello in the seed spelling.
+    @param player: the player whose address it came from; L{None} if unknown.
+    @param seed: whether this player's hello was in the seed spelling.
     """
     datagram = datagram.removesuffix(b"\n")
     if b"\n" in datagram:
@@ -154,10 +154,10 @@ def parse_datagram(
     return None
 
 
-def _to_room(rest: bytes, end: bytes) -> ToRoom | None:
+def _to_room(rest: bytes, end: bytes) -> Broadcast | None:
     kind, colon, payload = rest.partition(b":")
     echo = _ECHOES.get(kind)
-    return None if echo is None or not colon else ToRoom(echo, [payload + end])
+    return None if echo is None or not colon else Broadcast(echo, [payload + end])
 
 
 def _to_group(rest: bytes, end: bytes) -> ToGroup | None:
@@ -188,7 +188,7 @@ def rooms(listed: Iterable[tuple[str, int]]) -> bytes:
 def welcome(player: int, members: Iterable[int], room: str, master: int) -> bytes:
     """
     You have joined: yourself first, then the others, then the master.  In any other order the
-    client stops for good.
+    client hangs.
     """
     others = (member for member in members if member != player)
     lines = [joined(each, room) for each in (player, *others)]
@@ -212,7 +212,7 @@ def new_master(player: int) -> bytes:
 
 
 def head(sender: int) -> bytes:
-    """What stands before a frame."""
+    """The header of a frame."""
     return b"3:%d:" % sender
 
 
