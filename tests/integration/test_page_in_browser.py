@@ -20,6 +20,7 @@ from unittest import SkipTest
 
 from gameservers.games.tictactoe import elo
 from gameservers.games.tictactoe.rules import Cell, Game, Mark
+from tests.games.tictactoe.moves import legal_moves
 from tests.games.tictactoe.test_weaknesses import cells_of
 from tests.integration.processes import PATIENCE, ProcessTestCase, free_port
 
@@ -178,7 +179,7 @@ def script(cells: list[Cell], order: tuple[str, ...], ratings: dict[str, int]) -
 
 def step(game: Game, order: tuple[str, ...]) -> dict[str, Any]:
     """The board that both see, and what each of them reads above it."""
-    moves = list(game.legal_moves())
+    moves = list(legal_moves(game))
     return {
         "board": {
             "open": sorted({move.subgrid for move in moves}),
@@ -197,7 +198,7 @@ def headline(game: Game, order: tuple[str, ...], mine: Mark) -> str:
         return "A draw."
     if game.turn is not mine:
         return f"Waiting for {order[game.turn - 1]}"
-    forced = len({move.subgrid for move in game.legal_moves()}) == 1
+    forced = len({move.subgrid for move in legal_moves(game)}) == 1
     return f"Your turn, in {'the' if forced else 'any'} marked board"
 
 

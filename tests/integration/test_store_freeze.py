@@ -18,6 +18,7 @@ from twisted.trial.unittest import TestCase
 from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
 from gameservers.store import Account, Store, StoreSettings
 from gameservers.store.backends import find_backend
+from tests.games.tictactoe.kept import rating_of
 from tests.store import databases
 
 #: How long the database is frozen, in seconds.
@@ -83,7 +84,7 @@ class FreezeTests:
             ticking.stop()
             self.assertEqual([each for each in waiting if each.called], [])
         await gatherResults([*waiting, asked])
-        self.assertEqual((await records.opponent(f"{prefix}_99")).elo, 1000)
+        self.assertEqual(await rating_of(records, f"{prefix}_99"), 1000)
         return max(b - a for a, b in pairwise(ticks))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Inspector
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from gameservers.games.tictactoe.records import Match, Opponent, Result, Session, TicTacToeRecords
+from gameservers.games.tictactoe.records import Match, Session, TicTacToeRecords
 from gameservers.games.tilegame.records import TileGameRecords
 from gameservers.games.tilegame.world import Kept
 from gameservers.store import (
@@ -25,6 +25,7 @@ from gameservers.store import (
 from gameservers.store.accounts import SCHEMA as SERVER
 from gameservers.store.backends import Backend, find_backend
 from gameservers.store.schema import installed
+from tests.games.tictactoe.kept import Result, rating_of, results_of
 from tests.store import databases, numbered
 
 #: Where all are when they are up to date.
@@ -161,8 +162,9 @@ class MigrationTests:
         for name, elo in (("ann", 1010), ("Ann", 990), ("ann ", 1000), ("änn", 1000)):
             account = await records.account(name)
             self.assertEqual((account.last_seen, account.password), (noon, password))
-            self.assertEqual(await records.opponent(name), Opponent(name, True, elo))
-        self.assertEqual(await records.opponent("tim"), Opponent("tim", False, None))
+            self.assertEqual(await rating_of(records, name), elo)
+            self.assertIs(await records.is_registered(name), True)
+        self.assertIs(await records.is_registered("tim"), False)
         self.assertEqual(await records.session("a" * 32), Session("a" * 32, "ann", True, noon))
         self.assertEqual([each.name for each in await records.friends("ann")], ["Ann"])
         self.assertEqual(
@@ -170,7 +172,7 @@ class MigrationTests:
             Match("1" * 32, "ann", "Ann", numbered.STATE, "Ann", True, noon, 7),
         )
         self.assertEqual((await records.match("2" * 32)).seen, {"ann"})
-        won, draw = await records.results("ann")
+        won, draw = await results_of(records, "ann")
         self.assertEqual(
             won,
             Result(

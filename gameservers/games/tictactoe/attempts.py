@@ -11,6 +11,16 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 from twisted.internet.defer import Deferred
 
+#: The first pause and the longest one, in seconds.
+PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+
+#: Time without an attempt after which those before do not count any more, in seconds.
+FORGET = 900.0
+
+#: How many names or addresses are remembered.
+KEYS = 10_000
+
 
 @dataclass(slots=True)
 class _Tries:
@@ -23,49 +33,35 @@ class Attempts:
     """
     Attempts by key, an address or a name.
 
-    The first C{free} attempts cost nothing.  After each further one comes a pause, C{pause}
-    seconds at first and twice as long each time, up to C{longest}.  An attempt counts when it
-    begins, so that many at once are no way around; one that succeeds is given back.  After
-    C{forget} seconds without an attempt everything is free again.  At most C{keys} are
-    remembered, those that were asked about last.
+    The first C{free} attempts cost nothing.  After each further one comes a pause, L{PAUSE} at
+    first and twice as long each time, up to L{LONGEST_PAUSE}.  An attempt counts when it begins,
+    so that many at once are no way around; one that succeeds is given back.  After L{FORGET}
+    without an attempt everything is free again.  At most L{KEYS} are remembered, those that were
+    asked about last.
     """
 
-    def __init__(
-        self,
-        free: int,
-        *,
-        pause: float = 1.0,
-        longest: float = 60.0,
-        forget: float = 900.0,
-        keys: int = 10_000,
-    ) -> None:
+    def __init__(self, free: int) -> None:
         self._free = free
-        self._pause = pause
-        self._longest = longest
-        self._forget = forget
-        self._tries: LRUCache[str, _Tries] = LRUCache(keys)
-
-    def __len__(self) -> int:
-        return len(self._tries)
+        self._tries: LRUCache[str, _Tries] = LRUCache(KEYS)
 
     def wait(self, key: str, now: float) -> float:
         """Seconds until the next attempt may begin; 0: at once."""
         tries = self._tries.get(key)
-        if tries is None or now - tries.last > self._forget:
+        if tries is None or now - tries.last > FORGET:
             return 0.0
         return max(0.0, tries.not_before - now)
 
     def begin(self, key: str, now: float) -> None:
         """An attempt begins (one that had not to wait)."""
         tries = self._tries.get(key)
-        if tries is None or now - tries.last > self._forget:
+        if tries is None or now - tries.last > FORGET:
             tries = self._tries[key] = _Tries()
         tries.count += 1
         tries.last = now
         beyond = tries.count - self._free
         if beyond > 0:
             # The exponent is bounded: a float has an end.
-            tries.not_before = now + min(self._pause * 2 ** min(beyond - 1, 64), self._longest)
+            tries.not_before = now + min(PAUSE * 2 ** min(beyond - 1, 64), LONGEST_PAUSE)
 
     def give_back(self, key: str) -> None:
         """An attempt that has begun was a good one."""

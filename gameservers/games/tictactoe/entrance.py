@@ -9,9 +9,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
-
-from twisted.internet.defer import Deferred
 
 from gameservers.games.tictactoe import elo, wire, words
 from gameservers.games.tictactoe.attempts import AdmissionQueue, Attempts
@@ -19,8 +16,8 @@ from gameservers.games.tictactoe.records import Session, TicTacToeRecords
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.net.connection import Reason
 from gameservers.net.guard import place_of
-from gameservers.store import Account, NameTaken, NotFound, PasswordRecord, StoreError
-from gameservers.store.passwords import Busy, Checked
+from gameservers.store import Account, NameTaken, NotFound, StoreError
+from gameservers.store.passwords import Busy, Passwords
 
 #: Log-ins with a password from one place that are under way at once.  The others wait, so that a
 #: crowd from one place is served, and a crowd of guesses is stopped at the limit.
@@ -63,23 +60,7 @@ class WrongPassword(Exception):
 
 
 class TooManyAttempts(Exception):
-    """
-    There were too many attempts.
-
-    @ivar wait: seconds until the next may begin.
-    """
-
-    def __init__(self, wait: float) -> None:
-        super().__init__(wait)
-        self.wait = wait
-
-
-class PasswordService(Protocol):
-    """L{gameservers.store.passwords.Passwords}, or what a test puts there."""
-
-    def make(self, password: str) -> Deferred[PasswordRecord]: ...
-
-    def check(self, record: PasswordRecord | None, password: str) -> Deferred[Checked]: ...
+    """There were too many attempts; the text is for the client."""
 
 
 class Entrance:
@@ -92,7 +73,7 @@ class Entrance:
     def __init__(
         self,
         records: TicTacToeRecords,
-        passwords: PasswordService,
+        passwords: Passwords,
         settings: TicTacToeSettings,
         now: Callable[[], datetime],
         place_of: Callable[[str], str] = place_of,
@@ -122,8 +103,7 @@ class Entrance:
                 return await self._open_temporary(name, self._place_of(address))
             return await self._log_in(name, wish.password, address)
         except TooManyAttempts as limit:
-            text = words.TOO_MANY_ATTEMPTS.format(math.ceil(limit.wait))
-            return _denied(text, Reason.FLOOD, registered=bool(wish.password))
+            return _denied(str(limit), Reason.FLOOD, registered=bool(wish.password))
         except (Busy, StoreError):
             return _denied(words.UNAVAILABLE, Reason.FAILED, registered=bool(wish.password))
 
@@ -136,8 +116,7 @@ class Entrance:
                 return NO_SESSION
             await self._records.touch([session.id], now)
         except StoreError:
-            text = words.UNAVAILABLE
-            return Denied(words.reconnect_refused(text), text, Reason.FAILED)
+            return _not_back(words.UNAVAILABLE, Reason.FAILED)
         response = wire.reconnect_response(True, session.id, session.name, session.registered, "")
         return Admitted(session, response, new=False)
 
@@ -160,12 +139,7 @@ class Entrance:
     async def _attempt(
         self, name: str, password: str, place: str, names_from: str
     ) -> Admitted | Denied:
-        seconds = self._now().timestamp()
-        wait = max(self._by_name.wait(name, seconds), self._by_address.wait(place, seconds))
-        if wait > 0:
-            raise TooManyAttempts(wait)
-        self._by_name.begin(name, seconds)
-        self._by_address.begin(place, seconds)
+        self._begin((self._by_name, name), (self._by_address, place))
         try:
             text = await self._prove(name, password, names_from)
         except WrongPassword as wrong:
@@ -187,7 +161,8 @@ class Entrance:
         """
         account = await self._records.account(name)
         if account is None:
-            self._begin_name(place)
+            if place:
+                self._begin((self._new_names, place))
             record = await self._passwords.make(password)
             try:
                 await self._records.create_account(Account(name, self._now(), record), elo.START)
@@ -204,14 +179,14 @@ class Entrance:
             await self._records.change_password(name, checked.replacement)
         return words.LOGGED_IN
 
-    def _begin_name(self, place: str) -> None:
-        if not place:
-            return
+    def _begin(self, *counted: tuple[Attempts, str]) -> None:
+        """Count an attempt under all these keys; L{TooManyAttempts} if one of them must wait."""
         seconds = self._now().timestamp()
-        wait = self._new_names.wait(place, seconds)
+        wait = max(attempts.wait(key, seconds) for attempts, key in counted)
         if wait > 0:
-            raise TooManyAttempts(wait)
-        self._new_names.begin(place, seconds)
+            raise TooManyAttempts(words.TOO_MANY_ATTEMPTS.format(math.ceil(wait)))
+        for attempts, key in counted:
+            attempts.begin(key, seconds)
 
     async def _open_session(self, name: str, text: str) -> Admitted | Denied:
         session = Session(secrets.token_hex(16), name, True, self._now())
@@ -222,7 +197,8 @@ class Entrance:
         return Admitted(session, wire.login_response(True, session.id, True, text), new=True)
 
     async def _open_temporary(self, name: str, place: str) -> Admitted | Denied:
-        self._begin_name(place)
+        if place:
+            self._begin((self._new_names, place))
         session = Session(secrets.token_hex(16), name, False, self._now())
         try:
             await self._records.open_temporary_session(session.id, name, session.last_seen)
@@ -234,9 +210,13 @@ class Entrance:
 
 
 def _denied(text: str, reason: Reason = Reason.REFUSED, *, registered: bool = True) -> Denied:
-    return Denied(words.login_refused(text, registered=registered), text, reason)
+    return Denied(wire.login_response(False, None, registered, text), text, reason)
+
+
+def _not_back(text: str, reason: Reason = Reason.REFUSED) -> Denied:
+    return Denied(wire.reconnect_response(False, None, None, False, text), text, reason)
 
 
 BAD_LOGIN = _denied(words.BAD_LOGIN)
 FULL = _denied(words.LOBBY_FULL, Reason.FULL)
-NO_SESSION = Denied(words.reconnect_refused(words.NO_SESSION), words.NO_SESSION)
+NO_SESSION = _not_back(words.NO_SESSION)

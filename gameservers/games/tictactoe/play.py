@@ -27,7 +27,6 @@ from gameservers.games.tictactoe.records import (
     AlreadyPlaying,
     Finished,
     Match,
-    Opponent,
     Stale,
     TicTacToeRecords,
     TooManyMatches,
@@ -122,26 +121,26 @@ class Play:
         if typed is None:
             return await self._pairing.run(self._search, user)
         name = wire.fold_name(typed)
-        opponent = None
+        registered = None
         if name is not None and name != user.name:
-            opponent = await self._records.opponent(name)
-        if opponent is None:
+            registered = await self._records.is_registered(name)
+        if name is None or registered is None:
             if await self._running(user.name) >= self._limit:
                 return words.match_refused(words.TOO_MANY_MATCHES)
             if name == user.name:
                 return words.match_refused(words.ONESELF)
             return words.match_refused(words.NO_USER, typed.lower())
         try:
-            await self._open(user, opponent)
+            await self._open(user, name, registered)
         except TooManyMatches as full:
             if full.player == user.name:
                 return words.match_refused(words.TOO_MANY_MATCHES)
-            return words.match_refused(words.OPPONENT_TOO_MANY, opponent.name)
+            return words.match_refused(words.OPPONENT_TOO_MANY, name)
         except NotFound:
-            return words.match_refused(words.NO_USER, opponent.name)
+            return words.match_refused(words.NO_USER, name)
         except AlreadyPlaying:
-            return words.match_refused(words.ALREADY_PLAYING, opponent.name)
-        return wire.match_request_response(True, words.INVITED.format(opponent.name))
+            return words.match_refused(words.ALREADY_PLAYING, name)
+        return wire.match_request_response(True, words.INVITED.format(name))
 
     async def _search(self, user: User) -> str:
         if await self._running(user.name) >= self._limit:
@@ -152,7 +151,7 @@ class Play:
             if self._presence.find(user.name) is not user:
                 break  # it has gone meanwhile
             try:
-                await self._open(other, Opponent(user.name, user.registered, None))
+                await self._open(other, user.name, user.registered)
             except TooManyMatches as full:
                 if full.player == user.name:
                     return words.match_refused(words.TOO_MANY_MATCHES)
@@ -168,22 +167,22 @@ class Play:
         self._presence.wait(user)
         return wire.match_request_response(True, words.SEARCHING)
 
-    async def _open(self, user: User, opponent: Opponent) -> None:
+    async def _open(self, user: User, opponent: str, registered: bool) -> None:
         """A new match, in which the first of the two begins; both are told, that one first."""
-        players = user.name, opponent.name
+        players = user.name, opponent
         game = Game()
         match = Match(
             id=secrets.token_hex(16),
             player_a=user.name,
-            player_b=opponent.name,
+            player_b=opponent,
             state=wire.encode_state(players, game),
             active=user.name,
-            ranked=user.registered and opponent.registered,
+            ranked=user.registered and registered,
             last_active=self.now(),
         )
         match = await self._records.open_match(match, self._limit)
         self._keep(match, game)
-        self._log.info("{player} plays against {opponent}", player=players[0], opponent=players[1])
+        self._log.info("{player} plays against {opponent}", player=user.name, opponent=opponent)
         self._metrics.matches_opened[self._game] += 1
         self._push(players, match)
 
@@ -254,7 +253,7 @@ class Play:
                 continue
             other = _other(match, user.name)
             try:
-                if finished.result.elo_after is not None:
+                if finished.rated:
                     await self._push_elos((user.name, other))
             finally:  # they count as those who have seen the end, whatever becomes of the ranks
                 self._push((other, user.name), finished.match)
@@ -281,7 +280,7 @@ class Play:
         )
         self._log.info("{player} let the time of a match run out", player=late)
         self._push(match.players, finished.match)
-        if finished.result.elo_after is not None:
+        if finished.rated:
             await self._push_elos(match.players)
 
     def vanished(self, matches: Sequence[Match]) -> None:
@@ -420,10 +419,10 @@ class Play:
 
     async def _elo_update(self, name: str, registered: bool) -> str:
         ranking = await self._records.ranking(name if registered else None, wire.TOP)
-        return words.elo_update(ranking)
+        return wire.elo_update(ranking.elo, ranking.rank, ranking.top)
 
     async def _friends_update(self, name: str) -> str:
-        return words.friends_update(await self._records.friends(name))
+        return wire.friends_update(await self._records.friends(name))
 
 
 def _other(match: Match, name: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, ForeignKey, Index, Integer, bindparam
@@ -80,15 +80,6 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Opponent:
-    """Who can be invited: an account, or a temporary session without a rating."""
-
-    name: str
-    registered: bool
-    elo: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Match:
     """
     A game between two.
@@ -132,8 +123,7 @@ class Match:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Rating:
+class Rating(NamedTuple):
     """A name and its Elo."""
 
     name: str
@@ -156,36 +146,16 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """
-    How a match ended; kept for good.
-
-    @ivar outcome: C{won}, C{draw}, C{abandoned} or C{timeout}.
-    @ivar elo_before: ratings of both players, C{(a, b)}; L{None} if they were not changed.
-    @ivar elo_after: the same after the match.
-    """
-
-    match_id: str
-    player_a: str
-    player_b: str
-    winner: str | None
-    outcome: str
-    state: str = field(repr=False)
-    ended_at: datetime
-    elo_before: tuple[int, int] | None = None
-    elo_after: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     """
     A match that has just been ended.
 
     @ivar match: as it is now; if both have seen the end, it is no longer kept.
+    @ivar rated: both ratings have changed.
     """
 
     match: Match
-    result: Result
+    rated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +211,8 @@ friends = new_table(
     Column("friend", ForeignKey(players.c.name), primary_key=True, index=True),
 )
 
+#: How matches ended; kept for good.  The C{outcome} is one of those in
+#: L{gameservers.games.tictactoe.play}; the ratings are NULL if they were not changed.
 results = new_table(
     "tictactoe_results",
     _metadata,
@@ -276,11 +248,6 @@ def _match(row: Any) -> Match:
     players_and_saw = zip(row[1:3], row[9:], strict=True)
     seen = frozenset(name for name, saw in players_and_saw if saw)
     return Match(*[*row[:9], seen])
-
-
-def _result(row: Any) -> Result:
-    rated = row.elo_a_before is not None
-    return Result(*row[:7], *((row[7:9], row[9:]) if rated else ()))
 
 
 # Statements that are made often, put together once
@@ -428,13 +395,10 @@ def _rankings(db: Connection, asked: Sequence[tuple[str | None, int]]) -> list[R
     ]
 
 
-def _opponent(db: Connection, name: str) -> Opponent | None:
-    elo = db.scalar(_ELO, {"of": name})
-    if elo is not None:
-        return Opponent(name, True, elo)
-    if db.scalar(_RESERVED, {"of": name}) is not None:
-        return Opponent(name, False, None)
-    return None
+def _is_registered(db: Connection, name: str) -> bool | None:
+    if db.scalar(_ELO, {"of": name}) is not None:
+        return True
+    return None if db.scalar(_RESERVED, {"of": name}) is None else False
 
 
 def _remove_sessions(db: Connection, chosen: sa.ColumnElement[bool]) -> tuple[Session, ...]:
@@ -463,14 +427,14 @@ class TicTacToeRecords(Records):
         return accounts.find(db, name)
 
     @question
-    def opponent(self, db: Connection, name: str) -> Opponent | None:
-        """Who has this name, be it an account or a temporary session."""
-        return _opponent(db, name)
+    def is_registered(self, db: Connection, name: str) -> bool | None:
+        """Whether the name is an account's or a temporary session's; L{None} if nobody's."""
+        return _is_registered(db, name)
 
     @change
     def create_account(self, db: Connection, account: Account, elo: int) -> None:
         """A new account; L{NameTaken} if an account or a temporary session has the name."""
-        if _opponent(db, account.name) is not None:
+        if _is_registered(db, account.name) is not None:
             raise NameTaken(account.name)
         accounts.create(db, account)
         db.execute(sa.insert(players), {"name": account.name, "elo": elo})
@@ -529,7 +493,7 @@ class TicTacToeRecords(Records):
         self, db: Connection, session_id: str, name: str, at: datetime
     ) -> None:
         """Reserve a name without an account; L{NameTaken} as in L{create_account}."""
-        if _opponent(db, name) is not None:
+        if _is_registered(db, name) is not None:
             raise NameTaken(name)
         row = {"id": session_id, "temp_user": name, "last_seen": at}
         try:
@@ -659,7 +623,7 @@ class TicTacToeRecords(Records):
         seen: Sequence[str] = (),
     ) -> Finished:
         """
-        End a match: its last state, its L{Result} and both ratings change together.
+        End a match: its last state, its result and both ratings change together.
 
         L{Stale} as in L{save_move}.
 
@@ -677,7 +641,7 @@ class TicTacToeRecords(Records):
             done = db.execute(_END, row | {"seen_a": a in seen, "seen_b": b in seen})
         if not done.rowcount:
             raise Stale(match.id)
-        before = after = None
+        ratings: tuple[int, ...] = ()
         if rate is not None and match.ranked:
             found: dict[str, int] = dict(db.execute(_BOTH, {"a": a, "b": b}).all())
             if a in found and b in found:
@@ -685,13 +649,12 @@ class TicTacToeRecords(Records):
                 after = rate(*before)
                 new = zip(match.players, after, strict=True)
                 db.execute(_RATE, [{"of": name, "elo": elo} for name, elo in new])
-        values = (match.id, a, b, winner, outcome, match.state, at)
-        columns = (*values, *(before or (None, None)), *(after or (None, None)))
-        row = dict(zip(results.c.keys(), columns, strict=True))
-        db.execute(sa.insert(results), row)
+                ratings = before + after
+        values = (match.id, a, b, winner, outcome, match.state, at, *ratings)
+        db.execute(sa.insert(results), dict(zip(results.c.keys(), values, strict=False)))
         saw = frozenset(match.players).intersection(seen)
         over = replace(match, version=match.version + 1, ended=True, seen=saw)
-        return Finished(over, Result(*values, before, after))
+        return Finished(over, bool(ratings))
 
     @change
     def mark_seen(self, db: Connection, name: str, match_ids: Sequence[str]) -> None:
@@ -710,19 +673,11 @@ class TicTacToeRecords(Records):
         it = sa.and_(matches.c.id == match.id, matches.c.version == match.version)
         return db.execute(sa.delete(matches).where(it)).rowcount > 0
 
-    # Ratings and results
+    # Ratings
 
     def ranking(self, name: str | None, top: int = 100) -> Deferred[Ranking]:
         """Where this account stands, and the C{top} best of all."""
         return self.store.ask_batched(_rankings, (name, top))
-
-    @question
-    def results(self, db: Connection, name: str, limit: int = 100) -> tuple[Result, ...]:
-        """A player's ended matches, newest first."""
-        theirs = sa.or_(results.c.player_a == name, results.c.player_b == name)
-        newest = sa.select(results).where(theirs)
-        newest = newest.order_by(results.c.ended_at.desc(), results.c.match_id).limit(limit)
-        return tuple(map(_result, db.execute(newest)))
 
     # For the sweep: what was last active before a moment, oldest first
 

@@ -15,7 +15,6 @@ A L{Game} is a value: L{Game.move} answers with the next one or raises L{Illegal
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -118,16 +117,6 @@ class Game:
             return None
         place = self.last_move.place
         return place if self.subgrids[place] is Mark.EMPTY else None
-
-    def legal_moves(self) -> Iterator[Cell]:
-        """Everything that L{move} would take."""
-        if self.over:
-            return
-        for subgrid in range(9):
-            if self.subgrids[subgrid] is Mark.EMPTY and self.forced in (None, subgrid):
-                for place in range(9):
-                    if self.cells[subgrid][place] is Mark.EMPTY:
-                        yield Cell(subgrid % 3, subgrid // 3, place % 3, place // 3)
 
     def move(self, mover: Mark, cell: Cell) -> Game:
         """The position after a move; L{IllegalMove} if the rules forbid it."""

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from gameservers.games import Dependencies, GameService
-from gameservers.games.tictactoe.entrance import MAX_WAITING, Entrance, PasswordService
+from gameservers.games.tictactoe.entrance import MAX_WAITING, Entrance
 from gameservers.games.tictactoe.play import Play
 from gameservers.games.tictactoe.presence import Presence
 from gameservers.games.tictactoe.records import TicTacToeRecords
@@ -44,23 +44,20 @@ class TicTacToeService(GameService):
     @ivar play: what users can do.
     """
 
-    def __init__(
-        self, dependencies: Dependencies, passwords: PasswordService | None = None
-    ) -> None:
+    def __init__(self, dependencies: Dependencies, passwords: Passwords | None = None) -> None:
         """@param passwords: L{None} makes those that work in threads."""
         settings = dependencies.settings
         super().__init__(dependencies, max_open=settings.max_connections)
         if self.store is None:
             raise ValueError(f"{self.game} needs a store")
         if passwords is None:
-            own = Passwords(
+            passwords = Passwords(
                 cast(IReactorFromThreads, self.clock),
                 cost=settings.password_cost,
                 threads=settings.password_threads,
                 waiting=MAX_WAITING,
             )
-            own.setServiceParent(self)
-            passwords = own
+            passwords.setServiceParent(self)
         self.lobby.limit(self.game, settings.max_players)
         records = self.records = TicTacToeRecords(self.store)
         self.presence = Presence(self.lobby, self.game, max_per_player=settings.max_per_player)

@@ -8,11 +8,11 @@ in which upstream says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 
 from gameservers.games.tictactoe import wire
-from gameservers.games.tictactoe.records import Match, Ranking, Rating
+from gameservers.games.tictactoe.records import Match
 
 REGISTERED = "successful registered and logged in user {}"
 LOGGED_IN = "successful logged in as user {}"
@@ -51,38 +51,14 @@ LOBBY_FULL = "the server is full, please try again later"
 UNAVAILABLE = "the server cannot answer now, please try again later"
 
 
-def login_refused(text: str, *, registered: bool = True) -> str:
-    """@param registered: whether it was for an account."""
-    return wire.login_response(False, None, registered, text)
-
-
-def reconnect_refused(text: str) -> str:
-    """A session is not taken up again."""
-    return wire.reconnect_response(False, None, None, False, text)
-
-
 def match_refused(text: str, name: str = "") -> str:
     """@param name: for the text."""
     return wire.match_request_response(False, text.format(name))
 
 
-def elo_update(ranking: Ranking) -> str:
-    """Where a player stands, and the best."""
-    return wire.elo_update(ranking.elo, ranking.rank, _pairs(ranking.top))
-
-
-def friends_update(friends: Sequence[Rating]) -> str:
-    """A player's friends."""
-    return wire.friends_update(_pairs(friends))
-
-
 def match_update(match: Match, lifetime: timedelta) -> str:
     """@param lifetime: the time in which a move must be made."""
     return wire.match_update(match.id, match.last_active + lifetime, match.ranked, match.state)
-
-
-def _pairs(ratings: Sequence[Rating]) -> list[tuple[str, int]]:
-    return [(rating.name, rating.elo) for rating in ratings]
 
 
 #: The answers to messages whose data will not do, where there is one.

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gameservers.games.tictactoe import entrance, words
+from gameservers.games.tictactoe import attempts, entrance, words
 from gameservers.games.tictactoe.attempts import Attempts
 from gameservers.games.tictactoe.entrance import AT_ONCE, Entrance
 from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
@@ -128,55 +128,56 @@ class ThreadTests(TestCase):
 
 
 class AttemptsTests(SynchronousTestCase):
-    def attempts(self, **kwargs: Any) -> Attempts:
-        arguments = {"pause": 1.0, "longest": 8.0, "forget": 100.0, "keys": 10, **kwargs}
-        return Attempts(3, **arguments)
+    def setUp(self) -> None:
+        self.patch(attempts, "LONGEST_PAUSE", 8.0)
+        self.patch(attempts, "FORGET", 100.0)
+        self.patch(attempts, "KEYS", 4)
 
     def test_growing_delay(self) -> None:
         """Three are free; then the pauses are 1, 2, 4, 8 and never more seconds."""
-        attempts, now, waits = self.attempts(), 1000.0, []
+        tries, now, waits = Attempts(3), 1000.0, []
         for _ in range(9):
-            attempts.begin("k", now)
-            wait = attempts.wait("k", now)
+            tries.begin("k", now)
+            wait = tries.wait("k", now)
             waits.append(wait)
             now += wait
         self.assertEqual(waits, [0, 0, 0, 1, 2, 4, 8, 8, 8])
 
     def test_forgotten(self) -> None:
-        attempts = self.attempts()
+        tries = Attempts(3)
         for _ in range(5):
-            attempts.begin("k", 0.0)
-        self.assertEqual(attempts.wait("k", 100.5), 0)
-        attempts.begin("k", 100.5)
-        self.assertEqual(attempts.wait("k", 100.5), 0)
+            tries.begin("k", 0.0)
+        self.assertEqual(tries.wait("k", 100.5), 0)
+        tries.begin("k", 100.5)
+        self.assertEqual(tries.wait("k", 100.5), 0)
 
     def test_given_back(self) -> None:
         """Good attempts do not add up, and do not wash off bad ones."""
-        attempts = self.attempts()
+        tries = Attempts(3)
         for _ in range(3):
-            attempts.begin("k", 0.0)
+            tries.begin("k", 0.0)
         for _ in range(10):
-            attempts.begin("k", 0.0)
-            attempts.give_back("k")
-        self.assertEqual(attempts.wait("k", 0.0), 0)
-        attempts.begin("k", 0.0)
-        self.assertEqual(attempts.wait("k", 0.0), 1)
-        attempts.clear("k")
-        self.assertEqual((attempts.wait("k", 0.0), len(attempts)), (0, 0))
+            tries.begin("k", 0.0)
+            tries.give_back("k")
+        self.assertEqual(tries.wait("k", 0.0), 0)
+        tries.begin("k", 0.0)
+        self.assertEqual(tries.wait("k", 0.0), 1)
+        tries.clear("k")
+        self.assertEqual((tries.wait("k", 0.0), len(tries._tries)), (0, 0))
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 50), st.booleans())))
     def test_bounded(self, steps: list[tuple[str, float, bool]]) -> None:
         """However it goes, few keys are remembered and no pause is longer than the longest."""
-        attempts, now = self.attempts(keys=4), 0.0
+        tries, now = Attempts(3), 0.0
         for key, pause, good in steps:
             now += pause
-            if attempts.wait(key, now) == 0:
-                attempts.begin(key, now)
+            if tries.wait(key, now) == 0:
+                tries.begin(key, now)
                 if good:
-                    attempts.give_back(key)
-            self.assertLessEqual(attempts.wait(key, now), 8.0)
-            self.assertLessEqual(len(attempts), 4)
+                    tries.give_back(key)
+            self.assertLessEqual(tries.wait(key, now), 8.0)
+            self.assertLessEqual(len(tries._tries), 4)
 
 
 class CrowdTests(SynchronousTestCase):
@@ -244,7 +245,7 @@ class CrowdTests(SynchronousTestCase):
 
 class SweepTests(ArenaTestCase):
     def gone(self, name: str) -> bool:
-        return self.successResultOf(self.arena.records.opponent(name)) is None
+        return self.successResultOf(self.arena.records.is_registered(name)) is None
 
     def test_accounts(self) -> None:
         """An account out of use goes, with its matches; the opponent is told."""

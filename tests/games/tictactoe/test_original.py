@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 
 from gameservers.games.tictactoe import game, original
 from gameservers.games.tictactoe.original import import_original
-from gameservers.games.tictactoe.records import Opponent, Rating, Session, TicTacToeRecords
+from gameservers.games.tictactoe.records import Rating, Session, TicTacToeRecords
 from gameservers.store import (
     BadDatabase,
     PasswordRecord,
@@ -27,6 +27,7 @@ from gameservers.store import (
     migrate_database,
 )
 from gameservers.store.backends import find_backend
+from tests.games.tictactoe.kept import rating_of
 from tests.store import databases
 
 #: The original's own statements, in the dialect they were written for.
@@ -194,7 +195,7 @@ class OriginalTests:
 
         ann = await records.account("ann")
         self.assertEqual(ann.password, PasswordRecord("sha512", HASH, SALT))
-        self.assertEqual((await records.opponent("ann")).elo, 1010)
+        self.assertEqual(await rating_of(records, "ann"), 1010)
         # Berlin has daylight saving time in April and none in January.
         self.assertEqual(ann.last_seen, datetime(2019, 4, 5, 10, tzinfo=UTC))
         bob = await records.account("bob")
@@ -205,7 +206,7 @@ class OriginalTests:
             Session("a" * 32, "ann", True, datetime(2019, 4, 5, 10, tzinfo=UTC)),
         )
         self.assertIsNone(await records.session("A" * 32))
-        self.assertEqual(await records.opponent("tim"), Opponent("tim", False, None))
+        self.assertIs(await records.is_registered("tim"), False)
         self.assertIsNotNone(await records.session("c" * 32))
         both = (Rating("ann", 1010), Rating("bob", 990))
         self.assertEqual(await records.friends("ann"), both)
@@ -242,7 +243,7 @@ class OriginalTests:
         await records.store.stopService()
         self.assertIn("tictactoe_players already; nothing was taken over", self.refused())
         again = await self.records()
-        self.assertEqual((await again.opponent("ann")).elo, 1011)
+        self.assertEqual(await rating_of(again, "ann"), 1011)
 
     def test_cut_off(self) -> None:
         """Cut off while it writes, it has written nothing, and can be started again."""
@@ -356,7 +357,7 @@ class OriginalTests:
             self.fail("it started")
         self.command()
         records = await self.records()
-        self.assertEqual((await records.opponent("ann")).elo, 1010)
+        self.assertEqual(await rating_of(records, "ann"), 1010)
         self.assertEqual(
             self.counts(self.source, *ROWS), {n: len(rows) for n, rows in ROWS.items()}
         )

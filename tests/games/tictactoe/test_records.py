@@ -16,10 +16,8 @@ from gameservers.games.tictactoe.records import (
     SCHEMA,
     AlreadyPlaying,
     Match,
-    Opponent,
     Rating,
     Removal,
-    Result,
     Session,
     Stale,
     TicTacToeRecords,
@@ -35,6 +33,7 @@ from gameservers.store import (
     StoreSettings,
     Unavailable,
 )
+from tests.games.tictactoe.kept import Result, rating_of, results_of
 from tests.store import databases
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
@@ -80,7 +79,7 @@ class RecordsTests:
         return self.records.create_account(account(name, last_seen), elo)
 
     async def elo(self, name: str) -> int | None:
-        return (await self.records.opponent(name)).elo
+        return await rating_of(self.records, name)
 
     async def accounts(self, *names: str) -> None:
         for name in names:
@@ -161,9 +160,9 @@ class RecordsTests:
         """Everybody who can be invited is found."""
         await self.accounts("ann")
         await self.records.open_temporary_session("2", "tim", NOON)
-        self.assertEqual(await self.records.opponent("ann"), Opponent("ann", True, 1000))
-        self.assertEqual(await self.records.opponent("tim"), Opponent("tim", False, None))
-        self.assertIsNone(await self.records.opponent("bob"))
+        self.assertIs(await self.records.is_registered("ann"), True)
+        self.assertIs(await self.records.is_registered("tim"), False)
+        self.assertIsNone(await self.records.is_registered("bob"))
 
     async def test_change_password(self) -> None:
         await self.accounts("ann", "bob")
@@ -186,7 +185,7 @@ class RecordsTests:
             await self.records.remove_account("ann"),
             Removal((Session("1", "ann", True, NOON),), (hers,)),
         )
-        self.assertIsNone(await self.records.opponent("ann"))
+        self.assertIsNone(await self.records.is_registered("ann"))
         self.assertIsNone(await self.records.session("1"))
         self.assertEqual(await self.records.matches_of("bob"), (other,))
         self.assertEqual(await self.records.friends("bob"), (Rating("cat", 1000),))
@@ -375,7 +374,7 @@ class RecordsTests:
         over = (await self.records.finish_match(opened, "draw", None, at=LATER)).match
         await self.refused(Stale, self.records.save_move(over))
         await self.refused(Stale, self.records.finish_match(over, "draw", None, at=LATER))
-        self.assertEqual(len(await self.records.results("ann")), 1)
+        self.assertEqual(len(await results_of(self.records, "ann")), 1)
 
     async def test_finish(self) -> None:
         """State, result and both ratings change together."""
@@ -388,14 +387,14 @@ class RecordsTests:
         result = Result(
             opened.id, "ann", "bob", "ann", "won", "won", LATER, (1000, 1000), (1010, 990)
         )
-        self.assertEqual(finished.result, result)
+        self.assertTrue(finished.rated)
         self.assertEqual(
             finished.match,
             replace(final, version=1, ended=True, seen=frozenset(["ann"])),
         )
         self.assertEqual(await self.elo("ann"), 1010)
         self.assertEqual(await self.elo("bob"), 990)
-        self.assertEqual(await self.records.results("bob"), (result,))
+        self.assertEqual(await results_of(self.records, "bob"), (result,))
 
     async def test_finish_rates_what_is_there(self) -> None:
         """The ratings are those of the transaction, not of an older question."""
@@ -409,7 +408,7 @@ class RecordsTests:
             ]
         )
         self.assertEqual(await self.elo("ann"), 1000)
-        last = next(r for r in await self.records.results("ann") if r.match_id == two.id)
+        last = next(r for r in await results_of(self.records, "ann") if r.match_id == two.id)
         self.assertEqual((last.elo_before, last.elo_after), ((1000, 1010), (1010, 1000)))
 
     async def test_finish_unrated(self) -> None:
@@ -419,14 +418,16 @@ class RecordsTests:
         finished = await self.records.finish_match(
             casual, "won", "ann", at=LATER, rate=winner_takes_ten
         )
-        self.assertIsNone(finished.result.elo_before)
+        self.assertFalse(finished.rated)
         await self.records.open_temporary_session("2", "tim", NOON)
         odd = await self.records.open_match(match("2", "ann", "tim"), 5)
         finished = await self.records.finish_match(
             odd, "won", "ann", at=LATER, rate=winner_takes_ten
         )
-        self.assertIsNone(finished.result.elo_after)
+        self.assertFalse(finished.rated)
         self.assertEqual(await self.elo("ann"), 1000)
+        for result in await results_of(self.records, "ann"):
+            self.assertEqual((result.elo_before, result.elo_after), (None, None))
 
     async def test_finish_fails_whole(self) -> None:
         """If the ratings cannot be made, the match is not over."""
@@ -441,7 +442,7 @@ class RecordsTests:
             self.records.finish_match(opened, "won", "ann", at=LATER, rate=broken),
         )
         self.assertEqual(await self.records.match(opened.id), opened)
-        self.assertEqual(await self.records.results("ann"), ())
+        self.assertEqual(await results_of(self.records, "ann"), ())
 
     async def test_seen(self) -> None:
         """A finished match is kept for a player who has not seen its end."""
@@ -455,7 +456,7 @@ class RecordsTests:
         self.assertEqual(await self.records.match(over.id), over)
         await self.records.mark_seen("bob", [over.id])
         self.assertIsNone(await self.records.match(over.id))
-        self.assertEqual(len(await self.records.results("bob")), 1)
+        self.assertEqual(len(await results_of(self.records, "bob")), 1)
 
     async def test_seen_at_once(self) -> None:
         """What both see end is not kept."""
@@ -479,9 +480,9 @@ class RecordsTests:
         self.assertFalse(await self.records.remove_match(opened))
         self.assertTrue(await self.records.remove_match(moved))
         self.assertFalse(await self.records.remove_match(moved))
-        self.assertEqual(await self.records.results("ann"), ())
+        self.assertEqual(await results_of(self.records, "ann"), ())
 
-    # Ratings and results
+    # Ratings
 
     async def test_ranking(self) -> None:
         """Equal ratings share a rank; the list is by Elo and then by name, code point wise."""
@@ -494,15 +495,6 @@ class RecordsTests:
         short = await self.records.ranking("nobody", top=2)
         self.assertEqual((short.elo, short.rank), (None, None))
         self.assertEqual(short.top, (Rating("ann", 1100), Rating("b-b", 1000)))
-
-    async def test_results_newest_first(self) -> None:
-        await self.accounts("ann", "bob")
-        for number in range(3):
-            opened = await self.records.open_match(match(str(number), "ann", "bob"), 5)
-            at = NOON + timedelta(minutes=number)
-            await self.records.finish_match(opened, "won", "ann", at=at)
-        found = await self.records.results("ann", 2)
-        self.assertEqual([r.match_id for r in found], [session_id("2"), session_id("1")])
 
     # The sweep
 

@@ -20,6 +20,7 @@ from gameservers.store import Account, PasswordRecord, Unavailable
 from gameservers.store.accounts import accounts
 from gameservers.store.passwords import SHA512, Busy
 from tests.games.tictactoe.arena import GAME, Arena, Browser, start_match
+from tests.games.tictactoe.kept import rating_of, results_of
 from tests.games.tictactoe.replay import moves_of
 
 _DAY = 86_400
@@ -37,9 +38,9 @@ class ArenaTestCase(SynchronousTestCase):
         self.arena = Arena(**self.settings)
 
     def elo(self, name: str) -> int:
-        player = self.successResultOf(self.arena.records.opponent(name))
-        assert player is not None and player.elo is not None
-        return player.elo
+        rating = self.successResultOf(rating_of(self.arena.records, name))
+        assert rating is not None
+        return rating
 
     def play(self, match_id: str, cells: list[Cell], *players: Browser) -> None:
         """The players move in turn; they hear what they hear."""
@@ -393,7 +394,7 @@ class WeaknessTests(ArenaTestCase):
         self.assertEqual(heard, ["elo_update", "match_update"])
         self.assertEqual([m["type"] for m in bob.heard()], ["elo_update", "match_update"])
         self.assertEqual((self.elo("alice"), self.elo("bob")), (990, 1010))
-        [result] = self.successResultOf(self.arena.records.results("bob"))
+        [result] = self.successResultOf(results_of(self.arena.records, "bob"))
         self.assertEqual((result.outcome, result.winner), ("abandoned", "bob"))
         self.assertEqual((result.elo_before, result.elo_after), ((1000, 1000), (990, 1010)))
 
