@@ -1,12 +1,12 @@
 """
-The rules of the arena: who is in it, what was said, what happened, and its map.
+The rules of the arena: its clients, chat, log and map.
 
-No sockets and no clock: the caller says what time it is, in seconds since 1970.  What the rules
-forbid is L{Denied} with the status to answer, and nothing has changed.
+It has no sockets and no clock: the caller gives the time, in seconds since 1970.  What the rules
+forbid raises L{RequestDenied} with the status to answer, and changes nothing.
 
-A client is known by id and key; the address it was last heard from only tells it apart from
-others when a request carries neither.  Ids are stable: a client keeps its id until it leaves or
-is removed, and a newcomer has the smallest that is free.
+A client is identified by id and key; its last address is used only for requests without them. Ids
+are stable: a client keeps its id until it leaves or is removed, and a new client gets the smallest
+free one.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ NOWHERE: Address = ("0.0.0.0", 0)
 #: How long a client must be silent before another one may connect from its address, in seconds.
 STALE = 10
 
-#: Lines that are kept for C{get_logs}, and the length of each, in characters.
+#: Number of lines kept for C{get_logs}, and their maximum length, in characters.
 LOG_LINES = 100
 LOG_LINE = 200
 
 
-class Denied(Exception):
+class RequestDenied(Exception):
     """The rules of the arena forbid it."""
 
     def __init__(self, status: Status) -> None:
@@ -54,10 +54,10 @@ class Client:
     One client.
 
     @ivar player: its id in the lobby.
-    @ivar ping: what the client says of its own round trip, in milliseconds.
-    @ivar seen: when it last showed its key.
-    @ivar entry: what the others are told of it, encoded, once somebody asked.
-    @ivar after: the id after which its next look at the others begins; see L{Arena.data}.
+    @ivar ping: the round-trip time reported by the client, in milliseconds.
+    @ivar seen: when it last sent its key.
+    @ivar entry: its entry in C{get_data}, encoded when it is first needed.
+    @ivar after: the id after which its next C{get_data} begins; see L{Arena.data}.
     """
 
     id: int
@@ -72,17 +72,17 @@ class Client:
 
 
 class Arena:
-    """The arena."""
+    """The state of the arena."""
 
     def __init__(self, settings: TwisterSettings, admin_key: str, now: float) -> None:
         self._settings = settings
         self._admin_key = admin_key.encode()
         self._clients: dict[int, Client] = {}
         self._ids: list[int] = []  # those in use, in order
-        self._free: list[int] = []  # a heap of those that were in use and no longer are
+        self._free: list[int] = []  # a heap of those that were in use before
         self._by_address: dict[Address, Client] = {}
         self._entries_size = 0  # bytes of all entries, each with a comma
-        self._changed: set[Client] = set()  # those whose entry no longer is what they are
+        self._changed: set[Client] = set()  # those whose entry is outdated
         self._chat: deque[bytes] = deque(maxlen=settings.chat_size)
         self._log: deque[bytes] = deque(maxlen=LOG_LINES)
         self.map_reply = wire.map_reply(make_map(settings.map_seed or None))
@@ -95,7 +95,7 @@ class Arena:
         """The clients, by id."""
         return (self._clients[each] for each in self._ids)
 
-    # --- coming, staying and going ------------------------------------------------------------
+    # --- clients ------------------------------------------------------------------------------
 
     @property
     def next_id(self) -> int:
@@ -106,17 +106,17 @@ class Arena:
         """
         The client that must be removed before another one connects from its address.
 
-        @raise Denied: C{ALREADY_CONNECTED}, as it was heard from lately or has the same key.
+        @raise RequestDenied: C{ALREADY_CONNECTED}, if it was active recently or has the same key.
         """
         held = self._by_address.get(address)
         if held is not None and (now - held.seen <= STALE or _same(held.key, key)):
-            raise Denied(Status.ALREADY_CONNECTED)
+            raise RequestDenied(Status.ALREADY_CONNECTED)
         return held
 
     def connect(
         self, player: int, key: bytes, ping: float, address: Address, now: float
     ) -> Client:
-        """A new client, at an address that is no other's."""
+        """Add a client, at an address that no other client has."""
         client = Client(self.next_id, player, key, address, ping, now)
         if self._free:
             heapq.heappop(self._free)
@@ -129,9 +129,9 @@ class Arena:
 
     def recognise(self, who: Credentials, address: Address, now: float) -> Client | None:
         """
-        The client whose id and key these are.
+        The client with this id and key.
 
-        It is heard from, and moves to this address unless that is another's.
+        It counts as active, and moves to this address unless another client has it.
         """
         client = self._clients.get(-1 if who.id is None else who.id)
         if client is None or not _same(client.key, who.key):
@@ -145,7 +145,7 @@ class Arena:
         return client
 
     def at(self, address: Address) -> Client | None:
-        """The client that was last heard from at this address."""
+        """The client whose last request came from this address."""
         return self._by_address.get(address)
 
     def knows(self, client_id: int | None) -> bool:
@@ -153,11 +153,11 @@ class Arena:
         return client_id in self._clients
 
     def has_given(self, client_id: int | None) -> bool:
-        """Whether this is a client's id, or was one."""
+        """Whether this is or was a client's id."""
         return client_id is not None and 0 <= client_id < len(self._clients) + len(self._free)
 
     def push(self, client: Client, ping: float, player_data: bytes) -> None:
-        """A client says how it stands."""
+        """Store the state that a client pushes."""
         client.ping = ping
         client.player_data = player_data
         self._changed.add(client)
@@ -168,7 +168,7 @@ class Arena:
         return [each for each in self._clients.values() if now - each.seen >= limit]
 
     def remove(self, client: Client, now: float, why: str) -> None:
-        """A client is gone; C{why} follows its name in the log."""
+        """Remove a client; C{why} follows its name in the log."""
         del self._clients[client.id]
         del self._ids[bisect_left(self._ids, client.id)]
         heapq.heappush(self._free, client.id)
@@ -188,8 +188,8 @@ class Arena:
         """
         The clients, in a reply of at most C{limit} bytes.
 
-        If there is no room for all, the asker comes first and then as many as fit of those that
-        follow the id C{after}, round and round.
+        If not all fit, the asker comes first and then as many as fit of those that follow the id
+        C{after}, cyclically.
 
         @return: the reply, and C{after} for the next call.
         """
@@ -204,7 +204,7 @@ class Arena:
             room -= len(asker.entry) + 1
         ids, clients = self._ids, self._clients
         start = bisect_right(ids, after)
-        for turn in range(start - len(ids), start):  # a list is round for negative indices
+        for turn in range(start - len(ids), start):  # negative indices wrap around
             client = clients[ids[turn]]
             if client is asker:
                 continue
@@ -216,10 +216,10 @@ class Arena:
             after = client.id
         return wire.listing(entries), after
 
-    # --- talk ---------------------------------------------------------------------------------
+    # --- chat ---------------------------------------------------------------------------------
 
     def hear(self, text: str, nick: str) -> None:
-        """Keep a line of the chat, and forget the oldest if there are too many."""
+        """Store a chat line, and drop the oldest if there are too many."""
         self._chat.append(wire.line(text, nick))
 
     def messages(self, limit: int) -> bytes:
@@ -230,10 +230,10 @@ class Arena:
         self._demand_admin(who)
         self._chat.clear()
 
-    # --- what happened ------------------------------------------------------------------------
+    # --- log ----------------------------------------------------------------------------------
 
     def note(self, now: float, level: str, text: str) -> None:
-        """Keep a line of the log; C{text} loses what is no plain character."""
+        """Store a log line; special characters in C{text} are escaped."""
         moment = datetime.fromtimestamp(now, UTC)
         stamp = f"{moment:%Y-%m-%d %H:%M:%S},{moment.microsecond // 1000:03}"
         plain = text.encode("unicode_escape").decode("ascii")
@@ -247,7 +247,7 @@ class Arena:
 
     def _demand_admin(self, who: Credentials) -> None:
         if not _same(self._admin_key, who.key):
-            raise Denied(Status.DENIED)
+            raise RequestDenied(Status.DENIED)
 
 
 def _same(key: bytes, other: bytes | None) -> bool:
@@ -267,7 +267,7 @@ def newest(items: Sequence[bytes], limit: int) -> bytes:
 
 
 def make_map(seed: str | None) -> bytes:
-    """A map's records; the same ones from the same seed, from L{None} at random."""
+    """Generate a map's records, from a seed or, for L{None}, at random."""
     dice = random.Random(seed)
     records = bytearray()
     for x in range(0, TILES * TILE_SIZE, TILE_SIZE):

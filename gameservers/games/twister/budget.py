@@ -1,8 +1,8 @@
 """
-How many bytes may go where.
+Limits on the bytes sent to addresses, against amplification attacks.
 
-Anybody can write any sender into a UDP datagram, so a server whose replies are larger than the
-requests could be used to flood somebody else.
+The sender of a UDP datagram can be forged, so a server whose replies are larger than the requests
+could be used to flood a victim.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from cachetools import LRUCache
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.net.rates import TokenBucket
 
-#: Senders that are remembered; the one that was silent longest is forgotten.
+#: Maximum number of receivers that are remembered; the least recently used is dropped.
 MAX_SENDERS = 4_096
 
 
 class Budgets:
     """
-    What may be sent to each receiver, and to all of them together.
+    Limits the bytes sent to each receiver, and to all together.
 
-    A receiver is a connected client, by its id, or else an address, as text.
+    A receiver is a connected client, by its id, or an address, as text.
     """
 
     def __init__(self, settings: TwisterSettings, now: float) -> None:
@@ -29,11 +29,11 @@ class Budgets:
         self._total = TokenBucket(settings.max_rate, settings.max_burst, now)
 
     def __len__(self) -> int:
-        """How many receivers are remembered."""
+        """The number of receivers that are remembered."""
         return len(self._each)
 
     def pays(self, receiver: int | str, amount: int, now: float) -> bool:
-        """Whether so many bytes may be sent, which then count as sent."""
+        """Whether this number of bytes may be sent; if so, they count as sent."""
         own = self._each.get(receiver)
         if own is None:
             settings = self._settings

@@ -1,5 +1,5 @@
 """
-C{--twister-console}: the table that the original server draws on its terminal, without keys.
+C{--twister-console}: the status table of the original server, without its key commands.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gameservers.net.address import authority
 #: Widths of the columns, in characters.
 ID, ADDRESS, PING = 7, 22, 7
 
-#: To the upper left corner, and clear from there on.
+#: Escape sequence: move to the upper left corner and clear the rest.
 CLEAR = "\x1b[H\x1b[2J"
 
 
 def table(arena: Arena, port: int, max_players: int, sent: int, received: int) -> str:
-    """The table; C{sent} and C{received} are in bytes."""
+    """Format the table; C{sent} and C{received} are in bytes."""
     rule = f"+{'-' * ID}+{'-' * ADDRESS}+{'-' * PING}+"
     cells = [("ID", "Client IP:PORT", "Ping")]
     cells += [(str(each.id), authority(*each.address), f"{each.ping:.0f}") for each in arena]
@@ -46,7 +46,7 @@ def table(arena: Arena, port: int, max_players: int, sent: int, received: int) -
 
 
 def print_on_terminal(text: str) -> None:
-    """Write to the process's own output, even where a logger has taken its place."""
+    """Write to the process's standard output, even if logging has replaced C{sys.stdout}."""
     if sys.__stdout__ is not None:
         sys.__stdout__.write(text)
         sys.__stdout__.flush()
@@ -54,7 +54,7 @@ def print_on_terminal(text: str) -> None:
 
 class Console:
     """
-    Draws, in a thread: a terminal may be stopped for as long as its user likes.
+    Draws the table in a thread, because a stopped terminal blocks.
 
     @param draw: makes the table.
     """
@@ -70,5 +70,5 @@ class Console:
         self._in_thread = in_thread
 
     def redraw(self) -> Deferred[Any]:
-        """@return: fires when the table is on the terminal."""
+        """Draw the table; the result fires when it is written."""
         return self._in_thread(self._write, CLEAR + self._draw())

@@ -13,8 +13,8 @@ class TwisterProtocol(Datagrams):
     """
     The wire format on one port.
 
-    Whether the API client ever asks again depends on the reply, so a reply for which the network
-    has no room waits rather than being lost at once.
+    The API client waits for its reply for ever, so a reply that the network does not take is
+    queued instead of being dropped.
     """
 
     max_waiting = 100

@@ -1,6 +1,6 @@
 """
-What the arena does without being asked: it removes silent clients, keeps the admin key where the
-operator finds it, and draws its table.
+The arena's service: removes silent clients, writes the admin key to a file, and draws the console
+table.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from gameservers.games.twister.session import Session
 from gameservers.lobby import RoomKey, RoomRules
 from gameservers.net.datagrams import Datagrams
 
-#: Seconds between two looks for silent clients, and between two drawings of the table.
+#: Interval of the check for silent clients, and of redrawing the table, in seconds.
 PACE = 1.0
 
 
 class TwisterService(GameService):
     """
-    The arena, from the start of the server to its stop.
+    The arena's service.
 
-    @ivar ports: the protocols of the ports on which it is spoken to.
+    @ivar ports: the protocols of its ports.
     """
 
     _log = Logger()
@@ -55,7 +55,7 @@ class TwisterService(GameService):
                 keep(self._admin_key, Path(self._key_file))
             except OSError as error:
                 self._log.warn(
-                    "The admin key cannot be kept in {path}: {reason}",
+                    "Cannot write the admin key to {path}: {reason}",
                     path=self._key_file,
                     reason=error.strerror,
                 )
@@ -67,7 +67,7 @@ class TwisterService(GameService):
         return super().stopService()
 
     def say_farewell(self) -> None:
-        """The wire has no words for it; the clients leave the lobby."""
+        """Remove all clients; there is no message for it."""
         self.session.close()
 
     def _table(self) -> str:
@@ -77,7 +77,7 @@ class TwisterService(GameService):
 
 
 def keep(key: str, path: Path) -> None:
-    """Write a key to a new file that only its owner may read or write."""
+    """Write a key to a new file that only its owner can read and write."""
     path.unlink(missing_ok=True)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(file, "w") as writable:

@@ -1,9 +1,8 @@
 """
-What the senders of requests wish for, and what they are answered.
+Handles the requests, and makes the replies.
 
-Each request says for itself which client it comes from, so one session serves all of them,
-whichever port they come to.  To the lobby the arena is one permanent room, and every connected
-client a player in it.
+Each request identifies its client, so one session handles all of them, whichever port they use.
+In the lobby the arena is one permanent room, and every connected client is a player in it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from twisted.logger import Logger
 
 from gameservers.games import GameService
 from gameservers.games.twister import wire
-from gameservers.games.twister.arena import Arena, Client, Denied
+from gameservers.games.twister.arena import Arena, Client, RequestDenied
 from gameservers.games.twister.budget import MAX_SENDERS, Budgets
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.games.twister.wire import Request, Status
@@ -32,7 +31,7 @@ from gameservers.wire import WireError
 
 
 class Phase(enum.Enum):
-    """Who sends a request."""
+    """The kind of sender of a request."""
 
     CLIENT = "a client: the request has its id and key"
     ANYBODY = "anybody else"
@@ -40,19 +39,19 @@ class Phase(enum.Enum):
 
 class Session:
     """
-    Answers every request.
+    Handles all requests.
 
     A reply that is larger than its request counts against a budget (see L{Budgets}).  Over
-    budget it is replaced by -40, or by nothing if that, too, is larger; the requests of the API
-    client are longer than that.  What changes anything is always longer than its reply.
+    budget it is replaced by -40, or dropped if even that is larger than the request; the API
+    client's requests are longer.  A request that changes anything is always longer than its reply.
 
-    @ivar received: bytes of all requests.
+    @ivar received: total size of all requests, in bytes.
     """
 
     _log = Logger()
 
     def __init__(self, service: GameService, room: RoomKey, admin_key: str) -> None:
-        """@param room: the lobby's room that is the arena."""
+        """Serve this arena, with C{room} as its room in the lobby."""
         settings: TwisterSettings = service.settings
         now = service.clock.seconds()
         self.arena = Arena(settings, admin_key, now)
@@ -70,11 +69,11 @@ class Session:
         trusted = [ipaddress.ip_network(text) for text in settings.trusted]
         self._origin = lru_cache(MAX_SENDERS)(lambda host: origin(host, trusted))
         self._budgets = Budgets(settings, now)
-        # Where the next look at the clients begins, for senders that are none.
+        # Like Client.after, for senders that are not clients.
         self._after: LRUCache[Address, int] = LRUCache(MAX_SENDERS)
 
     def answer(self, datagram: bytes, source: Address) -> bytes:
-        """What a request is answered; C{b""} for nothing."""
+        """Handle a request and return the reply; C{b""} for none."""
         host, place = self._origin(source[0])
         address = (host, source[1])
         if not (host and source[1]):
@@ -86,7 +85,7 @@ class Session:
             client = self.arena.recognise(request.who, address, now)
             table = _OF_ANYBODY if client is None else _OF_CLIENT
             reply = table[type(request)](self, request, client, address)
-        except Denied as denied:
+        except RequestDenied as denied:
             reply = self._refuse(denied.status)
         except Refused as refused:
             reply = self._refuse(status_of(refused.why))
@@ -94,7 +93,7 @@ class Session:
             reply = self._malformed(f"{fault}", Status.INVALID, address)
         except Exception:
             self._metrics.datagrams_dropped[self._game, Drop.FAILED.value] += 1
-            self._log.failure("The arena failed at a request of {host}", host=host)
+            self._log.failure("The arena failed to handle a request from {host}", host=host)
             reply = wire.INTERNAL_ERROR
         if len(reply) > len(datagram) and place:
             client = self.arena.at(address)
@@ -111,7 +110,7 @@ class Session:
             self._end(client, "timed out", Reason.SILENT)
 
     def close(self) -> None:
-        """The arena closes: remove all clients."""
+        """Remove all clients, because the arena closes."""
         for client in tuple(self.arena):
             self._end(client, "saw the arena close")
 
@@ -177,9 +176,9 @@ class Session:
         return wire.DONE
 
     def _deny_push(self, request: wire.PushData, *_: object) -> bytes:
-        """An id that was given is told from one that never was: its client was removed."""
+        """Deny a request, distinguishing an id that was in use from one that never was."""
         given = self.arena.has_given(request.who.id)
-        raise Denied(Status.DENIED if given else Status.NO_SUCH_ID)
+        raise RequestDenied(Status.DENIED if given else Status.NO_SUCH_ID)
 
     def _say(self, request: wire.PushMessage, client: Client, *_: object) -> bytes:
         if request.text:
@@ -189,9 +188,9 @@ class Session:
         return wire.DONE
 
     def _say_from_outside(self, request: wire.PushMessage, *_: object) -> bytes:
-        """Anybody may speak, unless that is turned off."""
+        """Post a chat line of a sender that is not a client, unless that is turned off."""
         if self._settings.chat_members_only:
-            raise Denied(Status.DENIED)
+            raise RequestDenied(Status.DENIED)
         if request.text:
             self.arena.hear(request.text, request.nick)
         return wire.DONE
@@ -202,15 +201,15 @@ class Session:
 
     def _deny_disconnect(self, request: wire.Disconnect, *_: object) -> bytes:
         known = self.arena.knows(request.who.id)
-        raise Denied(Status.WRONG_KEY if known else Status.NO_SUCH_ID)
+        raise RequestDenied(Status.WRONG_KEY if known else Status.NO_SUCH_ID)
 
     def _unknown(self, request: wire.Unknown, _: None, address: Address) -> bytes:
         return self._malformed(f"unknown request {request.name!a}", Status.FAILED, address)
 
-    # --- what comes of them -------------------------------------------------------------------
+    # --- common parts -------------------------------------------------------------------------
 
     def _length(self, max_bytes: int | None) -> int:
-        """How long a list may be."""
+        """The maximum size of a list."""
         if max_bytes is None:
             return self._settings.max_reply
         return min(max(max_bytes, wire.BUFFER), wire.LARGEST_REPLY)
@@ -228,15 +227,15 @@ class Session:
         return wire.PLAIN[status]
 
     def _expelled(self, player: int) -> None:
-        """An operator wants a player gone, which may be gone by now."""
+        """Remove a player for an operator, if it is still here."""
         for client in [each for each in self.arena if each.player == player]:
             self._end(client, "was expelled", Reason.BANNED)
 
     def _end(self, client: Client, why: str, reason: Reason | None = None) -> None:
         """
-        A client is no longer in the arena.
+        Remove a client from the arena.
 
-        @param reason: as what it is counted if the client has not wished for it.
+        @param reason: counted as a cut for this reason; L{None} if the client left by itself.
         """
         self.arena.remove(client, self._clock.seconds(), why)
         if reason is not None:
@@ -278,14 +277,14 @@ _OF_ANYBODY: dict[type[Request], Function] = {
     wire.Unknown: Session._unknown,
 }
 
-#: What each request does; a function is given the session, the request, the client and the
-#: address that it comes from.
+#: The function for each request, called with the session, the request, the client and the sender's
+#: address.
 TABLE: Mapping[Phase, Mapping[type[Request], Function]] = {
     Phase.CLIENT: _OF_CLIENT,
     Phase.ANYBODY: _OF_ANYBODY,
 }
 
-#: What cannot come: these requests do not say which client sends them.
+#: Impossible combinations: these requests never identify a client.
 IGNORED: Mapping[Phase, frozenset[type[Request]]] = {
     Phase.CLIENT: frozenset({wire.Connect, wire.Unknown}),
     Phase.ANYBODY: frozenset(),
@@ -294,9 +293,9 @@ IGNORED: Mapping[Phase, frozenset[type[Request]]] = {
 
 def origin(host: str, trusted: list[Network]) -> tuple[str, str]:
     """
-    A sender's host, as it is usually spelt, and what it counts as (see L{place_of}).
+    A sender's host, normalised, and what it is counted under (see L{place_of}).
 
-    The host is C{""} if nobody can be there: a reply would go to many, or to none.
+    The host is C{""} if it is not a unicast address, so that a reply is impossible.
     """
     host = unmapped(host)
     address = ipaddress.ip_address(host)

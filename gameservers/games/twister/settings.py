@@ -14,7 +14,7 @@ from gameservers.games.twister.wire import BUFFER, LARGEST_REPLY
 
 @dataclass(frozen=True, slots=True)
 class TwisterSettings:
-    """How the arena is run."""
+    """The settings of the arena."""
 
     port: int = common.port(9265, description="UDP port of this game alone, besides --port")
     max_players: int = common.max_players(
@@ -43,14 +43,11 @@ class TwisterSettings:
     chat_members_only: bool = option(
         False, "Refuse chat lines that do not come with a connected client's id and key"
     )
-    map_seed: str = option(
-        "", "Any text, from which the map is made; empty: at random", check=utf8
-    )
+    map_seed: str = option("", "Seed of the map, any text; empty: at random", check=utf8)
     console: bool = option(False, "Draw a table of the clients on the terminal once a second")
     admin_key_file: str = option(
         "twister-admin-key",
-        "File that holds the admin key while the server runs, for its owner alone to read;"
-        " empty: none",
+        "File for the admin key while the server runs, readable only by its owner; empty: none",
     )
     hide_addresses: bool = option(
         False, "Tell clients 0.0.0.0 port 0 in place of each other's addresses"
@@ -113,7 +110,7 @@ class TwisterSettings:
     )
     trusted: tuple[str, ...] = option(
         ("127.0.0.0/8", "::1/128"),
-        "Networks in which nobody outside can forge a sender; replies to them do not count",
+        "Networks whose addresses cannot be forged from outside; replies to them do not count",
         check=networks,
     )
 
@@ -124,5 +121,5 @@ class TwisterSettings:
         "twister-player-data-bytes": "player_data may have 320 bytes",
         "twister-log-lines": "get_logs gives the last 100 lines",
         "twister-log-line-length": "a line of get_logs has 200 characters at most",
-        "twister-sources": "what was sent is remembered of 4096 addresses",
+        "twister-sources": "the budgets of 4096 addresses are remembered",
     }

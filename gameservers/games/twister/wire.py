@@ -4,11 +4,11 @@ The wire of TwisteR tanks: one JSON object (UTF-8) per UDP datagram, both ways.
 Every request has exactly one reply, which goes to the sender's address and port; there are no
 request numbers and nothing is ever pushed.  The API client never resends and never times out.
 
-A request has the members C{request} (a name), C{client_data}, C{player_data} and
-C{request_body} (objects).  A member that a request does not read may be missing; a missing
-object counts as C{{}}; what is not known is ignored::
+A request has the members C{request} (a name), C{client_data}, C{player_data} and C{request_body}
+(objects).  Members that a request does not use may be missing; a missing object counts as C{{}};
+unknown members are ignored::
 
-    request               reads                                     reply if all is well
+    request               reads                                     reply on success
     ping                  client_data.id, .key?                     null
     get_online, online    client_data.id, .key?                     number of clients
     get_data              client_data.id, .key?, max_bytes?         list of entries
@@ -21,14 +21,14 @@ object counts as C{{}}; what is not known is ignored::
     clear_chat            client_data.key (the admin key)           null
     disconnect            client_data.id, .key                      null
 
-An id and key that need not be there (C{?}) are a sign of life where they are right, and change
-nothing else; C{max_bytes} is in C{request_body}.
+An optional id and key (C{?}) show that the client is alive, if they are right, and do nothing
+else; C{max_bytes} is in C{request_body}.
 
-A reply is C{{"status": <int>, "response": <any>}}, spelt with these blanks; what stands inside
-a response is spelt without any.  A failure (-127) has C{"err_content"}, a fixed word, between
-the two.  See L{Status} for the codes: a client of the API breaks on any other negative one.
+A reply is C{{"status": <int>, "response": <any>}}, with exactly these blanks; the response itself
+is encoded without any.  A failure (-127) has C{"err_content"}, a fixed text, between the two.  See
+L{Status} for the codes: a client of the API breaks on any other negative one.
 
-An entry of C{get_data} is a client, its members in this order, its key never told::
+An entry of C{get_data} is a client, with its members in this order, and without its key::
 
     {"key":null,"id":0,"addres":["192.0.2.1",40000],"client_timeout_ms":5,"player_data":{...}}
 
@@ -36,14 +36,14 @@ The map is 50 x 50 tiles of 64 pixels, column by column: records of 5 bytes, til
 x and y of its corner in pixels (u16 big-endian); 12500 bytes, sent as a list of integers, with
 their MD5 as 32 lower-case hexadecimal digits.
 
-Not a request, and answered by -3: what is no JSON object, is not UTF-8, is longer than
-L{Limits.request} bytes or nested deeper than L{Limits.nesting}; C{NaN} and C{Infinity}; objects
-and texts that are something else; a time or a pose beyond 2**53.  An id that is not an integer
-counts as none, and so does a key that is not a text.  A request that does not exist is answered
-by -127.
+Not a request, and answered with -3: anything that is not a JSON object, is not UTF-8, is longer
+than L{Limits.request} bytes or nested deeper than L{Limits.nesting}; C{NaN} and C{Infinity};
+objects and texts that are something else; a time or a pose beyond 2**53.  An id that is not an
+integer counts as none, and so does a key that is not a text.  An unknown request is answered with
+-127.
 
-The API receives at most L{BUFFER} bytes of any reply but the map.  Lists are therefore cut to
-that; C{request_body.max_bytes} allows longer ones, up to L{LARGEST_REPLY}.
+The API receives at most L{BUFFER} bytes of any reply but the map.  Lists are therefore truncated
+to that; C{request_body.max_bytes} allows longer ones, up to L{LARGEST_REPLY}.
 """
 
 from __future__ import annotations
@@ -59,24 +59,24 @@ from typing import Any, ClassVar, get_args
 
 from gameservers.wire import Verdict, WireError
 
-#: What the API receives of one reply, in bytes.
+#: Bytes of a reply that the API receives.
 BUFFER = 1_024
 
-#: What UDP carries over IPv4, in bytes.
+#: Maximum size of a UDP datagram over IPv4, in bytes.
 LARGEST_REPLY = 65_507
 
 #: Longest key, in characters.
 LONGEST_KEY = 64
 
-#: Numbers lie between this and its negative: beyond it not every client counts exactly.
+#: Maximum absolute value of numbers: beyond it not every client has exact integers.
 LARGEST_NUMBER = 2**53
 
-#: Members of C{player_data} that every client knows and that are numbers.
+#: The members of C{player_data} that all clients use, which are numbers.
 POSE = ("posx", "posy", "rot", "turret_rot")
 
 
 class Status(enum.IntEnum):
-    """What became of a request."""
+    """The status of a reply."""
 
     OK = 0
     FULL = -1
@@ -85,20 +85,20 @@ class Status(enum.IntEnum):
     WRONG_KEY = -21
     ALREADY_CONNECTED = -22
     DENIED = -40
-    FAILED = -127  # an unknown request, or a fault of ours
+    FAILED = -127  # an unknown request, or a bug of the server
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    What a request may be.
+    The limits of a request.
 
-    @ivar request: bytes of a datagram.
-    @ivar nesting: objects and lists inside each other, the request itself included.
-    @ivar members: members of C{player_data}.
-    @ivar player_data: bytes of C{player_data}, encoded.
-    @ivar text: characters of a chat line that are kept.
-    @ivar nick: characters of its nick that are kept.
+    @ivar request: size of a datagram, in bytes.
+    @ivar nesting: depth of nested objects and lists, including the request itself.
+    @ivar members: number of members of C{player_data}.
+    @ivar player_data: size of the encoded C{player_data}, in bytes.
+    @ivar text: length of a chat line, in characters; the rest is dropped.
+    @ivar nick: length of its nick, in characters; the rest is dropped.
     """
 
     request: int = 2_048
@@ -111,7 +111,7 @@ class Limits:
 
 @dataclass(slots=True)  # a frozen one takes more than twice as long to make
 class Credentials:
-    """Which client the sender says it is; L{None} for what is no id or no key."""
+    """The sender's id and key; L{None} if missing or of the wrong type."""
 
     id: int | None
     key: bytes | None = field(repr=False)
@@ -186,7 +186,7 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A request of a name that none has."""
+    """A request with an unknown name."""
 
     name: str
     who: ClassVar[Credentials] = NOBODY
@@ -215,7 +215,7 @@ MESSAGES: tuple[type[Request], ...] = get_args(Request)
 
 
 def recognise(datagram: bytes) -> Verdict:
-    """A request begins as a JSON object does, after blanks at most."""
+    """Whether a datagram begins like a JSON object, after optional blanks."""
     return Verdict.YES if datagram.lstrip(b" \t\r\n").startswith(b"{") else Verdict.NO
 
 
@@ -264,7 +264,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def _depth(outermost: dict[str, Any]) -> int:
-    """How many objects and lists are inside each other."""
+    """The depth of nested objects and lists."""
     depth = 0
     level: list[Any] = [outermost]
     while level:
@@ -333,7 +333,7 @@ def _push_data(client: dict[str, Any], player: dict[str, Any], limits: Limits) -
         raise WireError("player_data has too many members")
     try:
         data = _encode(player).encode("ascii")
-    except ValueError:  # it holds a number like 1e999, which is infinite
+    except ValueError:  # it contains a number like 1e999, which is infinite
         raise WireError("not a number within bounds") from None
     if len(data) > limits.player_data:
         raise WireError("player_data is too long")
@@ -350,12 +350,12 @@ _Reader = Callable[[dict[str, Any], dict[str, Any], dict[str, Any], Limits], Req
 
 
 def _bare(kind: Callable[[Credentials], Request]) -> _Reader:
-    """A request that says nothing but who sends it."""
+    """Read a request that has only credentials."""
     return lambda client, player, body, limits: kind(_credentials(client))
 
 
 def _list(kind: Callable[[Credentials, int | None], Request]) -> _Reader:
-    """A request for a list."""
+    """Read a request for a list."""
     return lambda client, player, body, limits: kind(_credentials(client), _max_bytes(body))
 
 
@@ -376,16 +376,16 @@ _READERS: dict[str, _Reader] = {
 }
 
 
-#: What the API client sends most, byte for byte: looked up in 0.2 us, where reading it takes 6.
+#: The API client's most frequent requests, byte for byte: a look-up takes 0.2 us, parsing 6 us.
 _ALWAYS_THE_SAME: dict[bytes, Request] = {
     b'{"request": "%s", "client_data": {}, "player_data": {}, "request_body": {}}' % name: read
     for name, read in ((b"ping", Ping(NOBODY)), (b"get_data", GetData(NOBODY, None)))
 }
 
 
-#: A pose as the API pushes it, which is most of what is ever asked: matched in 3 us, where reading
-#: it takes 15 (C{python -m benchmarks.twister}).  No number in it is beyond its bound and none is
-#: so long that any limit could be passed, so nothing is left to check.
+#: A pose as the API client pushes it, the most frequent request: matching takes 3 us, parsing 15
+#: us (C{python -m benchmarks.twister}).  The pattern itself keeps numbers and lengths within the
+#: limits, so nothing is left to check.
 _WHOLE = rb"(0|[1-9][0-9]{0,14})"
 _NUMBER = rb"(-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,20})?)"
 _AS_THE_API_PUSHES = re.compile(
@@ -401,7 +401,7 @@ _POSE_FORM = b'{"posx":%b,"posy":%b,"rot":%b,"turret_rot":%b}'
 
 
 def encoded(text: str) -> bytes:
-    """A text as JSON."""
+    """Encode a text as JSON."""
     return _encode(text).encode("ascii")
 
 
@@ -411,11 +411,11 @@ def reply(status: Status, response: bytes = b"null") -> bytes:
 
 
 def failure(word: str) -> bytes:
-    """The reply to an unknown request, or to one at which the server itself failed."""
+    """The reply to an unknown request, or after a bug of the server."""
     return b'{"status": %d, "err_content": %s, "response": null}' % (Status.FAILED, encoded(word))
 
 
-#: The replies that say nothing but their status.
+#: The replies that consist of their status.
 PLAIN: dict[Status, bytes] = {
     **{status: reply(status) for status in Status},
     Status.FAILED: failure("unknown request"),
@@ -425,22 +425,22 @@ DONE = PLAIN[Status.OK]
 
 INTERNAL_ERROR = failure("internal error")
 
-#: Bytes of a list reply besides the list's items and the commas between them.
+#: Size of a list reply without the items and commas, in bytes.
 LIST_FRAME = len(reply(Status.OK, b"[]"))
 
 
 def number(value: int) -> bytes:
-    """The reply that is a number: an id, or how many are online."""
+    """The reply with a number: an id, or the number of clients."""
     return reply(Status.OK, b"%d" % value)
 
 
 def listing(items: Iterable[bytes]) -> bytes:
-    """The reply that is a list; C{items} are JSON already."""
+    """The reply with a list; C{items} are JSON already."""
     return reply(Status.OK, b"[%s]" % b",".join(items))
 
 
 def entry(client: int, address: tuple[str, int], ping: float, player_data: bytes) -> bytes:
-    """One client, as all are told of it."""
+    """Encode a client's entry."""
     host, port = address
     return b'{"key":null,"id":%d,"addres":[%s,%d],"client_timeout_ms":%a,"player_data":%s}' % (
         client,
@@ -452,7 +452,7 @@ def entry(client: int, address: tuple[str, int], ping: float, player_data: bytes
 
 
 def line(text: str, nick: str) -> bytes:
-    """One line of the chat; the text is cut so that a reply of L{BUFFER} bytes holds it."""
+    """Encode a chat line, truncated to fit into a reply of L{BUFFER} bytes."""
     name = encoded(nick)
     room = BUFFER - LIST_FRAME - len(b"[,]") - len(name)
     said = encoded(text)

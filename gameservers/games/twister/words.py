@@ -1,8 +1,8 @@
 """
-What the lobby says, in the words of the tanks.
+The lobby's events in the arena.
 
-The wire pushes nothing.  What is said is therefore kept in the arena until a client asks for it,
-and a client that is expelled finds its id unknown.
+The protocol has no push.  Chat is therefore stored in the arena until a client asks for it, and a
+client that is expelled finds its id unknown.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from gameservers.games.twister.wire import Status
 from gameservers.lobby import Why
 from gameservers.lobby.events import Announced, ChatSaid, Expelled
 
-#: The nick under which the server speaks.
+#: The nick of the server's chat lines.
 SERVER = "SERVER"
 
-#: The trait of a player that is the nick it spoke under last.
+#: The trait of a player with the nick of its last chat line.
 NICK = "nick"
 
 
@@ -25,7 +25,7 @@ class Words:
     """
     Puts the lobby's events into the arena.
 
-    @ivar expel: is called with the id of a player that an operator wants gone.
+    @ivar expel: called with the id of a player that an operator expels.
     """
 
     def __init__(self, arena: Arena, expel: Callable[[int], None]) -> None:
@@ -33,7 +33,7 @@ class Words:
         self._expel = expel
 
     def deliver(self, ids: Sequence[int], event: object) -> None:
-        """The lobby tells these players something."""
+        """Handle an event for these players."""
         match event:
             case ChatSaid(_, name, text):
                 self._arena.hear(text, event.traits.get(NICK, name))
@@ -42,10 +42,10 @@ class Words:
             case Expelled():
                 for player in ids:
                     self._expel(player)
-            case _:  # players that come and go are seen in C{get_data}
+            case _:  # clients see in C{get_data} who has joined and left
                 pass
 
 
 def status_of(why: Why) -> Status:
-    """How a client is told that the lobby has refused its wish."""
+    """The status for a request that the lobby refused."""
     return Status.FULL if why in (Why.LOBBY_FULL, Why.ROOM_FULL) else Status.DENIED

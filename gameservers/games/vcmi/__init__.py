@@ -1,13 +1,13 @@
 """
-VCMI (Heroes III) of 1.1 to 1.4: the lobby in which players meet and the pipe they play through.
+VCMI (Heroes III) of 1.1 to 1.4: the lobby of its launchers, and the pipe for started games.
 
     - L{gameservers.games.vcmi.wires}: the bytes of the text lobby and of the game pipe;
     - L{gameservers.games.vcmi.protocol}: their connections;
     - L{gameservers.games.vcmi.session}, L{gameservers.games.vcmi.words} and
-      L{gameservers.games.vcmi.rules}: a launcher in the text lobby, what it is told, and what it
-      may do;
+      L{gameservers.games.vcmi.rules}: a launcher in the text lobby: its commands, the messages to
+      it, and the rules;
     - L{gameservers.games.vcmi.pipe_session} and L{gameservers.games.vcmi.started}: one side of a
-      game pipe, and the games in which two of them meet.
+      game pipe, and the games in which sides are paired.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
-One side of a game pipe: its handshake, its wait for the partner, and then bytes.
+One side of a game pipe: handshake, waiting for the partner, relaying bytes.
 
-What a message means follows from its place alone, so each phase has one function: the first three
-are given a frame of the handshake, the others what came.
+The meaning of a message depends only on its position, so each phase has one function: the first
+three take a frame of the handshake, the others take bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gameservers.games.vcmi.protocol import PipeProtocol
     from gameservers.games.vcmi.service import VcmiService
 
-#: What one side may send before the other has come, in bytes; then it is not read from.
+#: Bytes that one side may send before the other connects; then reading is paused.
 MAX_EARLY = 65_536
 
 
@@ -27,16 +27,16 @@ class Phase(enum.Enum):
     NEW = "the magic comes next"
     GREETED = "the role comes next"
     NAMED = "the uuid comes next"
-    WAITING = "the game is known, the partner not here"
-    PAIRED = "bytes flow"
+    WAITING = "it waits for the partner"
+    PAIRED = "bytes are relayed"
 
 
 class PipeSession:
     """
-    The session.
+    The session of one side.
 
     @ivar role: which side it is, from L{Phase.NAMED} on.
-    @ivar uuid: the uuid it named, from L{Phase.WAITING} on.
+    @ivar uuid: the uuid it sent, from L{Phase.WAITING} on.
     """
 
     role: pipe.Role
@@ -48,31 +48,31 @@ class PipeSession:
         self._games = service.games
         self._started: StartedGame | None = None
         self._said = bytearray()  # for the partner: handshake, then early bytes
-        self._handshake = 0  # bytes of it
+        self._handshake = 0  # size of the handshake
 
     @property
     def waiting(self) -> bool:
-        """Whether the partner is still to come."""
+        """Whether it waits for the partner."""
         return self.phase is Phase.WAITING
 
     @property
     def shaking_hands(self) -> bool:
-        """Whether frames are expected, and not bytes."""
+        """Whether it is in the handshake, which consists of frames."""
         return self.phase not in (Phase.WAITING, Phase.PAIRED)
 
     def received(self, data: bytes) -> None:
-        """A frame of the handshake has come, or bytes behind it."""
+        """Handle a frame of the handshake, or bytes after it."""
         TABLE[self.phase](self, data)
 
     def release(self) -> bytes:
-        """The wait is over: what the partner is given before anything else."""
+        """End the wait, and return the bytes that the partner is sent first."""
         self.phase = Phase.PAIRED
         said = bytes(self._said)
         self._said.clear()
         return said
 
     def left(self) -> None:
-        """The connection is no more."""
+        """Remove this side, as its connection has ended."""
         self._said.clear()
         if self._started is not None:
             self._games.detach(self._started, self)
@@ -91,7 +91,7 @@ class PipeSession:
         self.uuid = pipe.uuid(frame)
         self._started = self._games.find(self.role, self.uuid)
         if self._started is None:
-            raise WireError("a uuid that nobody was given")
+            raise WireError("an unknown uuid")
         self.connection.logged_in()
         self.connection.time_limit(None)
         self._said += pipe.framed(frame)
@@ -104,7 +104,7 @@ class PipeSession:
                 self.connection.couple(partner.connection, partner.release(), self.release())
 
     def _keep(self, data: bytes) -> None:
-        """Keep bytes for the partner; after too many no more are read until it is here."""
+        """Keep bytes for the partner; after L{MAX_EARLY} reading is paused until it connects."""
         self._said += data
         if len(self._said) - self._handshake >= MAX_EARLY:
             self.connection.hold()
@@ -113,7 +113,7 @@ class PipeSession:
         self.connection.pass_on(data)
 
 
-#: What is done with what comes, in each phase.
+#: The function for input in each phase.
 TABLE: dict[Phase, Callable[[PipeSession, bytes], None]] = {
     Phase.NEW: PipeSession._take_magic,
     Phase.GREETED: PipeSession._take_role,

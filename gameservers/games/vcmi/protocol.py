@@ -23,15 +23,15 @@ from gameservers.net.pipe import End, Ending, Pipe, couple
 if TYPE_CHECKING:
     from gameservers.games.vcmi.service import VcmiService
 
-#: How long a client may take to read the rest and to close its side, in seconds.
+#: How long a client may take to read the rest and close its side, in seconds.
 LINGER = 3.0
 
-#: How often a game pipe that is not read is asked whether it has ended, in seconds.
+#: How often a paused game pipe is checked for having ended, in seconds.
 LOOK = 5.0
 
 
 class FramedProtocol(Connection, Int32StringReceiver):
-    """What both begin with: frames, each behind its length."""
+    """The base of both: frames preceded by their length."""
 
     structFormat = "<I"
 
@@ -53,7 +53,7 @@ class TextLobbyProtocol(FramedProtocol):
         self._session: TextSession | None = None
 
     def make_outbox(self) -> Outbox:
-        """Its client takes one read for whole messages."""
+        """Split output between messages: the client takes each read for whole messages."""
         return Outbox(
             self.transport,
             self.connections.turn,
@@ -91,7 +91,7 @@ class TextLobbyProtocol(FramedProtocol):
 
 @implementer(IHalfCloseableProtocol)
 class PipeProtocol(FramedProtocol):
-    """One side of a game pipe, which is told nothing but what its partner says."""
+    """One side of a game pipe, which is sent only what its partner sends."""
 
     MAX_LENGTH = pipe.MAX_HANDSHAKE
 
@@ -125,7 +125,7 @@ class PipeProtocol(FramedProtocol):
             self.abort()
 
     def writeConnectionLost(self) -> None:
-        """The server ended this side; what is still read is the pipe's business."""
+        """The server closed this side; the pipe handles what is still read."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._end is not None:
@@ -141,7 +141,7 @@ class PipeProtocol(FramedProtocol):
             self.session.received(data)
 
     def close(self, linger: float = LINGER) -> None:
-        """Close it by its pipe, or cut it off: it is owed nothing."""
+        """Close it through its pipe, or abort it, as nothing is pending."""
         if self._pipe is not None:
             self._pipe.close()
         else:
@@ -153,23 +153,23 @@ class PipeProtocol(FramedProtocol):
     # --- what the session asks for ------------------------------------------------------------
 
     def take_rest(self) -> bytes:
-        """What came with the last frame and is none."""
+        """The bytes received after the last frame."""
         rest: bytes
         rest, self.recvd = self.recvd, b""
         return rest
 
     def hold(self) -> None:
-        """Read nothing more until there is a partner."""
+        """Pause reading until there is a partner."""
         self.transport.pauseProducing()
         self.time_limit(LOOK)
 
     def abort_if_lost(self) -> None:
-        """End this side if the peer has ended already; one that is not read from hides it."""
+        """End this side if its peer has gone, which is not noticed while reading is paused."""
         if has_ended(self.transport):
             self.abort()
 
     def couple(self, partner: PipeProtocol, to_self: bytes, to_partner: bytes) -> None:
-        """Let bytes pass between the two, after these."""
+        """Join this side and its partner, after sending them these bytes."""
         self._pipe = partner._pipe = joined = couple(
             self.transport,
             partner.transport,
@@ -183,9 +183,9 @@ class PipeProtocol(FramedProtocol):
             side._end = end
 
     def pass_on(self, data: bytes) -> None:
-        """Give the partner what has come."""
+        """Forward received bytes to the partner."""
         if self._end is not None:
             self._end.received(data)
 
     def _over(self, ending: Ending) -> None:
-        self._log.debug("A VCMI game pipe is over: {ending}", ending=ending.value)
+        self._log.debug("A VCMI game pipe has ended: {ending}", ending=ending.value)

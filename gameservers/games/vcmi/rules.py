@@ -1,5 +1,5 @@
 """
-What only VCMI's rooms and names have: pure rules, no bytes and no sockets.
+The rules of VCMI's rooms and names: pure, without bytes and sockets.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ import re
 
 from gameservers.lobby import RoomRules, Succession
 
-#: The host's leaving ends a room, a start ends it too, and it starts by itself when at least two
-#: are in it and all are ready, whatever places are free.
+#: A room ends when its host leaves or when it starts, and starts by itself when it has at least
+#: two members and all are ready, even if it is not full.
 ROOM_RULES = RoomRules(
     succession=Succession.CLOSE,
     leaving_resets_readiness=True,
@@ -17,31 +17,31 @@ ROOM_RULES = RoomRules(
     ends_when_started=True,
 )
 
-#: How many players a room may be made for.
+#: Possible capacities of a room, in players.
 PLACES = range(2, 9)
 
-#: The room property that the host sets: 0 is a new game, 1 a saved one.
+#: The room property with the mode: 0 is a new game, 1 a saved one.
 MODE = "mode"
 MODES = {"0": 0, "1": 1}
 
-#: The room property that holds the host's mods, name to version.
+#: The room property with the host's mods, name to version.
 MODS = "mods"
 
-#: The traits of a player: its protocol version, the version of its program as it tells it, and
-#: the channel in which it speaks.
+#: The traits of a player: its protocol version, its program's version as text, and the channel in
+#: which it chats.
 VERSION = "version"
 PROGRAM = "program"
 CHANNEL = "channel"
 
-#: Channels in which a client of protocol 5 can speak.  The talk of a room is the room's; those
-#: who chose C{ROOM} and are in none share the channel C{ROOM} of the lobby.
+#: The channels in which a client of protocol 5 can chat.  C{ROOM} is the chat of the player's
+#: room; players in no room share the lobby's channel C{ROOM}.
 GLOBAL = "global"
 ROOM = "room"
 
-#: Characters a name of a user or a room must have at least.
+#: Minimum length of the name of a user or a room, in characters.
 SHORTEST_NAME = 3
 
-#: The host of these protocol versions cannot wait for the others: its readiness starts the game.
+#: Protocol versions in which the host's readiness starts the game at once.
 STARTS_AT_ONCE = range(1, 3)
 
 _RESERVED = frozenset({"System", "all", "room"})
@@ -51,9 +51,9 @@ _NUMBER = re.compile(r"[0-9]{1,3}")
 
 def user_name_fault(name: str, longest: int) -> str | None:
     """
-    What is wrong with a user's name, in the words of the original; L{None} if nothing is.
+    What is wrong with a user's name, as the original server says it; L{None} if nothing is.
 
-    The words never hold a colon, whatever the name holds.
+    The text never contains a colon, even if the name does.
     """
     if len(name) < SHORTEST_NAME:
         return f"Too short username {name}"
@@ -65,7 +65,7 @@ def user_name_fault(name: str, longest: int) -> str | None:
 
 
 def room_name_fault(name: str, longest: int) -> str | None:
-    """What is wrong with a room's name: it stands between colons in every client's list."""
+    """What is wrong with a room's name, which is sent between colons in the room list."""
     good = (
         SHORTEST_NAME <= len(name) <= longest
         and name.isprintable()
@@ -76,6 +76,6 @@ def room_name_fault(name: str, longest: int) -> str | None:
 
 
 def places(text: str) -> int | None:
-    """The number of players a room is made for; L{None} if it is no possible one."""
+    """Parse the capacity of a room; L{None} if it is not possible."""
     number = int(text) if _NUMBER.fullmatch(text.strip()) else 0
     return number if number in PLACES else None

@@ -1,5 +1,5 @@
 """
-VCMI as it runs: what the sessions of all its wire formats share.
+VCMI's service: the state that the sessions of all its wire formats share.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from gameservers.games import Dependencies, GameService
 from gameservers.games.vcmi.started import StartedGames
 from gameservers.games.vcmi.words import TextWords
 
-#: Names, and addresses, that are remembered to count them; further ones are not counted.
+#: Maximum number of distinct names, and of addresses, that are counted.
 MAX_DISTINCT = 100_000
 
 
 class VcmiService(GameService):
     """
-    The service.
+    VCMI's service.
 
-    @ivar games: the started games whose pipes may meet here.
-    @ivar text_words: what the launchers in the text lobby are told.
+    @ivar games: the started games, whose pipes are paired here.
+    @ivar text_words: sends messages to the launchers in the text lobby.
     """
 
     def __init__(self, dependencies: Dependencies) -> None:
@@ -31,7 +31,7 @@ class VcmiService(GameService):
         self.every(self.settings.ping_interval, self.check_health)
 
     def check_health(self) -> None:
-        """Ask the launchers for a sign of life."""
+        """Send the launchers a health check."""
         for session in tuple(self.text_words.sessions.values()):
             session.check_health()
 
@@ -40,16 +40,16 @@ class VcmiService(GameService):
         self.text_words.say_farewell()
 
     def count_login(self, address: str) -> None:
-        """A connection of any kind has come."""
+        """Count a connection of any kind."""
         self._logins += 1
         _remember(self._addresses, address)
 
     def count_name(self, name: str) -> None:
-        """A player of this name has come in."""
+        """Count a player by name."""
         _remember(self._names, name)
 
     def statistics(self) -> dict[str, int]:
-        """The figures that C{<ROOT>} gives, by the names it asks for."""
+        """The statistics for C{<ROOT>}, by name."""
         metrics = self.metrics
         return {
             "uniques": len(self._addresses),

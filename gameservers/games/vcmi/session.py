@@ -1,5 +1,5 @@
 """
-The session of a launcher in the text lobby: its commands become wishes of the lobby and answers.
+The session of a launcher in the text lobby: handles its commands.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from gameservers.net.connection import Connection, Reason
 if TYPE_CHECKING:
     from gameservers.games.vcmi.service import VcmiService
 
-#: Commands in one frame; with more it is malformed.
+#: Maximum number of commands in one frame; with more it is malformed.
 MAX_COMMANDS = 100
 
-#: Mods that one player may name; further ones are left out.
+#: Maximum number of mods of a player; further ones are ignored.
 MAX_MODS = 1_000
 
 TO_ALL = ToChannel(rules.GLOBAL)
@@ -29,7 +29,7 @@ TO_ROOM = ToRoom()
 
 ROOM_CHAT = text.system("You are in the room chat.")
 
-#: What a player is told who could not join.
+#: The texts for a player that could not join.
 NOT_JOINED = {
     Why.NO_SUCH_ROOM: "Room with name {} doesn't exist",
     Why.ROOM_FULL: "Room {} is full",
@@ -46,7 +46,7 @@ class Phase(enum.Enum):
 
 @dataclass(slots=True)
 class Draft:
-    """A room that was named but not yet given its number of players: nobody sees it."""
+    """A room that has a name but no capacity yet, and does not exist for others."""
 
     name: str
     password: str = ""
@@ -54,23 +54,23 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """A room that a player wants to join without having given the password: grants nothing."""
+    """A room that a player tries to join, until its password arrives."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """NEW or JOIN was refused: the PSWD that follows it in the same frame means nothing."""
+    """NEW or JOIN was refused: the PSWD that follows in the same frame is ignored."""
 
 
 class TextSession:
     """
-    The session.
+    The session of one launcher.
 
-    @ivar id: the player's, once it is in the lobby.
-    @ivar dialect: how the client wants to be spoken to.
-    @ivar asked: whether a health check waits for any sign of life.
+    @ivar id: the player id, once it is in the lobby.
+    @ivar dialect: the client's protocol version and encoding.
+    @ivar asked: whether a health check has not been answered.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class TextSession:
         self.dialect = dialect
         self.id = 0
         self.asked = False
-        self._is_old = dialect.version < text.SINCE_CHANNELS  # and knows no channels
+        self._is_old = dialect.version < text.SINCE_CHANNELS  # older protocols have no channels
         self._service = service
         self._lobby = service.lobby
         self._settings = service.settings
@@ -100,7 +100,7 @@ class TextSession:
         commands = text.commands(self.dialect.decode(frame), MAX_COMMANDS)
         last = len(commands) - 1
         for index, (tag, value) in enumerate(commands):
-            # Users type <HERE> into the chat line: the program puts an empty MSG before it.
+            # Users type <HERE> into the chat: the program sends an empty MSG before it.
             if tag != "MSG" or value or index == last:
                 self._handle(tag, value)
                 if self.connection.ended:
@@ -120,7 +120,10 @@ class TextSession:
             self.connection.outbox.send(self.dialect.encode(message))
 
     def check_health(self) -> None:
-        """Ask a client that can answer for a sign of life; one that gave none since is lost."""
+        """
+        Send a health check, if the protocol has one; cut a client that did not answer the last
+        one.
+        """
         if self.dialect.version < text.SINCE_HEALTH:
             return
         if self.asked:
@@ -130,7 +133,7 @@ class TextSession:
             self.say(text.HEALTH)
 
     def left(self) -> None:
-        """The connection is no more."""
+        """Remove the player, as its connection has ended."""
         if self.id:
             self._service.text_words.forget(self)
             self._lobby.exit(self.id)
@@ -210,7 +213,7 @@ class TextSession:
             self._refuse_room(name[: self._settings.max_name])
         elif name != self._channel:
             self._lobby.set_trait(self.id, rules.CHANNEL, name)
-            self._service.text_words.tune(self.id)
+            self._service.text_words.update_channel(self.id)
             self.say(text.channel(name))
 
     # --- rooms --------------------------------------------------------------------------------
@@ -322,7 +325,7 @@ class TextSession:
             return
         at_once = room.host == self.id and self.dialect.version in rules.STARTS_AT_ONCE
         self._lobby.set_ready(self.id, not room.member(self.id).ready)
-        if at_once and self._lobby.room(room.key) is not None:  # and has not started by it
+        if at_once and self._lobby.room(room.key) is not None:  # not started yet
             self._lobby.start(self.id)
 
     def _kick(self, name: str) -> None:
@@ -342,7 +345,7 @@ class TextSession:
     def _forbid(self, value: str) -> None:
         self._refuse("Insuficcient permissions")
 
-    # --- questions ----------------------------------------------------------------------------
+    # --- queries ------------------------------------------------------------------------------
 
     def _here(self, value: str) -> None:
         if self.dialect.version >= text.SINCE_USERS:
@@ -359,10 +362,10 @@ class TextSession:
         if figure is not None:
             self.say(text.system(str(figure)))
 
-    # --- what they share ----------------------------------------------------------------------
+    # --- common parts -------------------------------------------------------------------------
 
     def _refuse(self, fault: str) -> None:
-        """Tell the client in ERROR, which ends nothing."""
+        """Send an ERROR, without ending the connection."""
         self.say(text.error(text.field(fault)))
 
     def _refuse_room(self, name: str) -> None:
@@ -407,7 +410,7 @@ _INSIDE: dict[str, Command] = {
     "LEAVE": TextSession._leave,
 }
 
-#: What each command does, in each phase.
+#: The function for each command, in each phase.
 TABLE: dict[Phase, dict[str, Command]] = {
     Phase.GREETING: {"GREETINGS": TextSession._greet},
     Phase.LOBBY: {
@@ -437,7 +440,7 @@ TABLE: dict[Phase, dict[str, Command]] = {
     },
 }
 
-#: Commands that do nothing.  (Any frame is a sign of life; ALIVE has no other meaning.)
+#: Commands that are ignored.  (Any frame answers a health check; ALIVE does nothing else.)
 IGNORED: dict[Phase, frozenset[str]] = {
     Phase.GREETING: frozenset(text.MESSAGES) - {"GREETINGS"},
     Phase.LOBBY: frozenset({"ALIVE", "MODS", "READY", "KICK", "FORCESTART", "HOSTMODE"}),

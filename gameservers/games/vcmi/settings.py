@@ -13,12 +13,12 @@ from gameservers.config.vocabulary import Listening, Retired, option
 
 @dataclass(frozen=True, slots=True)
 class VcmiSettings:
-    """How VCMI is served."""
+    """The settings of VCMI."""
 
     port: Listening = common.port(0)
     max_players: int = common.max_players(
         50,
-        description="Clients in the lobby at once; the next one is told so and closed"
+        description="Clients in the lobby at once; the next one gets an error and is closed"
         " (players in a game do not count)",
         maximum=100_000,
         aliases=("capacity",),
@@ -57,7 +57,7 @@ class VcmiSettings:
     max_chat: int = common.max_chat(1_000, minimum=100)
     pipe_lifetime: int = option(
         1_800,
-        "Time in which connections of a started game may come back after the last one ended",
+        "Time for which a started game waits for reconnections after the last connection ended",
         unit="seconds",
         minimum=1,
         maximum=604_800,

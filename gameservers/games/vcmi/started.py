@@ -1,5 +1,5 @@
 """
-The started games whose sides may meet here; see L{gameservers.games.vcmi.wires.pipe}.
+The started games, in which sides of pipes are paired; see L{gameservers.games.vcmi.wires.pipe}.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from gameservers.net.connection import Reason
 if TYPE_CHECKING:
     from gameservers.games.vcmi.pipe_session import PipeSession
 
-#: Connections of one started game at once; the oldest that waits makes place.
+#: Maximum number of connections of one started game; beyond it the one that waited longest is cut.
 MAX_CONNECTIONS = 64
 
 
 class StartedGame:
     """
-    One started game: its uuids and who is connected for it.
+    One started game: its uuids and its connections.
 
-    @ivar host: the uuid that the game's server comes with.
+    @ivar host: the uuid of the game's server.
     @ivar clients: the uuids of the players, in joining order.
     """
 
@@ -41,7 +41,7 @@ class StartedGame:
         return [self.host, *self.clients]
 
     def keep(self) -> None:
-        """Its uuids do not expire."""
+        """Keep its uuids from expiring."""
         if self.expiry is not None:
             self.expiry.cancel()
             self.expiry = None
@@ -49,15 +49,15 @@ class StartedGame:
 
 class StartedGames:
     """
-    All of them.
+    All started games.
 
-    @ivar playing: connections at this moment, of both roles, paired or not.
+    @ivar playing: the number of connections, of both roles, paired or not.
     """
 
     _log = Logger()
 
     def __init__(self, game: str, clock: IReactorTime, metrics: Metrics, lifetime: float) -> None:
-        """@param lifetime: seconds that the uuids of a game are good without a connection."""
+        """Keep the uuids of a game valid for C{lifetime} seconds without a connection."""
         self._game = game
         self._clock = clock
         self._metrics = metrics
@@ -66,14 +66,14 @@ class StartedGames:
         self.playing = 0
 
     def open(self, players: int) -> StartedGame:
-        """A game of so many players, the host among them, has started."""
+        """Register a started game with this number of players, including the host."""
         started = StartedGame(players)
         self._by_uuid |= dict.fromkeys(started.uuids, started)
         self._let_expire(started)
         return started
 
     def find(self, role: Role, uuid: str) -> StartedGame | None:
-        """The game in which this uuid stands for this role."""
+        """The game in which this uuid has this role."""
         started = self._by_uuid.get(uuid)
         if started is None or (role is Role.SERVER) != (uuid == started.host):
             return None
@@ -81,9 +81,9 @@ class StartedGames:
 
     def attach(self, started: StartedGame, side: PipeSession) -> PipeSession | None:
         """
-        A connection has named its game.
+        Add a connection to its game.
 
-        @return: the partner it is paired with; L{None} if it has to wait, or was cut.
+        @return: the partner it is paired with; L{None} if it must wait, or was cut.
         """
         waiting = started.waiting[side.role]
         if side.role is Role.CLIENT:
@@ -111,7 +111,7 @@ class StartedGames:
         return partner
 
     def detach(self, started: StartedGame, side: PipeSession) -> None:
-        """A connection has ended, if it was attached."""
+        """Remove a connection that has ended, if it was attached."""
         if side in started.sides:
             del started.sides[side]
             started.waiting[side.role].pop(side, None)
@@ -120,7 +120,7 @@ class StartedGames:
                 self._let_expire(started)
 
     def forget(self) -> None:
-        """The server ends: no uuid is good any more."""
+        """Invalidate all uuids, at shutdown."""
         for started in self._by_uuid.values():
             started.keep()
         self._by_uuid.clear()

@@ -1,5 +1,5 @@
 """
-The lobby's events in the words of the text lobby.
+The lobby's events as messages of the text lobby.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from gameservers.games.vcmi.service import VcmiService
     from gameservers.games.vcmi.session import TextSession
 
-#: Groups of players that are kept in mind because they are told the same things.
+#: Maximum number of groups of players that are cached, as the same groups recur.
 REMEMBERED = 100
 
 
 class TextWords:
     """
-    What all launchers in the text lobby are told.
+    Sends messages to the launchers in the text lobby.
 
-    @ivar sessions: by player id, of all who are in the lobby.
-    @ivar users: the list of users, for clients that know it.
+    @ivar sessions: those of all players in the lobby, by player id.
+    @ivar users: the list of users, for clients that support it.
     @ivar rooms: the list of rooms.
     """
 
@@ -38,12 +38,12 @@ class TextWords:
         self.users: Topic[str] = Topic(service.turn, self._render_users)
         self.rooms: Topic[str] = Topic(service.turn, self._render_rooms)
         self._names: dict[int, str] = {}  # of all players, whatever their wire format
-        self._old: dict[int, None] = {}  # the ids of those who do not know USERS
+        self._old: dict[int, None] = {}  # the ids of those that do not support USERS
         self._known: dict[tuple[int, ...], list[tuple[text.Dialect, Audience]]] = {}
         self._lobby.subscribe(self._lobby_changed)
 
     def welcome(self, session: TextSession) -> None:
-        """A player has come in and is told at once what there is to know."""
+        """Add a player that has entered, and send it the lists."""
         codec, outbox = session.dialect.codec, session.connection.outbox
         self.sessions[session.id] = session
         self._lobby.listen(session.id, rules.GLOBAL)
@@ -64,15 +64,15 @@ class TextWords:
         session.say(text.system(line))
 
     def forget(self, session: TextSession) -> None:
-        """A player leaves the lobby."""
+        """Remove a player that leaves the lobby."""
         del self.sessions[session.id]
         self._known.clear()
         self._old.pop(session.id, None)
         self.rooms.unsubscribe(session.connection.outbox)
         self.users.unsubscribe(session.connection.outbox)
 
-    def tune(self, player: int) -> None:
-        """Let a player hear the roomless among those who speak to their room, or no longer."""
+    def update_channel(self, player: int) -> None:
+        """Subscribe a player to the channel of those in no room, or unsubscribe it."""
         now = self._lobby.player(player)
         if now.traits[rules.CHANNEL] == rules.ROOM and now.room is None:
             self._lobby.listen(player, rules.ROOM)
@@ -83,29 +83,29 @@ class TextWords:
         self.tell(self.sessions, text.system("The server is shutting down"))
 
     def deliver(self, ids: Sequence[int], event: object) -> None:
-        """Tell these players of an event of theirs."""
+        """Send an event to these players."""
         match event:
             case events.ChatSaid():
                 self._tell_chat(ids, event)
             case events.MemberJoined(key, player, _, members):
                 name = next(member.name for member in members if member.id == player)
                 self.tell(ids, text.join(key.name, name), _status(members))
-                self.tune(player)
+                self.update_channel(player)
             case events.ReadinessChanged(_, _, members):
                 self.tell(ids, _status(members))
             case events.MemberLeft(key, gone, why, _, members):
                 self.tell(ids, text.kick(key.name, gone.name))
                 self.tell([each for each in ids if each != gone.id], _status(members))
                 if why is not Departure.LOST:
-                    self.tune(gone.id)
+                    self.update_channel(gone.id)
             case events.RoomOpened(key, members):
                 name = members[0].name
                 self.tell(ids, text.created(key.name), text.join(key.name, name), _status(members))
-                self.tune(members[0].id)
+                self.update_channel(members[0].id)
             case events.RoomClosed(key):
                 for each in ids:
                     self.tell((each,), text.kick(key.name, self._lobby.player(each).name))
-                    self.tune(each)
+                    self.update_channel(each)
             case events.PropertyChanged(_, rules.MODE, mode):
                 self.tell(ids, text.gamemode(mode), since=text.SINCE_GAMEMODE)
             case events.RoomStarted(_, host, members):
@@ -119,7 +119,7 @@ class TextWords:
                     session.connection.cut(Reason.BANNED, why, last)
 
     def tell(self, ids: Iterable[int], *messages: str, since: int = 1) -> None:
-        """@param since: the protocol version from which a client is told."""
+        """Send messages to players whose protocol version is at least C{since}."""
         for dialect, audience in self._audiences(tuple(ids)):
             if dialect.version >= since:
                 for message in messages:
@@ -135,7 +135,7 @@ class TextWords:
             audience.send(dialect.encode(line))
 
     def _audiences(self, ids: tuple[int, ...]) -> list[tuple[text.Dialect, Audience]]:
-        """These players by dialect; kept, because the same are spoken to again and again."""
+        """These players by dialect; cached, because the same groups recur."""
         found = self._known.get(ids)
         if found is None:
             by_dialect: dict[text.Dialect, list[Outbox]] = {}

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.twister import game
-from gameservers.games.twister.arena import Arena, Client, Denied, make_map, newest
+from gameservers.games.twister.arena import Arena, Client, RequestDenied, make_map, newest
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.games.twister.wire import BUFFER, LIST_FRAME, Credentials, Status
 from gameservers.lobby.events import PlayerExited
@@ -71,7 +71,7 @@ class ClientTests(SynchronousTestCase):
         crowd = self.crowd(1)
         address = self.there(crowd, 0).address
         for key, now in ((b"k", 10), (b"k0", 11)):
-            error = self.assertRaises(Denied, crowd.make_way, key, address, now)
+            error = self.assertRaises(RequestDenied, crowd.make_way, key, address, now)
             self.assertEqual(error.status, Status.ALREADY_CONNECTED)
         self.assertIs(crowd.make_way(b"k", address, 11), self.there(crowd, 0))
         self.assertIsNone(crowd.make_way(b"k", HERE, 11))
@@ -187,7 +187,7 @@ class TalkTests(SynchronousTestCase):
         made = arena()
         made.hear("x", "n")
         for who in (Credentials(0, b"wrong"), Credentials(0, None)):
-            error = self.assertRaises(Denied, made.clear_chat, who)
+            error = self.assertRaises(RequestDenied, made.clear_chat, who)
             self.assertEqual(error.status, Status.DENIED)
         self.assertEqual(len(response(made.messages(BUFFER))), 1)
         made.clear_chat(ADMIN)

@@ -1,5 +1,5 @@
 """
-VCMI's game pipe: how the two sides of a started game find each other here.
+VCMI's game pipe: the handshake by which the two sides of a started game are paired.
 
 A pipe begins with three frames (u32 little-endian length, then the bytes), each at most
 L{MAX_HANDSHAKE} bytes::
@@ -8,16 +8,16 @@ L{MAX_HANDSHAKE} bytes::
     "VCMI 1.3.2 (client)"           any text with the role in parentheses, or the bare role
     36 characters                   a uuid of START (client) or HOST (server)
 
-Every byte after them is the game's.  Once the partner is there, each side gets the other's
-three frames and whatever followed them, and from then on bytes pass unchanged both ways.  A
-uuid that nobody was given, or anything else in the handshake, closes the connection.
+Every byte after them is the game's.  Once the partner is connected, each side gets the other's
+three frames and whatever followed them, and from then on bytes pass unchanged both ways.  An
+unknown uuid, or anything else in the handshake, closes the connection.
 
-A client meets whichever server connection of its game has waited longest, and the other way
-round: the game's server opens one connection per guest, and all are alike.
+A client is paired with the server connection of its game that has waited longest, and vice versa:
+the game's server opens one connection per guest, and all are equivalent.
 
-The uuids of a game are good from its start until nobody has been connected for as long as
-C{--vcmi-pipe-lifetime} says.  A side that ends before its partner came takes with it what it
-sent; once they are paired, the end of one side is the end of the other, and both may come back.
+The uuids of a game are valid from its start until there has been no connection for
+C{--vcmi-pipe-lifetime}.  What a side sent is lost if it disconnects before its partner connects;
+once paired, both sides end together, and may reconnect.
 
 Source: VCMI 1.1 to 1.4 and vcmi/proxy-server, observed.
 """
@@ -30,7 +30,7 @@ import struct
 
 from gameservers.wire import WireError, begins
 
-#: The first frame: the programs say C{Aiya!}, their documentation C{Ayia!}.
+#: The first frame: the programs send C{Aiya!}, their documentation has C{Ayia!}.
 MAGICS = frozenset({b"Aiya!\n", b"Aiya!", b"Ayia!\n", b"Ayia!"})
 
 #: Longest frame of a handshake, in bytes.
@@ -49,7 +49,7 @@ class Role(enum.Enum):
 
 
 def framed(frame: bytes) -> bytes:
-    """A frame as it is sent."""
+    """Encode a frame."""
     return struct.pack("<I", len(frame)) + frame
 
 
@@ -61,7 +61,7 @@ def check_magic(frame: bytes) -> None:
     """
     Read the first frame.
 
-    @raise WireError: it is no magic.
+    @raise WireError: it is not a magic.
     """
     if frame not in MAGICS:
         raise WireError("no magic")
@@ -71,7 +71,7 @@ def role(frame: bytes) -> Role:
     """
     Read the second frame.
 
-    @raise WireError: it names no role.
+    @raise WireError: it has no role.
     """
     found = _ROLE.search(frame)
     if found is None:

@@ -19,28 +19,28 @@ The first frame greets the lobby, unless it is the magic of a game pipe
 
 Only the first frame has this header.  Every frame's text, in the connection's encoding, is a
 row of commands, C{<TAG>value}: tags are upper-case, and the value ends where the next C{<}
-begins; what stands before the first tag is skipped.  In chat (C{<MSG>}) only a known tag ends
-the text, so that C{a<5} stays what it is.  Bytes that cannot be decoded become U+FFFD.
+begins; text before the first tag is skipped.  In chat (C{<MSG>}) only a known tag ends
+the text, so that C{a<5} stays unchanged.  Bytes that cannot be decoded become U+FFFD.
 
 Server to client
 ================
 
-No length: a message is ``:>>NAME:argument:argument...`` and ends where the next ``:>>``
-begins.  The client takes what one read of its socket gives as whole messages, so a message is
-written at once and a burst is cut between messages.
+No length: a message is ``:>>NAME:argument:argument...`` and ends where the next ``:>>`` begins.
+The client takes the result of one read of its socket as whole messages, so each message is written
+in one piece and a burst is split between messages.
 
-Arguments may not hold a colon, save the last one of MSG, MSGCH and ERROR, where the client
+Arguments may not contain a colon, except the last one of MSG, MSGCH and ERROR, where the client
 drops colons.  No argument can produce ``:>>``: see L{harmless} and L{field}.
 
-Which client understands what: MODS from protocol 2; MODSOTHER from 3; USERS, HEALTH and
-GAMEMODE from 4; CHANNEL and MSGCH from 5.  A text goes to each receiver in its own encoding;
-what that encoding lacks becomes C{?}.
+Messages by protocol version: MODS from protocol 2; MODSOTHER from 3; USERS, HEALTH and GAMEMODE
+from 4; CHANNEL and MSGCH from 5.  A text is sent to each receiver in its own encoding; characters
+that it lacks become C{?}.
 
 Errors
 ======
 
-L{gameservers.wire.WireError} means that the frame breaks this format; its text is what the client
-is told in ERROR before the connection ends.  A forbidden wish is no error of the wire.
+L{gameservers.wire.WireError} means that the frame breaks this format; its text is sent to the
+client in ERROR before the connection ends.  A request that the rules forbid is not a WireError.
 
 Source: the VCMI launchers of 1.1.0 to 1.4.0 and vcmi/proxy-server 0.4 to 0.6.2, observed.
 """
@@ -56,7 +56,7 @@ from typing import NamedTuple
 from gameservers.games.vcmi.wires import pipe
 from gameservers.wire import Verdict, WireError
 
-#: Protocol versions that are understood.
+#: Supported protocol versions.
 VERSIONS = range(1, 6)
 
 #: The protocol version from which a client understands a message.
@@ -143,7 +143,7 @@ MESSAGES = (
 
 _TAG = re.compile(f"<({'|'.join(MESSAGES)})>")
 
-#: What a client of another game says to stay connected: a frame of ten bytes to this one.
+#: The keep-alive of another game's client, which would be a frame of ten bytes here.
 _KEEP_ALIVE = b"\x0a\x00\x00\x00\x09"
 
 
@@ -156,7 +156,7 @@ class Command(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Dialect:
-    """How one client wants to be spoken to: its protocol version and its encoding."""
+    """A client's protocol version and encoding."""
 
     version: int
     codec: str
@@ -175,9 +175,9 @@ DIALECTS = {(version, codec): Dialect(version, codec) for version in VERSIONS fo
 
 def recognises(first: bytes) -> Verdict:
     r"""
-    Whether a connection that begins so greets the lobby, with whatever version.
+    Whether a connection that begins like this is a lobby client, of any version.
 
-    The first frame is shorter than 64 KiB.  If its first byte is a C{\{} it is the JSON lobby's of
+    The first frame is shorter than 64 KiB.  If it begins with C{\{} it is for the JSON lobby of
     later VCMI versions.
     """
     if any(first[2:4]) or first[:5] == _KEEP_ALIVE or first[4:5] == b"{":
@@ -186,7 +186,7 @@ def recognises(first: bytes) -> Verdict:
 
 
 def alone(first: bytes) -> Verdict:
-    """The same on a port of VCMI's own: whatever is no game pipe."""
+    """The same on VCMI's own port: everything that is not a game pipe."""
     match pipe.recognises(first):
         case Verdict.YES:
             return Verdict.NO
@@ -201,7 +201,7 @@ def greeting(frame: bytes) -> tuple[Dialect, bytes]:
     Read the header of the first frame.
 
     @return: the client's dialect, and the frame without its header.
-    @raise WireError: with the text the original has for it.
+    @raise WireError: with the original server's text.
     """
     if len(frame) < 2:
         raise WireError(TOO_SHORT)
@@ -220,10 +220,10 @@ def greeting(frame: bytes) -> tuple[Dialect, bytes]:
 
 def commands(text: str, most: int) -> list[Command]:
     """
-    Take a frame's text apart.
+    Parse a frame's text.
 
-    @param most: commands a frame may hold.
-    @raise WireError: if there are more.
+    @param most: maximum number of commands.
+    @raise WireError: there are more.
     """
     if text.startswith("<MSG>") and "<" not in text[5:]:  # nearly every frame is chat
         return [Command("MSG", text[5:])]
@@ -241,7 +241,7 @@ def mods(value: str, most: int) -> dict[str, str]:
     """
     Read C{name&version;name&version}: mod name to version, at most C{most} of them.
 
-    A name or version never holds a colon afterwards.
+    Colons are removed from names and versions.
     """
     found: dict[str, str] = {}
     for entry in value.split(";", most)[:most]:
@@ -252,7 +252,7 @@ def mods(value: str, most: int) -> dict[str, str]:
 
 
 def harmless(text: str) -> str:
-    """Text for a last argument: nothing in it can be taken for the beginning of a message."""
+    """Escape a last argument, so that nothing in it looks like the beginning of a message."""
     if ">>" not in text:
         return text
     text = text.replace(":>>", ": >>")
@@ -260,7 +260,7 @@ def harmless(text: str) -> str:
 
 
 def field(text: str) -> str:
-    """Text for an argument among others: no colon, and no beginning of a message."""
+    """Escape any other argument: no colon, and nothing like the beginning of a message."""
     return harmless(text.replace(":", ""))
 
 
@@ -277,7 +277,7 @@ def msgch(sender: str, channel: str, text: str) -> str:
 
 
 def system(text: str) -> str:
-    """What the lobby itself says."""
+    """A chat line from the lobby itself."""
     return msg("System", text)
 
 
@@ -306,7 +306,7 @@ def kick(room: str, user: str) -> str:
 
 
 def status(members: Iterable[tuple[str, bool]]) -> str:
-    """Who is in the room and who of them is ready."""
+    """The members of a room, and whether they are ready."""
     return _list("STATUS", [f"{name}:{ready}" for name, ready in members])
 
 

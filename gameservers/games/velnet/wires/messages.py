@@ -83,9 +83,8 @@ class ToSelf:
     frame: bytes
 
 
-Message = (
-    LogIn | ListRooms | Join | Leave | Broadcast | ToGroup | DefineGroup | ListMembers | ToSelf
-)
+InRoom = Broadcast | ToGroup | DefineGroup | ToSelf
+Message = LogIn | ListRooms | Join | Leave | ListMembers | InRoom
 
 
 @dataclass(frozen=True, slots=True)
