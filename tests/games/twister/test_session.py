@@ -407,7 +407,7 @@ class LobbyTests(SynchronousTestCase):
             house.exchange(datagram)
         self.assertEqual(house.metrics.datagrams_dropped[GAME, "malformed"], 2)
         self.assertEqual(house.status(request="disconnect"), -20)
-        self.assertEqual(house.metrics.wishes_refused[GAME], 1)
+        self.assertEqual(house.metrics.requests_refused[GAME], 1)
         for _ in range(3):
             house.exchange(b'{"request":"get_map"}')
         self.assertEqual(house.metrics.datagrams_dropped[GAME, "flood"], 1)
