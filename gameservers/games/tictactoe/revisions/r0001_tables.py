@@ -2,7 +2,7 @@
 
 What stands in C{users}, C{sessions}, C{friends}, C{matches} and C{results}, of the time when all
 tables had one sequence of numbers, is brought over: the names, passwords and last log-ins of the
-users to the house's accounts, their ratings to C{tictactoe_players}.
+users to C{accounts}, their ratings to C{tictactoe_players}.
 """
 
 import sqlalchemy as sa
