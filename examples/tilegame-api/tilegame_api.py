@@ -20,7 +20,7 @@ from gameservers.games.tilegame import wire
 from gameservers.games.tilegame.avatars import Avatar as Player
 from gameservers.games.tilegame.avatars import Avatars as Players
 from gameservers.games.tilegame.generation import SIZES, THEMES, Terrain
-from gameservers.games.tilegame.room import Visit, WorldRoom
+from gameservers.games.tilegame.room import Participant, WorldRoom
 from gameservers.games.tilegame.settings import TileGameSettings
 from gameservers.games.tilegame.world import World, encode_map
 from gameservers.wire import WireError
@@ -47,7 +47,7 @@ class PlayerHandler:
     def __init__(self, settings: TileGameSettings | None = None) -> None:
         self.settings = settings or TileGameSettings()
         self.players = Players()
-        self._visits: dict[str, Visit] = {}
+        self._participants: dict[str, Participant] = {}
         self._conns: dict[str, object] = {}  # by the name of the player who joined
 
     def track_player(self, player: Mapping[str, Any]) -> str:
@@ -66,7 +66,7 @@ class PlayerHandler:
     def untrack_player(self, player_name: str) -> None:
         """A player is gone; nothing happens if it was not here."""
         self.players.remove(player_name)
-        self._visits.pop(player_name, None)
+        self._participants.pop(player_name, None)
         self._conns.pop(player_name, None)
 
     def update_player(self, player: Mapping[str, Any]) -> None:
@@ -95,18 +95,20 @@ class PlayerHandler:
         """This connection speaks for this player."""
         self._conns[player_name] = conn
 
-    def visit(self, conn: object) -> Visit | None:
+    def participant(self, conn: object) -> Participant | None:
         """The stay of the player for whom a connection speaks, if it is here."""
         joined = (name for name, each in self._conns.items() if each is conn)
         name = next(joined, None) or getattr(conn, "name", None)
         player = self.players.get(name) if isinstance(name, str) else None
         if player is None:
             return None
-        visit = self._visits.get(player.name)
-        if visit is None:
-            visit = self._visits[player.name] = Visit(player, self.settings, time.monotonic())
-        visit.avatar = player
-        return visit
+        participant = self._participants.get(player.name)
+        if participant is None:
+            participant = self._participants[player.name] = Participant(
+                player, self.settings, time.monotonic()
+            )
+        participant.avatar = player
+        return participant
 
 
 def _player(described: Mapping[str, Any]) -> Player:
@@ -216,11 +218,11 @@ class ServerTasks:
         if data != wire.GLGAME_REQ:
             return False
         world = world_handler.get_world()
-        visit = player_handler.visit(conn)
-        if visit is None:
+        participant = player_handler.participant(conn)
+        if participant is None:
             state = wire.state(player_handler.players.block(), world.changes_payload())
         else:
-            state = _room(player_handler, world).state(visit)
+            state = _room(player_handler, world).state(participant)
         conn.send(wire.GLGAME_RES)
         conn.send(state)
         return True
@@ -250,10 +252,10 @@ class ServerTasks:
                 return False
             packet = parsed
         conn.send(wire.PACKETRECV_RES)
-        visit = player_handler.visit(conn)
-        if packet is not None and visit is not None:
+        participant = player_handler.participant(conn)
+        if packet is not None and participant is not None:
             room = _room(player_handler, world_handler.get_world())
-            room.report(visit, packet, time.monotonic())
+            room.report(participant, packet, time.monotonic())
         return True
 
     @staticmethod

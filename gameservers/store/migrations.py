@@ -42,7 +42,7 @@ _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Upgrade:
+class Migrated:
     """
     What was done for one owner.
 
@@ -59,13 +59,13 @@ class Upgrade:
         return f"{self.owner} {self.now}{came}"
 
 
-def migrate(engine: Engine, schemas: Iterable[Schema]) -> list[Upgrade]:
+def migrate(engine: Engine, schemas: Iterable[Schema]) -> list[Migrated]:
     """Bring the tables of all these owners up to date, in this order."""
     with _one_at_a_time, engine.connect() as connection, _alone(connection):
         return [_upgrade(connection, schema) for schema in schemas]
 
 
-def _upgrade(connection: Connection, schema: Schema) -> Upgrade:
+def _upgrade(connection: Connection, schema: Schema) -> Migrated:
     with connection.begin():  # on SQLite no other process can write from here on
         if schema.check is not None:
             schema.check(connection)
@@ -95,7 +95,7 @@ def _upgrade(connection: Connection, schema: Schema) -> Upgrade:
                     revision=script.revision,
                     what=script.doc,
                 )
-        return Upgrade(schema.owner, found, scripts.get_current_head() or "")
+        return Migrated(schema.owner, found, scripts.get_current_head() or "")
 
 
 def create_tables(metadata: MetaData) -> None:

@@ -33,7 +33,7 @@ from twisted.python.failure import Failure
 from gameservers.store.accounts import SCHEMA as SERVER
 from gameservers.store.backends import PATIENCE, Backend, create_file, find_backend, unusable
 from gameservers.store.errors import BadDatabase, StoreError, Unavailable
-from gameservers.store.migrations import Upgrade, migrate
+from gameservers.store.migrations import Migrated, migrate
 from gameservers.store.schema import Schema
 from gameservers.store.settings import StoreSettings
 from gameservers.store.worker import Batched, Inline, IReactor, Work, Worker, is_locked
@@ -247,7 +247,7 @@ def change(
     return make
 
 
-def migrate_database(settings: StoreSettings, schemas: Iterable[Schema]) -> list[Upgrade]:
+def migrate_database(settings: StoreSettings, schemas: Iterable[Schema]) -> list[Migrated]:
     """
     Bring the tables of the server and of these owners up to date, blocking.
 
@@ -263,7 +263,7 @@ def migrate_database(settings: StoreSettings, schemas: Iterable[Schema]) -> list
 
 def _upgrade(
     backend: Backend, settings: StoreSettings, schemas: Iterable[Schema]
-) -> list[Upgrade]:
+) -> list[Migrated]:
     create_file(backend)
     engine = backend.engine(timeout=settings.database_timeout, patience=PATIENCE)
     try:

@@ -267,4 +267,4 @@ class TileGameProcessTests(ProcessTestCase):
         client = self.client("early")
         self.assertEqual(client.join(), "SUCCESS")
         self.assertEqual(client.map.side, 192)
-        self.assertIn("100 % of a new world are made", self.stop(process))
+        self.assertIn("100 % of a new world are generated", self.stop(process))

@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from gameservers.games.tictactoe.records import Match, TicTacToeRecords
 from gameservers.games.tilegame.records import TileGameRecords
-from gameservers.games.tilegame.world import Kept
+from gameservers.games.tilegame.world import SavedWorld
 from gameservers.store import Account, BadDatabase, PasswordRecord, Store, StoreSettings
 from gameservers.store import __main__ as command
 from gameservers.store.accounts import SCHEMA as SERVER
@@ -60,7 +60,7 @@ class CopyTests:
             match = Match(str(number), "ann", "bob", "{}", None, True, NOON)
             await records.open_match(match, 1)
             await records.finish_match(match, "won", "ann", at=NOON, seen=["ann"])
-        await TileGameRecords(store, reactor).save(Kept("{}", bytes(range(256))))
+        await TileGameRecords(store, reactor).save(SavedWorld("{}", bytes(range(256))))
         await store.stopService()
 
     def make(self, database: databases.Database) -> str:

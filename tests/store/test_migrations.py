@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from gameservers.games.tictactoe.records import Match, Session, TicTacToeRecords
 from gameservers.games.tilegame.records import TileGameRecords
-from gameservers.games.tilegame.world import Kept
+from gameservers.games.tilegame.world import SavedWorld
 from gameservers.store import (
     BadDatabase,
     PasswordRecord,
@@ -189,7 +189,7 @@ class MigrationTests:
         )
         self.assertEqual((draw.outcome, draw.elo_before), ("draw", None))
         world = await TileGameRecords(store, reactor).load()
-        self.assertEqual(world, Kept(numbered.STATE, bytes(range(256))))
+        self.assertEqual(world, SavedWorld(numbered.STATE, bytes(range(256))))
 
         present = set(inspect(self.engine).get_table_names())
         self.assertEqual(present & set(numbered.metadata.tables), set())

@@ -1,5 +1,5 @@
 """
-Ultimate tic-tac-toe: JSON over WebSocket, for its existing web client and for our own page.
+Ultimate tic-tac-toe: JSON over WebSocket, for its existing web client and for the server's page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gameservers.games.tictactoe.settings import TicTacToeSettings
 
 @implementer(IGame, IPlugin)
 class TicTacToeGame:
-    """See L{gameservers.games.tictactoe.wire} for what is spoken."""
+    """The description of the game; L{gameservers.games.tictactoe.wire} has its messages."""
 
     name = "tictactoe"
     title = "Ultimate tic-tac-toe"

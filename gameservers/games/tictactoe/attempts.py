@@ -1,6 +1,5 @@
 """
-How often a log-in may be tried: a few times freely, then with growing delays; and how many at
-once.
+Limits on log-in attempts: growing delays after a few failures, and a maximum number at once.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 from twisted.internet.defer import Deferred
 
-#: The first pause and the longest one, in seconds.
+#: The first and the longest delay, in seconds.
 PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 
-#: Time without an attempt after which those before do not count any more, in seconds.
+#: Time without an attempt after which earlier ones are forgotten, in seconds.
 FORGET = 900.0
 
-#: How many names or addresses are remembered.
+#: Maximum number of names or addresses that are remembered.
 KEYS = 10_000
 
 
@@ -31,13 +30,13 @@ class _Tries:
 
 class Attempts:
     """
-    Attempts by key, an address or a name.
+    Counts attempts by key, an address or a name.
 
-    The first C{free} attempts cost nothing.  After each further one comes a pause, L{PAUSE} at
-    first and twice as long each time, up to L{LONGEST_PAUSE}.  An attempt counts when it begins,
-    so that many at once are no way around; one that succeeds is given back.  After L{FORGET}
-    without an attempt everything is free again.  At most L{KEYS} are remembered, those that were
-    asked about last.
+    The first C{free} attempts are not delayed.  After each further one there is a delay, L{PAUSE}
+    at first and twice as long each time, up to L{LONGEST_PAUSE}.  An attempt counts when it
+    begins, so that parallel attempts do not evade the limit; one that succeeds is given back.
+    After L{FORGET} without an attempt the count starts again.  At most L{KEYS} keys are
+    remembered, the most recently used ones.
     """
 
     def __init__(self, free: int) -> None:
@@ -45,14 +44,14 @@ class Attempts:
         self._tries: LRUCache[str, _Tries] = LRUCache(KEYS)
 
     def wait(self, key: str, now: float) -> float:
-        """Seconds until the next attempt may begin; 0: at once."""
+        """The time until the next attempt may begin, in seconds."""
         tries = self._tries.get(key)
         if tries is None or now - tries.last > FORGET:
             return 0.0
         return max(0.0, tries.not_before - now)
 
     def begin(self, key: str, now: float) -> None:
-        """An attempt begins (one that had not to wait)."""
+        """Count an attempt, which must not have to wait."""
         tries = self._tries.get(key)
         if tries is None or now - tries.last > FORGET:
             tries = self._tries[key] = _Tries()
@@ -60,11 +59,11 @@ class Attempts:
         tries.last = now
         beyond = tries.count - self._free
         if beyond > 0:
-            # The exponent is bounded: a float has an end.
+            # The exponent is bounded because a float overflows.
             tries.not_before = now + min(PAUSE * 2 ** min(beyond - 1, 64), LONGEST_PAUSE)
 
     def give_back(self, key: str) -> None:
-        """An attempt that has begun was a good one."""
+        """Take back an attempt, which was successful."""
         tries = self._tries.get(key)
         if tries is not None:
             tries.count -= 1
@@ -80,10 +79,10 @@ class Attempts:
 
 class AdmissionQueue:
     """
-    Some at once; the others wait for their turn, first come, first served.
+    Lets a number of tasks run at once; the others wait their turn, first come, first served.
 
-    It is not Twisted's C{DeferredSemaphore}, which calls the next one from within the one before:
-    hundreds that are refused at once are too deep for that.
+    Twisted's C{DeferredSemaphore} starts each task from within the one before: hundreds that are
+    refused at once would exceed the recursion limit.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -97,14 +96,14 @@ class AdmissionQueue:
         return not self._under_way and not self._waiting
 
     def turn(self) -> Deferred[None]:
-        """Fires when it is the caller's turn, which lasts until it calls L{done}."""
+        """Wait for a turn, which lasts until the caller calls L{done}."""
         deferred: Deferred[None] = Deferred()
         self._waiting.append(deferred)
         self._call()
         return deferred
 
     def done(self) -> None:
-        """A turn has ended."""
+        """End a turn."""
         self._under_way -= 1
         self._call()
 

@@ -1,15 +1,15 @@
 """
-Ratings after Arpad Elo, in whole points.
+Elo ratings, in whole points.
 
-The expected score of A against B is C{1 / (1 + 10 ** ((elo_b - elo_a) / 400))}, B's is what is
-missing to 1.  After a match each gains L{K} times the difference between its score (1 for a
-victory, 0.5 for a draw, 0 for a defeat) and what was expected, rounded to the nearest integer
-(halves to the even one).  There is no lowest rating.
+The expected score of A against B is C{1 / (1 + 10 ** ((elo_b - elo_a) / 400))}, that of B is the
+rest to 1.  After a match each gains L{K} times the difference between its score (1 for a victory,
+0.5 for a draw, 0 for a defeat) and its expected score, rounded to the nearest integer (halves to
+the even one).  There is no minimum rating.
 """
 
 from __future__ import annotations
 
-#: How many points a match can move at most.
+#: Maximum change of a rating by one match, in points.
 K = 20
 
 #: The rating of a new account.
@@ -22,8 +22,8 @@ B_WINS = 0.0
 
 
 def expected(own: int, other: int) -> float:
-    """The score to be expected, from 0 to 1."""
-    # Beyond this the power overflows and the score is 0 or 1 to every digit.
+    """The expected score, from 0 to 1."""
+    # Beyond this the power overflows, and the score is 0 or 1 in double precision.
     difference = max(-40_000, min(40_000, other - own))
     return 1.0 / (1.0 + float(10.0 ** (difference / 400)))
 

@@ -1,28 +1,28 @@
 """
-Takes over the database of an original server (ultimate_tictactoe_server at 77e1237).
+Imports the database of an original server (ultimate_tictactoe_server at 77e1237).
 
-It has four tables, which are only read::
+Its four tables are only read::
 
     users     name PK, pw_hash, pw_salt, last_seen, elo
     matches   id (no key), user_a, user_b, match_state, active_user, last_active, ranked
     sessions  id PK, registered_user, temp_user, last_seen
     friends   user, friend (no key)
 
-What they become in our tables, in one transaction:
+The rows are converted as follows, in one transaction:
 
-  - moments are the original machine's local time there, and UTC here;
-  - of several matches with one id the last active one counts, a friendship counts once, a
-    temporary name belongs to the session seen last;
+  - moments are the original machine's local time, and become UTC;
+  - of several matches with one id the last active one is kept, of equal friendships one, and of
+    several sessions with one temporary name the one seen last;
   - password hashes are L{SHA512};
-  - a finished match is one whose end the player to move has not seen: it was kept for them, as
-    the other one made the last move;
+  - a finished match counts as seen by the player that made the last move, and was kept for the
+    other one;
   - C{match_state} without C{is_draw} gets one;
-  - a match that goes on although all small boards are decided, in which the original missed the
-    draw, is a finished draw that neither has seen; nobody could move, and ratings stay;
-  - sessions and friendships of accounts that are not there are left out.
+  - an open match in which all small boards are decided, a draw that the original did not notice,
+    becomes a finished draw that neither player has seen; ratings do not change;
+  - sessions and friendships of missing accounts are dropped.
 
-An earlier version of this server took the tables over when it started, and renamed them to
-C{original_users} and so on.  If it was cut off in between, they are found under these names.
+An earlier version of this server imported the tables when it started, and renamed them to
+C{original_users} and so on.  If it was interrupted, they are found under these names.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from gameservers.store.backends import connected, find_backend, require_file
 from gameservers.store.passwords import SHA512
 from gameservers.store.worker import answer
 
-#: Columns of the original's tables, each table after those it refers to.
+#: Columns of the original's tables, in the order of their references.
 ORIGINAL = {
     "users": ["name", "pw_hash", "pw_salt", "last_seen", "elo"],
     "matches": ["id", "user_a", "user_b", "match_state", "active_user", "last_active", "ranked"],
@@ -53,10 +53,10 @@ ORIGINAL = {
     "friends": ["user", "friend"],
 }
 
-#: How a match is over: the original knew it, or should have.
+#: How a match ended: recognised by the original, or missed by it.
 NOTICED, MISSED = "noticed", "missed"
 
-#: Rows that are written at once, and that are reported at once.
+#: Rows that are written at once, and rows between two progress reports.
 CHUNK = 500
 REPORTED = 10_000
 
@@ -64,7 +64,7 @@ USAGE = "usage: gameserver [options] tictactoe-import URL [--zone=Europe/Berlin]
 
 
 def import_original(store: StoreSettings, settings: object, arguments: Sequence[str]) -> None:
-    """Take over the database of an original server: URL [--zone=Europe/Berlin]"""
+    """Import the database of an original server: URL [--zone=Europe/Berlin]"""
     try:
         options, words = gnu_getopt(list(arguments), "", ["zone=", "database="])
     except GetoptError as problem:
@@ -87,11 +87,12 @@ def _zone(name: str | None) -> tzinfo | None:
 
 def take_over(source: StoreSettings, target: StoreSettings, zone: tzinfo | None) -> None:
     """
-    Copy all rows, whole or not at all, and print how far it is.
+    Copy all rows, atomically, and print the progress.
 
-    L{BadDatabase} with a sentence if the source is not an original's, or if the target has rows.
+    It raises L{BadDatabase} with a sentence if the source is not an original's, or the target has
+    rows.
 
-    @param zone: of the original's moments; L{None} is this machine's.
+    @param zone: the time zone of the original's moments; L{None} for this machine's.
     """
     if find_backend(target).inline:
         raise BadDatabase("--database=memory keeps nothing")
@@ -104,9 +105,9 @@ def take_over(source: StoreSettings, target: StoreSettings, zone: tzinfo | None)
 
 
 def refuse_original(db: Connection) -> None:
-    """Raise L{BadDatabase} if an original's users are there and nobody has taken them over."""
+    """Raise L{BadDatabase} if the database has an original's users that were not imported."""
     look = inspect(db)
-    if look.has_table("schema_version"):  # an earlier version of this server has
+    if look.has_table("schema_version"):  # imported by an earlier version of this server
         return
     try:
         original = _tables(db)
@@ -121,7 +122,7 @@ def refuse_original(db: Connection) -> None:
 
 
 def _tables(db: Connection) -> dict[str, Any]:
-    """The original's tables; L{BadDatabase} if they are not there or somebody else's."""
+    """The original's tables; raises L{BadDatabase} if they are missing or different."""
     look = inspect(db)
     present = set(look.get_table_names())
     prefix = "original_" if "original_users" in present else ""
@@ -194,7 +195,7 @@ def _insert(db: Connection, target: Table, rows: list[dict[str, Any]]) -> None:
 
 
 def _moment(value: Any, zone: tzinfo | None) -> datetime:
-    """A local time, as text on SQLite, as an aware one."""
+    """Convert a local time, which is text on SQLite, to an aware moment."""
     local: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
     if local.tzinfo is None and zone is not None:
         return local.replace(tzinfo=zone)
@@ -230,7 +231,7 @@ def _match(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
 
 
 def _state(stored: str) -> tuple[str, str | None]:
-    """The state with C{is_draw}, and how it is over.  What is not JSON stays as it is."""
+    """Add C{is_draw} to a state, and say how it ended.  Invalid JSON stays unchanged."""
     try:
         state = json.loads(stored)
     except ValueError:
@@ -262,14 +263,14 @@ def _session(row: Row[Any], zone: tzinfo | None) -> dict[str, Any]:
 
 
 def _last(rows: Iterable[dict[str, Any]], key: str, by: str) -> Iterator[dict[str, Any]]:
-    """Of the rows with the same key, the one with the last moment."""
+    """Keep the latest of the rows with the same key."""
     chosen = {row[key]: row for row in sorted(rows, key=lambda row: row[by])}
     for row in chosen.values():
         yield {name: value for name, value in row.items() if name != "owner"}
 
 
 def _refers(row: dict[str, Any], names: set[str]) -> bool:
-    """Whether all accounts that the row needs are there, and a session is somebody's."""
+    """Whether all accounts that the row refers to exist, and a session has an owner."""
     if "temp_user" in row and not (row["registered_user"] or row["temp_user"]):
         return False
     needed = [row[name] for name in ("registered_user", "player", "friend") if row.get(name)]

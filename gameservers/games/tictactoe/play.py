@@ -1,12 +1,12 @@
 """
-What users may do: find opponents, move, end matches, have friends.
+The actions of users: finding opponents, moving, ending matches, friends.
 
-Every wish of a user becomes a few calls to the store and then messages: the answer on the
-connection it came from, and what concerns both players of a match on all their connections.
-What is answered has been committed before.
+Each action makes a few calls to the store and then sends messages: the answer on the connection it
+came from, and what concerns both players of a match on all their connections. Answers are sent
+only after the commit.
 
-Nothing is locked.  The store refuses a change to a match that was changed since it was read
-(L{Stale}), so of two moves at once one is made and the other one is looked at again.
+There are no locks.  The store refuses a change to a match that was changed since it was read
+(L{Stale}), so of two moves at once one is made and the other one is checked again.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.metrics import Metrics
 from gameservers.store import NotFound
 
-#: How often a change to a match is tried that others change at the same time.
+#: How often a change to a match is tried when it conflicts with others.
 TRIES = 5
 
-#: Matches that are kept in memory, as they were last read or written.
+#: Maximum number of matches that are cached, as last read or written.
 REMEMBERED = 10_000
 
 #: How a match ended, for the store's records.
@@ -48,15 +48,15 @@ DRAWN = "draw"
 ABANDONED = "abandoned"
 TIMEOUT = "timeout"
 
-#: A match as it is kept, and what its state says.
+#: A match as it is stored, and its decoded state.
 Played = tuple[Match, Game]
 
 
 class Play:
     """
-    The game, for all users.
+    Carries out the actions of all users.
 
-    @ivar now: the moment, aware.
+    @ivar now: returns the present moment, aware.
     """
 
     _log = Logger()
@@ -70,7 +70,7 @@ class Play:
         metrics: Metrics,
         game: str,
     ) -> None:
-        """@param game: its name, for metrics."""
+        """Use these parts; C{game} is the name for metrics."""
         self._records = records
         self._presence = presence
         self.now = now
@@ -82,13 +82,13 @@ class Play:
         self._pairing = DeferredLock()
         self._matches: LRUCache[str, Played] = LRUCache(REMEMBERED)
 
-    # What a user is shown
+    # What a user sees
 
     async def greeting(self, user: User, *, back: bool) -> list[str]:
         """
-        What follows the answer to a log-in.
+        The messages that follow the answer to a log-in.
 
-        @param back: the user has come back through a session.
+        @param back: whether the user has reconnected with a session.
         """
         messages = [await self._elo_update(user.name, user.registered)]
         if user.registered or not back:
@@ -96,7 +96,7 @@ class Play:
         return messages + await self.match_states(user)
 
     async def match_states(self, user: User) -> list[str]:
-        """One message per match, also of those whose end the user has not seen; now it has."""
+        """One message per match, including those whose end the user had not seen before."""
         messages = []
         seen = []
         for read in await self._records.matches_of(user.name):
@@ -114,7 +114,7 @@ class Play:
 
     async def request_match(self, user: User, typed: str | None) -> str:
         """
-        Invite somebody, or play against anybody who wants to.
+        Invite a player, or find any opponent.
 
         @return: the response.
         """
@@ -149,26 +149,28 @@ class Play:
             if other is user:
                 continue
             if self._presence.find(user.name) is not user:
-                break  # it has gone meanwhile
+                break  # it has left meanwhile
             try:
                 await self._open(other, user.name, user.registered)
             except TooManyMatches as full:
                 if full.player == user.name:
                     return words.match_refused(words.TOO_MANY_MATCHES)
             except (AlreadyPlaying, NotFound):
-                pass  # these two will not do; perhaps the next one
+                pass  # these two cannot play; perhaps the next one can
             else:
                 self._presence.wait_no_longer(other)
                 self._presence.wait_no_longer(user)
                 return wire.match_request_response(True, words.SEARCHING)
-        # Those who wait already would not do for each other then, but they may do now.
+        # Players that wait could not be paired before, but perhaps they can be now.
         if self._presence.is_waiting(user):
             return words.match_refused(words.ALREADY_SEARCHING)
         self._presence.wait(user)
         return wire.match_request_response(True, words.SEARCHING)
 
     async def _open(self, user: User, opponent: str, registered: bool) -> None:
-        """A new match, in which the first of the two begins; both are told, that one first."""
+        """
+        Open a match, in which the first of the two begins; both are told, the first one first.
+        """
         players = user.name, opponent
         game = Game()
         match = Match(
@@ -187,18 +189,18 @@ class Play:
         self._push(players, match)
 
     async def _running(self, name: str) -> int:
-        """How many matches a user has that are not over."""
+        """The number of a user's matches that are not over."""
         return sum(not match.ended for match in await self._records.matches_of(name))
 
     # Matches
 
     async def move(self, user: User, client: Client, match_id: str, cell: Cell | None) -> None:
         """
-        Move, and tell both; or tell the mover's client that nothing has changed.
+        Make a move and tell both players, or tell the client that nothing has changed.
 
-        Who is not one of the two hears nothing.
+        A user that is not one of the two gets no answer.
 
-        @raise Stale: others change the match all the time.
+        @raise Stale: the match was changed by others at every attempt.
         """
         for _ in range(TRIES):
             played = await self._find(match_id, user)
@@ -234,9 +236,9 @@ class Play:
 
     async def end_match(self, user: User, match_id: str) -> None:
         """
-        Leave a match.  That is a defeat once both have moved; before, nobody loses.
+        Leave a match, which is a defeat if both players have moved.
 
-        Who is not one of the two, or comes too late, hears nothing.
+        A user that is not one of the two, or too late, gets no answer.
         """
         for _ in range(TRIES):
             played = await self._find(match_id, user)
@@ -255,15 +257,15 @@ class Play:
             try:
                 if finished.rated:
                     await self._push_elos((user.name, other))
-            finally:  # they count as those who have seen the end, whatever becomes of the ranks
+            finally:  # they have seen the end, even if the ranks cannot be read
                 self._push((other, user.name), finished.match)
             return
 
     async def time_out(self, match: Match) -> None:
         """
-        The player whose turn it is has let the time run out, and loses if both have moved.
+        End a match because the time of the player to move ran out, which loses if both have moved.
 
-        @raise Stale: somebody has just moved.
+        @raise Stale: a move was just made.
         """
         played = self._remember(match)
         if played is None:
@@ -284,7 +286,7 @@ class Play:
             await self._push_elos(match.players)
 
     def vanished(self, matches: Sequence[Match]) -> None:
-        """These matches went with one of their players: tell the other one."""
+        """Tell the other player about matches that were removed with one of their players."""
         for match in matches:
             played = self._remember(match)
             self._matches.pop(match.id, None)
@@ -303,8 +305,8 @@ class Play:
         """
         End a match.
 
-        @param loser: who loses although the board does not say so.
-        @param rated: whether ratings change at all.
+        @param loser: the player that loses although the board is undecided.
+        @param rated: whether ratings change.
         """
         winner = wire.name_of(match.players, game.winner)
         if winner is None and loser is not None:
@@ -321,7 +323,7 @@ class Play:
             rate=(lambda a, b: elo.rated(a, b, score)) if decided and rated else None,
             seen=[name for name in match.players if name in self._presence],
         )
-        # Also if the store keeps it no longer: it may have been read a moment ago.
+        # Even if the store has removed it: it may have been read a moment ago.
         self._keep(finished.match, game)
         return finished
 
@@ -330,10 +332,12 @@ class Play:
         state = wire.encode_state(players, game)
         return match.changed(state, wire.name_of(players, game.turn), self.now())
 
-    # What is known of a match
+    # Reading matches
 
     async def _find(self, match_id: str, user: User) -> Played | None:
-        """A match as it is now, if the user is one of the two and one has not seen its end."""
+        """
+        The present state of a match, if the user is one of the two and not both have seen its end.
+        """
         played = self._matches.get(match_id)
         if played is None:
             match = await self._records.match(match_id)
@@ -343,7 +347,7 @@ class Play:
         return None if played[0].seen.issuperset(played[0].players) else played
 
     def _remember(self, match: Match) -> Played | None:
-        """A match that has just been read, and its game; L{None} if there is no making it out."""
+        """Decode and cache a match that was just read; L{None} if it is unreadable."""
         known = self._matches.get(match.id)
         if known is not None and known[0].version >= match.version:
             return known
@@ -356,7 +360,7 @@ class Play:
                 "Match {match} is unreadable: {problem}", match=match.id, problem=problem
             )
             return None
-        # As we write it: a match may have been kept by the original.
+        # Encoded again, because it may have been stored by the original server.
         match = replace(match, state=wire.encode_state(players, game))
         if not match.ended:
             self._keep(match, game)
@@ -368,7 +372,7 @@ class Play:
     # Friends
 
     async def befriend(self, user: User, typed: str) -> list[str]:
-        """@return: the response and, if there is a new friend, the list."""
+        """Add a friend; returns the response and, after a change, the list."""
         if not user.registered:
             return [wire.friend_request_response(False, words.NO_FRIENDS)]
         name = wire.fold_name(typed)
@@ -388,7 +392,7 @@ class Play:
         ]
 
     async def unfriend(self, user: User, typed: str) -> list[str]:
-        """@return: the response and, if there is a friend less, the list."""
+        """Remove a friend; returns the response and, after a change, the list."""
         name = wire.fold_name(typed)
         if name is None:
             return [wire.unfriend_request_response(False, words.UNFRIEND_ERROR)]
@@ -402,14 +406,14 @@ class Play:
     # Messages
 
     def _push(self, names: Sequence[str], match: Match) -> None:
-        """Tell these, in this order, how a match stands."""
+        """Send these users, in this order, the state of a match."""
         update = words.match_update(match, self._lifetime)
         for name in names:
             self._presence.push(name, update)
 
     async def _push_elos(self, names: Sequence[str]) -> None:
         here = [user for user in map(self._presence.find, names) if user is not None]
-        # At the same time, so that the store looks once.
+        # All at once, so that the store combines the queries.
         updates = [self._elo_update(user.name, user.registered) for user in here]
         done = await DeferredList(map(Deferred.fromCoroutine, updates), consumeErrors=True)
         for user, (_, update) in zip(here, done, strict=True):

@@ -1,5 +1,5 @@
 """
-Who is here: users, each with any number of connections, and each one player in the lobby.
+The users present: each has one or more connections, and is one player in the lobby.
 """
 
 from __future__ import annotations
@@ -8,28 +8,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gameservers.games.tictactoe.records import Session
+from gameservers.games.tictactoe.records import LoginSession
 from gameservers.lobby import Lobby
 from gameservers.lobby.events import Expelled
 from gameservers.net.connection import Reason
 
 
 class Client(Protocol):
-    """One connection of a user, as those see it who have something to tell it."""
+    """One connection of a user, for sending messages to it."""
 
     def send(self, message: str) -> None:
-        """Tell it something.  It never fails: what the client cannot hear is lost."""
+        """Send a message.  It never fails: if the client is gone, the message is lost."""
 
     def cut(self, reason: Reason, detail: str) -> None:
-        """End it."""
+        """End the connection."""
 
 
 @dataclass(eq=False, slots=True)
 class User:
     """
-    Somebody who is logged in.
+    A user that is logged in.
 
-    @ivar session_id: of the session through which all the connections came.
+    @ivar session_id: id of the session that all the connections use.
     @ivar player: the id in the lobby.
     @ivar clients: the connections, the oldest first.
     """
@@ -41,12 +41,12 @@ class User:
     clients: dict[Client, None] = field(default_factory=dict, repr=False)
 
     def send(self, message: str) -> None:
-        """Tell all connections something."""
+        """Send a message to all connections."""
         for client in tuple(self.clients):
             client.send(message)
 
     def cut(self, reason: Reason, detail: str) -> None:
-        """End all connections; the user is here all the same."""
+        """End all connections; the user is still present."""
         clients = tuple(self.clients)
         self.clients.clear()
         for client in clients:
@@ -54,11 +54,11 @@ class User:
 
 
 class Superseded(Exception):
-    """The session is void: the user has a newer one."""
+    """The session is invalid, because the user has a newer one."""
 
 
 class Presence:
-    """All users who are here, by name."""
+    """All users that are present, by name."""
 
     def __init__(self, lobby: Lobby, game: str, *, max_per_player: int) -> None:
         self._lobby = lobby
@@ -77,15 +77,15 @@ class Presence:
     def find(self, name: str) -> User | None:
         return self._users.get(name)
 
-    def arrive(self, session: Session, client: Client, address: str, *, new: bool) -> User:
+    def arrive(self, session: LoginSession, client: Client, address: str, *, new: bool) -> User:
         """
-        A client has shown which session it belongs to.
+        Add a client to the user of its session.
 
-        A C{new} session ends the connections of the user's older one.  With too many
-        connections the oldest is ended.
+        A C{new} session ends the connections of the user's older one.  With too many connections
+        the oldest is ended.
 
         @raise Superseded: the session is not new, and not the user's present one.
-        @raise gameservers.lobby.Refused: there is no room.
+        @raise gameservers.lobby.Refused: the lobby is full.
         """
         user = self._users.get(session.name)
         if user is None:
@@ -107,7 +107,7 @@ class Presence:
 
     def leave(self, user: User, client: Client) -> bool:
         """
-        A client is gone.
+        Remove a client.
 
         @return: whether that was the user's last connection.
         """
@@ -119,20 +119,20 @@ class Presence:
         self._remove(user)
         return True
 
-    def expire(self, session: Session) -> None:
-        """The session is no more: end what came through it."""
+    def expire(self, session: LoginSession) -> None:
+        """End the connections of a session that was removed."""
         user = self._users.get(session.name)
         if user is not None and user.session_id == session.id:
             self._dismiss(user, Reason.REFUSED, "the session was out of date")
 
     def push(self, name: str, message: str) -> None:
-        """Tell a user something, if it is here."""
+        """Send a message to a user, if it is present."""
         user = self._users.get(name)
         if user is not None:
             user.send(message)
 
     def deliver(self, players: Sequence[int], event: object) -> None:
-        """The lobby tells players something; this wire has no words for announcements."""
+        """Handle an event of the lobby; there is no message for announcements."""
         if isinstance(event, Expelled):
             for user in [self._by_player[each] for each in players]:
                 self._dismiss(user, Reason.BANNED, event.why)
@@ -149,16 +149,16 @@ class Presence:
     # The matchmaking queue
 
     def waiting(self) -> Iterator[User]:
-        """Those who wait for any opponent, the longest first."""
+        """The users that wait for any opponent, the longest first."""
         for player in self._queue:
-            if player in self._queue:  # and not gone since the last one
+            if player in self._queue:  # has not left since the last one
                 yield self._by_player[player]
 
     def is_waiting(self, user: User) -> bool:
         return user.player in self._queue
 
     def wait(self, user: User) -> None:
-        """A user waits for any opponent, until it is paired or gone."""
+        """Let a user wait for any opponent, until it is paired or leaves."""
         if self._by_player.get(user.player) is user:
             self._queue.add(user.player)
 

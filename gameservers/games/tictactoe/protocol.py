@@ -1,5 +1,5 @@
 """
-One client on a WebSocket.
+The protocol of a client on a WebSocket.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from gameservers.net.websocket import CODES, CloseReason, Upgrade, WebSocket
 
 class TicTacToeProtocol(WebSocket):
     """
-    JSON messages, in texts or in bytes.
+    One client, which sends JSON in text or binary messages.
 
-    A connection that makes room for another one of the same user has done nothing wrong, so its
-    close code is the normal one.
+    A connection that is replaced by another one of the same user gets the normal close code.
     """
 
     codes = CODES | dict.fromkeys((Reason.REFUSED, Reason.CROWDED), CloseReason.NORMAL_CLOSURE)
@@ -30,7 +29,7 @@ class TicTacToeProtocol(WebSocket):
         self._session = TicTacToeSession(service, self)
 
     def status(self, upgrade: Upgrade) -> int:
-        """Pages from elsewhere are refused where there is a list of those that are welcome."""
+        """Refuse pages of other sites, if there is a list of allowed origins."""
         foreign = self._origins and not upgrade.is_same_origin
         if foreign and upgrade.headers["origin"] not in self._origins:
             return HTTPStatus.FORBIDDEN

@@ -1,9 +1,9 @@
 """
-What tic-tac-toe keeps: accounts with ratings, sessions, friends, matches and results.
+Tables and queries of tic-tac-toe: accounts with ratings, sessions, friends, matches and results.
 
-Names and ids are compared exactly: case and trailing blanks count.  Moments are aware and in UTC.
-What is longer than its column is a L{ValueError}.  Ids of sessions and matches are the caller's to
-make, and to make unique.
+Names and ids are compared exactly, including case and trailing blanks.  Moments are aware and in
+UTC.  A value longer than its column raises L{ValueError}.  The caller makes the ids of sessions
+and matches, which must be unique.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ MAX_ID = 32
 MAX_STATE = 4096
 MAX_OUTCOME = 16
 
-#: The ratings of A and B before a match -> after it.  A pure function: it is called in the
-#: database's thread, inside the transaction, and once more if that has to be repeated.
+#: From the ratings of A and B before a match to those after it.  It must be pure: it is called in
+#: the database's thread, inside the transaction, and again if that is repeated.
 Rate = Callable[[int, int], tuple[int, int]]
 
 
 class Stale(Conflict):
-    """The match was changed or ended since it was read: read it again."""
+    """The match was changed or ended since it was read, and must be read again."""
 
 
 class AlreadyPlaying(Conflict):
-    """The two have a match that is not over."""
+    """The two players have a match that is not over."""
 
 
 class TooManyMatches(Conflict):
     """
-    A player has as many matches as they may.
+    A player has the maximum number of matches.
 
     @ivar player: the name.
     """
@@ -66,11 +66,11 @@ class TooManyMatches(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class LoginSession:
     """
-    A log-in that survives its connections and our restarts.
+    A log-in session, which survives disconnections and restarts of the server.
 
-    @ivar registered: of an account; otherwise the session itself is what reserves the name.
+    @ivar registered: whether it is an account's; otherwise the session itself reserves the name.
     """
 
     id: str = field(repr=False)
@@ -82,15 +82,15 @@ class Session:
 @dataclass(frozen=True, slots=True)
 class Match:
     """
-    A game between two.
+    A match between two players.
 
     @ivar state: JSON; see L{gameservers.games.tictactoe.wire}.
-    @ivar active: whose turn it is.
-    @ivar last_active: the last move, or the creation.
-    @ivar ranked: the result will change both ratings.
-    @ivar version: rises by one with each change; protects against acting on an old copy.
-    @ivar ended: it is over, and is kept until both players have seen that.
-    @ivar seen: the players who have seen the end.
+    @ivar active: the player to move.
+    @ivar last_active: the time of the last move, or of the creation.
+    @ivar ranked: whether the result changes both ratings.
+    @ivar version: incremented by each change, to detect outdated copies.
+    @ivar ended: whether it is over; it is kept until both players have seen that.
+    @ivar seen: the players that have seen the end.
     """
 
     id: str
@@ -108,15 +108,15 @@ class Match:
     def players(self) -> tuple[str, str]:
         return self.player_a, self.player_b
 
-    # Both are made at every move, and L{dataclasses.replace} takes three times as long.
+    # Both are called at every move, and L{dataclasses.replace} takes three times as long.
 
     def changed(self, state: str, active: str | None, last_active: datetime) -> Match:
-        """As it shall be, if no other change comes first."""
+        """A copy with changes, for saving."""
         a, b = self.player_a, self.player_b
         return Match(self.id, a, b, state, active, self.ranked, last_active, self.version)
 
     def saved(self) -> Match:
-        """As it is now that it has been saved."""
+        """The copy after it was saved."""
         a, b, version = self.player_a, self.player_b, self.version + 1
         return Match(
             self.id, a, b, self.state, self.active, self.ranked, self.last_active, version
@@ -133,7 +133,7 @@ class Rating(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """
-    Where a player stands.  Equal ratings share a rank.
+    A player's place in the ranking.  Equal ratings share a rank.
 
     @ivar elo: L{None} without an account.
     @ivar rank: 1 + the number of accounts with a higher Elo; L{None} without an account.
@@ -148,10 +148,10 @@ class Ranking:
 @dataclass(frozen=True, slots=True)
 class Finished:
     """
-    A match that has just been ended.
+    The result of ending a match.
 
-    @ivar match: as it is now; if both have seen the end, it is no longer kept.
-    @ivar rated: both ratings have changed.
+    @ivar match: its final state; it is deleted if both have seen the end.
+    @ivar rated: whether both ratings have changed.
     """
 
     match: Match
@@ -160,9 +160,9 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What went when an account or a session was removed, so that clients can be told."""
+    """What was removed with an account or a session, so that clients can be told."""
 
-    sessions: tuple[Session, ...]
+    sessions: tuple[LoginSession, ...]
     matches: tuple[Match, ...]
 
 
@@ -170,7 +170,7 @@ class Removal:
 
 _metadata = new_metadata()
 
-#: The accounts' ratings; all else of an account is in the table C{accounts}.
+#: The ratings of accounts; everything else about an account is in the table C{accounts}.
 players = new_table(
     "tictactoe_players",
     _metadata,
@@ -211,7 +211,7 @@ friends = new_table(
     Column("friend", ForeignKey(players.c.name), primary_key=True, index=True),
 )
 
-#: How matches ended; kept for good.  The C{outcome} is one of those in
+#: The results of matches, which are kept for ever.  The C{outcome} is one of those in
 #: L{gameservers.games.tictactoe.play}; the ratings are NULL if they were not changed.
 results = new_table(
     "tictactoe_results",
@@ -239,9 +239,9 @@ SCHEMA = Schema("tictactoe", _metadata, Path(__file__).parent / "revisions")
 # Rows to values
 
 
-def _session(row: Any) -> Session:
+def _session(row: Any) -> LoginSession:
     registered = row.registered_user is not None
-    return Session(row.id, row.registered_user or row.temp_user, registered, row.last_seen)
+    return LoginSession(row.id, row.registered_user or row.temp_user, registered, row.last_seen)
 
 
 def _match(row: Any) -> Match:
@@ -250,7 +250,7 @@ def _match(row: Any) -> Match:
     return Match(*[*row[:9], seen])
 
 
-# Statements that are made often, put together once
+# Frequent statements, built once
 
 
 def _plays(side: str) -> sa.ColumnElement[bool]:
@@ -283,7 +283,7 @@ _MATCHES_OF = (
     )
     .order_by(matches.c.last_active, matches.c.id)
 )
-#: What may forbid a match of C{a} against C{b}, asked in one go.
+#: All reasons against a match of C{a} against C{b}, in one query.
 _OBSTACLES = sa.select(
     _open_count("a").label("open_a"),
     sa.or_(
@@ -301,7 +301,7 @@ _UNCHANGED = sa.and_(
 _END = sa.update(matches).where(_UNCHANGED).values(version=matches.c.version + 1, ended=True)
 _DROP = sa.delete(matches).where(_UNCHANGED)
 _RATE = sa.update(players).where(players.c.name == bindparam("of"))
-#: Both ratings, locked against other processes in an order that cannot deadlock.
+#: Both ratings, locked against other processes, in an order that prevents deadlocks.
 _BOTH = (
     sa.select(players)
     .where(players.c.name.in_([bindparam("a"), bindparam("b")]))
@@ -315,13 +315,13 @@ _STANDING = sa.select(players.c.name, players.c.elo, (1 + _AHEAD).label("rank"))
 )
 _TOP = sa.select(players).order_by(players.c.elo.desc(), players.c.name).limit(bindparam("top"))
 
-#: MariaDB: text as in our tables; it would be as the database has it, which may be latin1.
+#: MariaDB: text as in these tables; the default is the database's, which may be latin1.
 _TEXT = f"CHARACTER SET utf8mb4 COLLATE {EXACT}"
 
-#: Any number of moves, in different matches, as one statement: they travel as one JSON array.  A
-#: statement for each move costs a round trip to a database server; and in SQLite's case the
-#: interpreter's lock is let go and fetched back for each, while the reactor wants it too.
-#: By the name of the dialect.  None of it compares anything but C{id} and C{version}.
+#: Any number of moves, in different matches, as one statement, with one JSON array as its
+#: parameter.  One statement per move costs a round trip to a database server, and with SQLite a
+#: release of the interpreter's lock, for which the reactor competes.  By the name of the dialect.
+#: Only C{id} and C{version} are compared.
 _SAVE_MOVES = {
     "sqlite": sa.text("""
         UPDATE tictactoe_matches AS matches SET
@@ -359,7 +359,7 @@ _AT: Any = matches.c.last_active.type
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-# Queries that are carried out for several calls at once, or inside others
+# Queries for several calls at once, or inside others
 
 
 def _save_moves(db: Connection, moved: Sequence[Match]) -> list[Match]:
@@ -380,7 +380,7 @@ def _save_moves(db: Connection, moved: Sequence[Match]) -> list[Match]:
 
 
 def _rankings(db: Connection, asked: Sequence[tuple[str | None, int]]) -> list[Ranking]:
-    """By name and how many of the best: all look at one list of the best."""
+    """Rankings by name and size of the top list, which is read once for all."""
     names = {name for name, _ in asked if name is not None}
     found = {
         row.name: (row.elo, row.rank)
@@ -388,7 +388,7 @@ def _rankings(db: Connection, asked: Sequence[tuple[str | None, int]]) -> list[R
         for row in db.execute(_STANDING, {"names": chunk}).all()
     }
     most = max(top for _, top in asked)
-    # At once: one by one costs much more.
+    # One statement for all costs much less.
     best = [Rating(*row) for row in db.execute(_TOP, {"top": most}).all()]
     return [
         Ranking(*found.get(name or "", (None, None)), tuple(best[:top])) for name, top in asked
@@ -401,7 +401,7 @@ def _is_registered(db: Connection, name: str) -> bool | None:
     return None if db.scalar(_RESERVED, {"of": name}) is None else False
 
 
-def _remove_sessions(db: Connection, chosen: sa.ColumnElement[bool]) -> tuple[Session, ...]:
+def _remove_sessions(db: Connection, chosen: sa.ColumnElement[bool]) -> tuple[LoginSession, ...]:
     gone = tuple(map(_session, db.execute(sa.select(sessions).where(chosen))))
     if gone:
         db.execute(sa.delete(sessions).where(chosen))
@@ -423,17 +423,21 @@ class TicTacToeRecords(Records):
 
     @question
     def account(self, db: Connection, name: str) -> Account | None:
-        """The account of this name."""
+        """Find the account of this name."""
         return accounts.find(db, name)
 
     @question
     def is_registered(self, db: Connection, name: str) -> bool | None:
-        """Whether the name is an account's or a temporary session's; L{None} if nobody's."""
+        """
+        Whether the name is an account's, rather than a temporary session's; L{None} if unused.
+        """
         return _is_registered(db, name)
 
     @change
     def create_account(self, db: Connection, account: Account, elo: int) -> None:
-        """A new account; L{NameTaken} if an account or a temporary session has the name."""
+        """
+        Create an account; raises L{NameTaken} if an account or a temporary session has the name.
+        """
         if _is_registered(db, account.name) is not None:
             raise NameTaken(account.name)
         accounts.create(db, account)
@@ -441,7 +445,7 @@ class TicTacToeRecords(Records):
 
     @change
     def change_password(self, db: Connection, name: str, password: PasswordRecord) -> None:
-        """Replace the record; L{NotFound} without such an account."""
+        """Replace the password; raises L{NotFound}."""
         accounts.change_password(db, name, password)
 
     @change
@@ -449,10 +453,10 @@ class TicTacToeRecords(Records):
         self, db: Connection, name: str, unseen_since: datetime | None = None
     ) -> Removal | None:
         """
-        Remove an account, its sessions, matches and friendships (in both directions).
+        Remove an account with its sessions, matches and friendships (in both directions).
 
         @param unseen_since: only if the account was last seen before this moment.
-        @return: L{None} if there was nothing to remove.
+        @return: L{None} if nothing was removed.
         """
         if not accounts.remove(db, name, unseen_since):
             return None
@@ -467,8 +471,8 @@ class TicTacToeRecords(Records):
     # Sessions
 
     @question
-    def session(self, db: Connection, session_id: str) -> Session | None:
-        """The session of this id."""
+    def session(self, db: Connection, session_id: str) -> LoginSession | None:
+        """Find the session with this id."""
         row = db.execute(_SESSION, {"of": session_id}).one_or_none()
         return None if row is None else _session(row)
 
@@ -477,9 +481,9 @@ class TicTacToeRecords(Records):
         self, db: Connection, session_id: str, name: str, at: datetime
     ) -> tuple[str, ...]:
         """
-        A new session of an account, which is thereby seen.  L{NotFound} without the account.
+        Open a session of an account, which counts as seen; raises L{NotFound}.
 
-        @return: ids of the account's older sessions; they are void now.
+        @return: the ids of the account's older sessions, which are removed.
         """
         if not accounts.touch(db, [name], at):
             raise NotFound(name)
@@ -492,7 +496,7 @@ class TicTacToeRecords(Records):
     def open_temporary_session(
         self, db: Connection, session_id: str, name: str, at: datetime
     ) -> None:
-        """Reserve a name without an account; L{NameTaken} as in L{create_account}."""
+        """Reserve a name without an account; raises L{NameTaken} like L{create_account}."""
         if _is_registered(db, name) is not None:
             raise NameTaken(name)
         row = {"id": session_id, "temp_user": name, "last_seen": at}
@@ -503,7 +507,7 @@ class TicTacToeRecords(Records):
 
     @change
     def touch(self, db: Connection, session_ids: Sequence[str], at: datetime) -> None:
-        """These sessions and their accounts were seen.  Unknown ids are passed over."""
+        """Record when these sessions and their accounts were seen; unknown ids are ignored."""
         for ids in chunks(session_ids):
             these = sessions.c.id.in_(ids)
             db.execute(sa.update(sessions).where(these).values(last_seen=at))
@@ -516,10 +520,10 @@ class TicTacToeRecords(Records):
         self, db: Connection, session_id: str, unseen_since: datetime | None = None
     ) -> Removal | None:
         """
-        Remove a session; a temporary one goes with all its matches.
+        Remove a session; a temporary one is removed with all its matches.
 
         @param unseen_since: only if the session was last seen before this moment.
-        @return: L{None} if there was nothing to remove.
+        @return: L{None} if nothing was removed.
         """
         chosen = sessions.c.id == session_id
         if unseen_since is not None:
@@ -534,13 +538,16 @@ class TicTacToeRecords(Records):
 
     @question
     def friends(self, db: Connection, name: str) -> tuple[Rating, ...]:
-        """The accounts that this one calls friends, by name."""
+        """The friends of an account, by name."""
         rows = db.execute(_FRIENDS, {"of": name})
         return tuple(Rating(row.name, row.elo) for row in rows)
 
     @change
     def befriend(self, db: Connection, name: str, friend: str) -> bool:
-        """L{False} if it was so already; L{NotFound} unless both have accounts."""
+        """
+        Add a friend; returns L{False} if it was one already, raises L{NotFound} without both
+        accounts.
+        """
         for each in (name, friend):
             if db.scalar(_ELO, {"of": each}) is None:
                 raise NotFound(each)
@@ -554,7 +561,7 @@ class TicTacToeRecords(Records):
 
     @change
     def unfriend(self, db: Connection, name: str, friend: str) -> bool:
-        """L{False} if it was so already."""
+        """Remove a friend; returns L{False} if it was none."""
         it = sa.and_(friends.c.player == name, friends.c.friend == friend)
         return db.execute(sa.delete(friends).where(it)).rowcount > 0
 
@@ -562,27 +569,27 @@ class TicTacToeRecords(Records):
 
     @question
     def match(self, db: Connection, match_id: str) -> Match | None:
-        """The match of this id."""
+        """Find the match with this id."""
         row = db.execute(_MATCH, {"of": match_id}).one_or_none()
         return None if row is None else _match(row)
 
     @question
     def matches_of(self, db: Connection, name: str) -> tuple[Match, ...]:
         """
-        A player's matches, the oldest activity first: those that are not over, and those whose
-        end the player has not seen.
+        A player's matches that are not over or whose end the player has not seen, by last
+        activity.
         """
         return tuple(map(_match, db.execute(_MATCHES_OF, {"of": name})))
 
     @change
     def open_match(self, db: Connection, match: Match, limit: int) -> Match:
         """
-        A new match.
+        Open a match.
 
-        What forbids it, in this order: A has L{TooManyMatches}; B is L{NotFound}, having neither
-        an account nor a session; B has L{TooManyMatches}; they are L{AlreadyPlaying}.
+        It raises, checked in this order: L{TooManyMatches} for A; L{NotFound} if B has neither an
+        account nor a session; L{TooManyMatches} for B; L{AlreadyPlaying}.
 
-        @param limit: matches that are not over that each player may have, this one counted.
+        @param limit: maximum number of unfinished matches of each player, including this one.
         """
         a, b = match.players
         obstacles = db.execute(_OBSTACLES, {"a": a, "b": b}).one()
@@ -601,11 +608,11 @@ class TicTacToeRecords(Records):
 
     def save_move(self, match: Match) -> Deferred[Match]:
         """
-        Replace C{state}, C{active} and C{last_active} of a match, which is not over.
+        Replace C{state}, C{active} and C{last_active} of a match that is not over.
 
-        L{Stale} if the match has changed or ended since it was read, or is gone.
+        It raises L{Stale} if the match was changed, ended or removed since it was read.
 
-        @param match: as it shall be, with the version that was read.
+        @param match: the new state, with the version that was read.
         @return: the same with its new version.
         """
         return self.store.change_batched(_save_moves, match)
@@ -625,12 +632,12 @@ class TicTacToeRecords(Records):
         """
         End a match: its last state, its result and both ratings change together.
 
-        L{Stale} as in L{save_move}.
+        It raises L{Stale} like L{save_move}.
 
         @param match: as in L{save_move}.
-        @param rate: L{None} leaves the ratings alone.  It is not asked unless the match is
-            ranked and both accounts are still there.
-        @param seen: players who see the end now.  When both have, the match is no longer kept.
+        @param rate: L{None} leaves the ratings unchanged.  It is called only if the match is
+            ranked and both accounts still exist.
+        @param seen: the players that see the end now.  When both have, the match is deleted.
         """
         a, b = match.players
         row: dict[str, Any] = {"of": match.id, "expected": match.version}
@@ -658,7 +665,9 @@ class TicTacToeRecords(Records):
 
     @change
     def mark_seen(self, db: Connection, name: str, match_ids: Sequence[str]) -> None:
-        """A player has seen the end of these; what both have seen is no longer kept."""
+        """
+        Record that a player has seen the end of these matches; if both have, they are deleted.
+        """
         for ids in chunks(match_ids):
             these = sa.and_(matches.c.id.in_(ids), matches.c.ended.is_(True))
             for player_column, seen_column in (("player_a", "seen_a"), ("player_b", "seen_b")):
@@ -669,23 +678,25 @@ class TicTacToeRecords(Records):
 
     @change
     def remove_match(self, db: Connection, match: Match) -> bool:
-        """Remove it without a result; L{False} if it has changed since it was read, or is gone."""
+        """
+        Remove a match without a result; returns L{False} if it was changed or removed meanwhile.
+        """
         it = sa.and_(matches.c.id == match.id, matches.c.version == match.version)
         return db.execute(sa.delete(matches).where(it)).rowcount > 0
 
     # Ratings
 
     def ranking(self, name: str | None, top: int = 100) -> Deferred[Ranking]:
-        """Where this account stands, and the C{top} best of all."""
+        """The ranking of an account, with the C{top} best of all."""
         return self.store.ask_batched(_rankings, (name, top))
 
-    # For the sweep: what was last active before a moment, oldest first
+    # For the cleanup: what was last active before a moment, oldest first
 
     @question
     def matches_before(
         self, db: Connection, moment: datetime, limit: int = 100
     ) -> tuple[Match, ...]:
-        """Matches, ended ones too."""
+        """Matches, including ended ones."""
         old = sa.select(matches).where(matches.c.last_active < moment)
         old = old.order_by(matches.c.last_active, matches.c.id).limit(limit)
         return tuple(map(_match, db.execute(old)))
@@ -693,8 +704,8 @@ class TicTacToeRecords(Records):
     @question
     def sessions_before(
         self, db: Connection, moment: datetime, registered: bool, limit: int = 100
-    ) -> tuple[Session, ...]:
-        """Sessions of accounts, or temporary ones."""
+    ) -> tuple[LoginSession, ...]:
+        """Sessions, either of accounts or temporary."""
         owner = sessions.c.registered_user
         kind = owner.is_not(None) if registered else owner.is_(None)
         old = sa.select(sessions).where(sessions.c.last_seen < moment, kind)

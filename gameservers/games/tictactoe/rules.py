@@ -1,15 +1,15 @@
 """
-Ultimate tic-tac-toe: nine small boards that are the cells of a large one.
+The rules of ultimate tic-tac-toe: nine small boards are the cells of a large one.
 
-A cell is addressed by four numbers from 0 to 2: C{sub_x}, C{sub_y} name the column and row of a
-small board, C{x}, C{y} the cell in it; x grows to the right, y downwards.
+A cell is addressed by four numbers from 0 to 2: C{sub_x}, C{sub_y} are the column and row of a
+small board, C{x}, C{y} those of the cell in it; x grows to the right, y downwards.
 
-Player A begins, anywhere.  From then on the cell C{(x, y)} of the last move names the small board
-in which the next player must play; if that one is decided, any other that is not will do.  A
+Player A begins, anywhere.  From then on the cell C{(x, y)} of the last move determines the small
+board in which the next player must play; if that one is decided, any undecided one is allowed.  A
 small board is decided when it is won by three in a line or full (a draw).  The game is won by
 three small boards of one player in a line, and drawn when all nine are decided without that.
 
-A L{Game} is a value: L{Game.move} answers with the next one or raises L{IllegalMove}.
+A L{Game} is a value: L{Game.move} returns the next one or raises L{IllegalMove}.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 
 class Mark(enum.IntEnum):
-    """What is in a cell or, of a small board, who has it."""
+    """The mark in a cell, or the owner of a small board."""
 
     EMPTY = 0
     A = 1
@@ -29,7 +29,7 @@ class Mark(enum.IntEnum):
 
 
 class Cell(NamedTuple):
-    """An address on the board; see the module for what the numbers mean."""
+    """A cell's address; the module explains the numbers."""
 
     sub_x: int
     sub_y: int
@@ -43,26 +43,28 @@ class Cell(NamedTuple):
 
     @property
     def place(self) -> int:
-        """The index in the small board, row by row; and of the small board it sends to."""
+        """
+        The index in the small board, row by row, and that of the small board for the next move.
+        """
         return self.y * 3 + self.x
 
 
-class End(enum.Enum):
-    """How a game came to its end."""
+class Outcome(enum.Enum):
+    """How a game ended."""
 
     WON = "won"
     DRAW = "draw"
-    CLOSED = "closed"  # before it was decided: abandoned, rejected or out of time
+    CLOSED = "closed"  # undecided: abandoned, rejected or out of time
 
 
 class IllegalMove(Exception):
-    """The rules forbid it; nothing has changed."""
+    """The rules forbid the move."""
 
 
 #: The eight lines of a three by three board, as indices row by row.
 LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
 
-#: For each place the two others of each line through it.
+#: For each place, the two other places of each line through it.
 OTHERS = tuple(
     tuple(tuple(other for other in line if other != place) for line in LINES if place in line)
     for place in range(9)
@@ -76,7 +78,7 @@ _AXIS = frozenset((0, 1, 2))
 
 
 def makes_line(nine: Nine, place: int) -> bool:
-    """Whether the mark at a place is one of three in a line."""
+    """Whether a place is part of three equal marks in a line."""
     mark = nine[place]
     return any(nine[a] is mark is nine[b] for a, b in OTHERS[place])
 
@@ -84,13 +86,13 @@ def makes_line(nine: Nine, place: int) -> bool:
 @dataclass(frozen=True, slots=True)
 class Game:
     """
-    One position, and how it was reached.
+    A position, with its last move.
 
     @ivar cells: the small boards, row by row, each nine marks row by row.
-    @ivar subgrids: who has each small board, row by row.
-    @ivar turn: whose turn it is; after the last move, whose it would be.
-    @ivar winner: L{None} if nobody won, whether the game is over or not.
-    @ivar end: L{None} while the game goes on.
+    @ivar subgrids: the owner of each small board, row by row.
+    @ivar turn: the player to move; after the end, the one that would be next.
+    @ivar winner: L{None} if no player has won, whether the game is over or not.
+    @ivar end: L{None} while the game is running.
     """
 
     cells: tuple[Nine, ...] = (EMPTY_NINE,) * 9
@@ -98,7 +100,7 @@ class Game:
     turn: Mark = Mark.A
     last_move: Cell | None = None
     winner: Mark | None = None
-    end: End | None = None
+    end: Outcome | None = None
 
     @property
     def over(self) -> bool:
@@ -106,20 +108,20 @@ class Game:
 
     @property
     def under_way(self) -> bool:
-        """Whether both players have made a mark: who leaves from here on loses."""
+        """Whether both players have moved: from then on a player that leaves loses."""
         marks = {mark for nine in self.cells for mark in nine}
         return Mark.A in marks and Mark.B in marks
 
     @property
     def forced(self) -> int | None:
-        """The small board in which the next move must be; L{None} if there is a choice."""
+        """The small board for the next move; L{None} if there is a choice."""
         if self.last_move is None:
             return None
         place = self.last_move.place
         return place if self.subgrids[place] is Mark.EMPTY else None
 
     def move(self, mover: Mark, cell: Cell) -> Game:
-        """The position after a move; L{IllegalMove} if the rules forbid it."""
+        """The position after a move; raises L{IllegalMove}."""
         if self.over:
             raise IllegalMove("the game is over")
         if mover is not self.turn:
@@ -143,15 +145,15 @@ class Game:
         else:
             return Game(cells, self.subgrids, turn, cell)
         if subgrids[subgrid] is mover and makes_line(subgrids, subgrid):
-            return Game(cells, subgrids, turn, cell, mover, End.WON)
-        # Also a last small board that is won may leave the large one without a line.
+            return Game(cells, subgrids, turn, cell, mover, Outcome.WON)
+        # Even if the last small board is won, the large one may have no line.
         return Game(
-            cells, subgrids, turn, cell, None, None if Mark.EMPTY in subgrids else End.DRAW
+            cells, subgrids, turn, cell, None, None if Mark.EMPTY in subgrids else Outcome.DRAW
         )
 
     def close(self, winner: Mark | None = None) -> Game:
-        """The same position, ended before it was decided."""
-        return replace(self, winner=winner, end=End.CLOSED)
+        """The same position, ended undecided."""
+        return replace(self, winner=winner, end=Outcome.CLOSED)
 
 
 def _with(nine: Nine, place: int, mark: Mark) -> Nine:

@@ -1,5 +1,5 @@
 """
-Ultimate tic-tac-toe as a service: its parts, joined, and its clock.
+The service of ultimate tic-tac-toe: joins its parts, and runs the cleanup.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from gameservers.games import Dependencies, GameService
-from gameservers.games.tictactoe.entrance import MAX_WAITING, Entrance
+from gameservers.games.tictactoe.login import MAX_WAITING, Authenticator
 from gameservers.games.tictactoe.play import Play
 from gameservers.games.tictactoe.presence import Presence
 from gameservers.games.tictactoe.records import TicTacToeRecords
@@ -21,7 +21,7 @@ from gameservers.store import StoreError
 from gameservers.store.passwords import Passwords
 from gameservers.web.site import Pages
 
-#: What lies in the folder of pages: file and content type, by name; nothing is the first page.
+#: The pages: name to file and content type; the empty name is the index page.
 PAGES = {
     "": ("index.html", "text/html; charset=utf-8"),
     "page.css": ("page.css", "text/css; charset=utf-8"),
@@ -30,22 +30,22 @@ PAGES = {
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
-#: Time between two removals of what is out of date, in seconds.
+#: Interval of the cleanup, in seconds.
 SWEEP_INTERVAL = 600.0
 
 
 class TicTacToeService(GameService):
     """
-    The game.
+    The service.
 
-    @ivar records: what is kept.
-    @ivar entrance: lets clients in.
-    @ivar presence: who is here.
-    @ivar play: what users can do.
+    @ivar records: tables and queries.
+    @ivar logins: checks log-ins.
+    @ivar presence: the users present.
+    @ivar play: carries out the users' actions.
     """
 
     def __init__(self, dependencies: Dependencies, passwords: Passwords | None = None) -> None:
-        """@param passwords: L{None} makes those that work in threads."""
+        """Build the game; without C{passwords} they are hashed in threads."""
         settings = dependencies.settings
         super().__init__(dependencies, max_open=settings.max_connections)
         if self.store is None:
@@ -61,21 +61,21 @@ class TicTacToeService(GameService):
         self.lobby.limit(self.game, settings.max_players)
         records = self.records = TicTacToeRecords(self.store)
         self.presence = Presence(self.lobby, self.game, max_per_player=settings.max_per_player)
-        self.entrance = Entrance(records, passwords, settings, self.now, dependencies.place_of)
+        self.logins = Authenticator(records, passwords, settings, self.now, dependencies.place_of)
         self.play = Play(records, self.presence, settings, self.now, self.metrics, self.game)
         self._sweep = Sweep(records, self.presence, self.play, settings, self.now)
         self.pages = Pages(__package__, PAGES)
-        # Not at once: after a long pause, clients have time to come back.
+        # Not at once, so that clients have time to reconnect after a long downtime.
         self.every(SWEEP_INTERVAL, self.sweep)
 
     def now(self) -> datetime:
-        """The moment, aware."""
+        """The present moment, aware."""
         return datetime.fromtimestamp(self.clock.seconds(), UTC)
 
     def sweep(self) -> Deferred[None]:
-        """Remove what is out of date, now."""
+        """Run the cleanup now."""
         return Deferred.fromCoroutine(self._sweep.run()).addErrback(self._cut_short)
 
     def _cut_short(self, failure: Failure) -> None:
         failure.trap(StoreError)
-        self._log.warn("The sweep was cut short: {why}", why=failure.value)
+        self._log.warn("The cleanup was interrupted: {why}", why=failure.value)

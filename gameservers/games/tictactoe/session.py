@@ -1,9 +1,9 @@
 """
-One client's messages: what each of them does, before the log-in and after it.
+The session of one client: handles its messages, before and after the log-in.
 
-Messages are handled one after the other, also while one waits for the database: those behind it
-wait, and with L{BACKLOG} of them the connection is read no further.  So there is no phase between
-the two: while a log-in is being answered, nothing else is handled.
+Messages are handled one after the other, even if one waits for the database: later ones are
+queued, and with L{BACKLOG} of them reading is paused.  So there is no phase between the two: while
+a log-in is being checked, nothing else is handled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gameservers.games.tictactoe import wire, words
-from gameservers.games.tictactoe.entrance import BAD_LOGIN, FULL, NO_SESSION, Admitted, Denied
+from gameservers.games.tictactoe.login import BAD_LOGIN, FULL, NO_SESSION, Admitted, Denied
 from gameservers.games.tictactoe.presence import Superseded, User
 from gameservers.games.tictactoe.service import TicTacToeService
 from gameservers.lobby import Refused
@@ -27,18 +27,18 @@ from gameservers.net.websocket import CloseReason, WebSocket
 from gameservers.store import StoreError
 from gameservers.wire import WireError
 
-#: How many messages may wait behind the one that is being handled, before reading is paused.
+#: Number of queued messages at which reading is paused.
 BACKLOG = 16
 
-#: How much may be told to a client while its log-in is being answered, in messages.
+#: Maximum number of messages held back for a client while its log-in is being checked.
 HELD = 1000
 
-#: How many messages without meaning a connection may send; it is closed with the last.
+#: Number of malformed messages after which a connection is closed.
 MAX_SENSELESS = 50
 
 
 class Phase(enum.Enum):
-    """How far a client has come."""
+    """Whether the client is logged in."""
 
     NEW = "not logged in"
     PLAYING = "logged in"
@@ -46,9 +46,9 @@ class Phase(enum.Enum):
 
 class TicTacToeSession:
     """
-    One connection, and the user behind it.
+    One connection and its user.
 
-    @ivar phase: how far it has come.
+    @ivar phase: whether it is logged in.
     """
 
     _log = Logger()
@@ -63,10 +63,10 @@ class TicTacToeSession:
         self._senseless = 0
         self._held: list[str] | None = None
 
-    # --- what its connection tells ------------------------------------------------------------
+    # --- called by the connection -------------------------------------------------------------
 
     def received(self, message: str | bytes) -> None:
-        """A message has come."""
+        """Queue a message."""
         self._waiting.append(message)
         if len(self._waiting) >= BACKLOG:
             self._connection.pauseProducing()
@@ -74,11 +74,11 @@ class TicTacToeSession:
             Deferred.fromCoroutine(self._handle_all())
 
     def left(self) -> None:
-        """The client is gone."""
+        """Remove the client, as its connection has ended."""
         self._waiting.clear()
         service = self._service
         if self.phase is Phase.PLAYING and service.presence.leave(self._user, self):
-            self._log.info("{player} has gone", player=self._user.name)
+            self._log.info("{player} has left", player=self._user.name)
             seen = service.records.touch([self._user.session_id], service.now())
             seen.addErrback(lambda failure: failure.trap(StoreError) and None)
 
@@ -90,12 +90,12 @@ class TicTacToeSession:
         elif len(self._held) < HELD:
             self._held.append(message)
         else:
-            self.cut(Reason.SLOW, "told too much during its log-in")
+            self.cut(Reason.SLOW, "too many messages for it during its log-in")
 
     def cut(self, reason: Reason, detail: str) -> None:
         self._connection.cut(reason, detail)
 
-    # --- inside -------------------------------------------------------------------------------
+    # --- handling messages --------------------------------------------------------------------
 
     async def _handle_all(self) -> None:
         self._handling = True
@@ -122,7 +122,7 @@ class TicTacToeSession:
             await handle(self, message)
 
     def _complain(self, fault: str) -> None:
-        """A message was without meaning: the first must have one, and of the others most."""
+        """Count a malformed message; the first message must be valid, and most of the others."""
         self._senseless += 1
         if self.phase is Phase.NEW or self._senseless >= MAX_SENSELESS:
             self.cut(Reason.MALFORMED, fault)
@@ -134,11 +134,11 @@ class TicTacToeSession:
     # --- before the log-in --------------------------------------------------------------------
 
     async def _log_in(self, message: wire.LogIn) -> None:
-        entrance, address = self._service.entrance, self._connection.address
-        await self._enter(entrance.log_in(message, address))
+        logins, address = self._service.logins, self._connection.address
+        await self._enter(logins.log_in(message, address))
 
     async def _reconnect(self, message: wire.Reconnect) -> None:
-        await self._enter(self._service.entrance.reconnect(message))
+        await self._enter(self._service.logins.reconnect(message))
 
     async def _malformed_login(self, message: wire.Malformed) -> None:
         match message.type:
@@ -156,14 +156,14 @@ class TicTacToeSession:
         self._connection.time_limit(None)
         answer = await asked
         if self._connection.ended:
-            return  # nobody must think that it is here
+            return  # it must not count as present
         if isinstance(answer, Admitted):
             answer = self._arrive(answer)
         if isinstance(answer, Denied):
             self._deny(answer)
             return
         self.send(answer.response)
-        self._log.info("{player} has come", player=self._user.name)
+        self._log.info("{player} has logged in", player=self._user.name)
         self._held = []
         try:
             greeting = await self._service.play.greeting(self._user, back=not answer.new)
@@ -186,7 +186,7 @@ class TicTacToeSession:
 
     def _deny(self, denied: Denied) -> None:
         self.send(denied.response)
-        code = CloseReason.NORMAL_CLOSURE  # the words have told why
+        code = CloseReason.NORMAL_CLOSURE  # the message has told why
         self._connection.cut(denied.reason, denied.detail, code=code)
 
     # --- after the log-in ---------------------------------------------------------------------
@@ -220,7 +220,7 @@ class TicTacToeSession:
 
 Obey = Callable[[TicTacToeSession, Any], Awaitable[None]]
 
-#: What each kind of message does.
+#: The function for each kind of message.
 TABLE: Mapping[Phase, Mapping[type[wire.Message], Obey]] = {
     Phase.NEW: dict.fromkeys(wire.MESSAGES, TicTacToeSession._too_early)
     | {
@@ -241,7 +241,7 @@ TABLE: Mapping[Phase, Mapping[type[wire.Message], Obey]] = {
     },
 }
 
-#: What is read, and does nothing.
+#: The messages that are ignored.
 IGNORED: Mapping[Phase, frozenset[type[wire.Message]]] = {
     Phase.NEW: frozenset(),
     Phase.PLAYING: frozenset({wire.EndGame}),

@@ -26,7 +26,7 @@ def check_origins(origins: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TicTacToeSettings:
-    """How ultimate tic-tac-toe is served."""
+    """The settings of ultimate tic-tac-toe."""
 
     port: Listening = common.port(5556)
     origins: tuple[str, ...] = option(
@@ -78,7 +78,7 @@ class TicTacToeSettings:
     )
     login_attempts: int = option(
         5,
-        "Log-ins that may fail, per name, before there are pauses of 1 second, 2, 4, up to 60",
+        "Log-ins that may fail, per name, before there are delays of 1 second, 2, 4, up to 60",
         unit="log-ins",
         minimum=1,
         aliases=("tictactoe-attempts",),
@@ -92,7 +92,7 @@ class TicTacToeSettings:
     )
     new_names_per_address: int = option(
         100,
-        "New names, per address, before there are such pauses",
+        "New names, per address, before there are such delays",
         unit="names",
         minimum=1,
         aliases=("tictactoe-new-names",),
@@ -106,11 +106,11 @@ class TicTacToeSettings:
 
     retired: ClassVar[Retired] = {
         "tictactoe-visible": "matches are not listed as rooms",
-        "tictactoe-backlog": "a connection with 16 messages waiting is read no further",
+        "tictactoe-backlog": "a connection is not read while 16 messages wait",
         "tictactoe-bad-messages": "50 malformed messages end a connection",
-        "tictactoe-sweep": "what is out of date is removed every 600 seconds",
-        "tictactoe-pause": "the first pause between failing log-ins is 1 second",
-        "tictactoe-longest-pause": "the longest pause between failing log-ins is 60 seconds",
+        "tictactoe-sweep": "the cleanup runs every 600 seconds",
+        "tictactoe-pause": "the first delay between failing log-ins is 1 second",
+        "tictactoe-longest-pause": "the longest delay between failing log-ins is 60 seconds",
         "tictactoe-forget": "failed log-ins are forgotten after 900 seconds",
         "tictactoe-attempt-keys": "the attempts of 10000 names and addresses are remembered",
         "tictactoe-password-queue": "1000 passwords may wait to be checked",

@@ -1,5 +1,5 @@
 """
-What is out of date goes: matches without moves, sessions and accounts without use.
+The cleanup: removes matches without moves, and unused sessions and accounts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 
 class Sweep:
-    """A user who is connected is in use, and stays; its matches need moves all the same."""
+    """Removes what has expired; a connected user is in use, but its matches need moves."""
 
     _log = Logger()
 
@@ -41,7 +41,7 @@ class Sweep:
         self._now = now
 
     async def run(self) -> None:
-        """One sweep, in the order matches, sessions, temporary sessions, accounts."""
+        """Run the cleanup, in the order matches, sessions, temporary sessions, accounts."""
         settings, now = self._settings, self._now()
         await self._records.touch([user.session_id for user in self._presence], now)
 
@@ -50,7 +50,7 @@ class Sweep:
             if match.ended:
                 await self._records.remove_match(match)
                 continue
-            with suppress(Stale):  # somebody has just moved
+            with suppress(Stale):  # a move was just made
                 await self._play.time_out(match)
 
         for registered, lifetime in (
@@ -68,15 +68,15 @@ class Sweep:
     def _tell(self, removal: Removal | None) -> None:
         if removal is None:
             return
-        # Somebody may have come in a moment ago through what is no more.
+        # A client may just have logged in with a session that was removed.
         for session in removal.sessions:
-            self._log.info("{player}'s session was out of date", player=session.name)
+            self._log.info("the session of {player} has expired", player=session.name)
             self._presence.expire(session)
         self._play.vanished(removal.matches)
 
 
 async def _each(ask: Callable[[], Deferred[tuple[Item, ...]]]) -> AsyncIterator[Item]:
-    """Everything that is found, batch by batch, until a batch brings nothing new."""
+    """Iterate over the results, batch by batch, until a batch has nothing new."""
     done: set[Item] = set()
     while batch := [item for item in await ask() if item not in done]:
         for item in batch:

@@ -1,10 +1,10 @@
 """
 Ultimate tic-tac-toe over WebSocket: JSON messages to values and back.
 
-A message is one WebSocket message (text; binary is taken too if it is UTF-8), which is one JSON
-object C{{"type": <string>, "data": <any>}}; further keys are ignored.  Nothing is numbered: an
-answer comes in the order of the questions, and what others do may be told between.
-A message is at most L{MAX_MESSAGE} bytes (ours; upstream takes 1 MiB, its client sends under 200).
+A message is one WebSocket message (text; binary is accepted too if it is UTF-8), which is one JSON
+object C{{"type": <string>, "data": <any>}}; further keys are ignored.  Messages are not numbered:
+answers come in the order of the requests, with other messages in between.  A message has at most
+L{MAX_MESSAGE} bytes (our limit; upstream has 1 MiB, its client sends under 200).
 
 Client to server, first message, exactly one of::
 
@@ -22,7 +22,7 @@ and after it any of::
     match_states_request  anything
     end_game              anything; ignored
 
-Server to client, all fields always there::
+Server to client, with all fields always present::
 
     login_response          success: bool, id: string|null, registered: bool, msg: string
     reconnect_response      success, id: string|null, user: string|null, registered, msg
@@ -40,16 +40,16 @@ Server to client, all fields always there::
                             is_draw: bool
 
 C{complete_field[sub_y*3+y][sub_x*3+x]} and C{global_field[sub_y][sub_x]} are 0 empty, 1 player A,
-2 player B and, of C{global_field}, 3 for a draw.  C{active_player} is whose turn it is and, after
-the last move, the one who did not make it; C{current_player} is the same, but null once the game
-is over.  C{top_names} and C{top_elos} are of equal length, at most L{TOP}.  C{revoke_time_utc} and
-C{current_player} are not upstream's.
+2 player B and, of C{global_field}, 3 for a draw.  C{active_player} is the player to move and,
+after the last move, the one that did not make it; C{current_player} is the same, but null once the
+game is over.  C{top_names} and C{top_elos} are of equal length, at most L{TOP}.
+C{revoke_time_utc} and C{current_player} are additions of this server.
 
-A name is folded to lower case and is then 3 to L{MAX_NAME} of C{a-z 0-9 _ -}.  A password is 1 to
-L{MAX_PASSWORD} characters (code points) of any kind.  A match id looks like a session id.
+A name is folded to lower case, and is then 3 to L{MAX_NAME} of C{a-z 0-9 _ -}.  A password is 1 to
+L{MAX_PASSWORD} code points of any kind.  A match id looks like a session id.
 
-What is no such object, or has an unknown type, is a L{WireError}; a known type with data that
-will not do is L{Malformed}, which has an answer of its own where the type has a response.
+Anything else, or an unknown type, raises L{WireError}; a known type with invalid data is
+L{Malformed}, which is answered if the type has a response.
 
 Source: antielektron/ultimate_tictactoe_server at 77e1237 and ultimate_tictactoe_client at 62d5ed7,
 observed running.
@@ -65,10 +65,10 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Any, NoReturn, get_args
 
-from gameservers.games.tictactoe.rules import Cell, End, Game, Mark, Nine
+from gameservers.games.tictactoe.rules import Cell, Game, Mark, Nine, Outcome
 from gameservers.wire import WireError
 
-#: The largest message we take, in bytes.
+#: Maximum size of a message, in bytes.
 MAX_MESSAGE = 16 * 1024
 
 #: The longest name, in characters.
@@ -77,7 +77,7 @@ MAX_NAME = 16
 #: The longest password, in characters.
 MAX_PASSWORD = 32
 
-#: Places in the list of the best.
+#: Length of the list of the best players.
 TOP = 100
 
 _NAME = re.compile(r"[a-z0-9_-]{3,16}")
@@ -85,7 +85,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class BadState(ValueError):
-    """A stored state is not one of a game."""
+    """A stored state is invalid."""
 
 
 # --- client to server ------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class MatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """C{cell} is L{None} if the numbers name none: a move that is refused."""
+    """C{cell} is L{None} if the numbers are invalid, and the move is refused."""
 
     match_id: str
     cell: Cell | None
@@ -141,12 +141,12 @@ class MatchStatesRequest:
 
 @dataclass(frozen=True, slots=True)
 class EndGame:
-    """In the client's code, never sent, without effect."""
+    """Exists in the client's code, but is never sent; it has no effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """C{type} is a known type whose data will not do."""
+    """C{type} is a known type with invalid data."""
 
     type: str
 
@@ -164,7 +164,7 @@ Message = (
     | Malformed
 )
 
-#: All kinds of messages that a client can send.
+#: All messages that a client can send.
 MESSAGES: tuple[type[Message], ...] = get_args(Message)
 
 
@@ -178,7 +178,7 @@ def parse(message: str | bytes | bytearray) -> Message:
         raise WireError("not an object with a type and data")
     kind, data = value["type"], value["data"]
     match kind, data:
-        case "move", {"id": str(match_id)} if _ID.fullmatch(match_id):  # by far the most
+        case "move", {"id": str(match_id)} if _ID.fullmatch(match_id):  # by far the most frequent
             return Move(match_id, _cell(data))
         case "login", {"name": str(name), "pw": str(password)}:
             return LogIn(name, password)
@@ -216,8 +216,8 @@ _TYPES = {
 
 
 def fold_name(typed: str) -> str | None:
-    """The name as it is kept; L{None} if it is none."""
-    # Before folding: some letters outside ASCII fold into it.
+    """Normalise a name; L{None} if it is invalid."""
+    # Before folding, because some letters outside ASCII fold to ASCII.
     if not typed.isascii():
         return None
     name = typed.lower()
@@ -225,7 +225,7 @@ def fold_name(typed: str) -> str | None:
 
 
 def is_password(text: str) -> bool:
-    """Whether an account can have this password."""
+    """Whether this is a valid password."""
     return 1 <= len(text) <= MAX_PASSWORD
 
 
@@ -243,7 +243,7 @@ def _cell(data: dict[str, Any]) -> Cell | None:
         return None
 
 
-#: By type too, because C{True} is C{1} in a dictionary.
+#: The type is in the key, because C{True} equals C{1} in a dictionary.
 _NUMBERS: dict[Any, int] = {
     (kind, kind(number)): number for kind in (int, str) for number in range(3)
 }
@@ -281,7 +281,7 @@ def unfriend_request_response(success: bool, msg: str) -> str:
 
 
 def elo_update(elo: int | None, rank: int | None, top: Sequence[tuple[str, int]]) -> str:
-    """@param top: names and ratings of the best, the best first."""
+    """Encode the rating; C{top} has names and ratings of the best, the best first."""
     return _message(
         "elo_update",
         {
@@ -294,7 +294,7 @@ def elo_update(elo: int | None, rank: int | None, top: Sequence[tuple[str, int]]
 
 
 def friends_update(friends: Sequence[tuple[str, int]]) -> str:
-    """@param friends: names and ratings."""
+    """Encode the friends, which are given as names and ratings."""
     return _message(
         "friends_update",
         {"friends": [name for name, _ in friends], "elos": [rating for _, rating in friends]},
@@ -305,9 +305,11 @@ def match_update(
     match_id: str, revoke_at: datetime, ranked: bool, state: str, zone: tzinfo | None = None
 ) -> str:
     """
-    @param revoke_at: when the match ends for want of a move; an aware moment.
-    @param state: as L{encode_state} makes it, put in as it is.
-    @param zone: the zone to show the moment in; L{None} is this machine's.
+    Encode the state of a match.
+
+    @param revoke_at: the aware moment at which the match ends without a move.
+    @param state: from L{encode_state}, inserted unchanged.
+    @param zone: the time zone of C{revoke_time}; L{None} for this machine's.
     """
     seconds = int(revoke_at.timestamp())
     return (
@@ -342,9 +344,9 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 def encode_state(players: tuple[str, str], game: Game) -> str:
     """
-    The C{match_state} object, and what is stored of a match; upstream keeps the same.
+    Encode the C{match_state} object, which is also what is stored, as upstream does.
 
-    This is what a move costs most, so it is put together by hand.
+    It is the most expensive part of a move, so it is formatted by hand.
     """
     a, b = map(_encode, players)
     active = a if game.turn is Mark.A else b
@@ -358,7 +360,7 @@ def encode_state(players: tuple[str, str], game: Game) -> str:
         f'{{"complete_field":[{rows}],"global_field":[{",".join(_threes(game.subgrids))}],'
         f'"last_move":{move},"game_over":{_bool(game.over)},"player_won":{won},'
         f'"active_player":{active},"current_player":{"null" if game.over else active},'
-        f'"player_a":{a},"player_b":{b},"is_draw":{_bool(game.end is End.DRAW)}}}'
+        f'"player_a":{a},"player_b":{b},"is_draw":{_bool(game.end is Outcome.DRAW)}}}'
     )
 
 
@@ -381,8 +383,8 @@ def _bool(value: bool) -> str:
 
 def decode_state(text: str) -> tuple[tuple[str, str], Game]:
     """
-    The players and the game of a stored state, ours or upstream's (whose oldest have no
-    C{is_draw}); L{BadState} if it is none.
+    Decode a stored state, ours or upstream's (whose oldest have no C{is_draw}) to players and
+    game; raises L{BadState}.
     """
     try:
         return _decode_state(json.loads(text))
@@ -416,7 +418,7 @@ def _decode_state(state: Any) -> tuple[tuple[str, str], Game]:
     end = None
     if state["game_over"]:
         drawn = winner is None and state.get("is_draw")
-        end = End.WON if winner is not None else End.DRAW if drawn else End.CLOSED
+        end = Outcome.WON if winner is not None else Outcome.DRAW if drawn else Outcome.CLOSED
     game = Game(
         cells=cells,
         subgrids=tuple(Mark(large[subgrid // 3][subgrid % 3]) for subgrid in range(9)),

@@ -1,9 +1,9 @@
 """
-What the server says.
+The texts and messages of the server.
 
-The texts are upstream's, word for word, misspellings included: its client prints them, and
-players know them.  A name in a text is folded to lower case.  The last group is ours, for cases
-in which upstream says nothing.
+The texts are upstream's, word for word, including misspellings, because its client displays
+them.  Names in texts are folded to lower case.  The last group is ours, for cases in which
+upstream sends nothing.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ UNAVAILABLE = "the server cannot answer now, please try again later"
 
 
 def match_refused(text: str, name: str = "") -> str:
-    """@param name: for the text."""
+    """Refuse a match; C{name} is inserted into the text."""
     return wire.match_request_response(False, text.format(name))
 
 
 def match_update(match: Match, lifetime: timedelta) -> str:
-    """@param lifetime: the time in which a move must be made."""
+    """Encode a stored match; C{lifetime} is the time limit for a move."""
     return wire.match_update(match.id, match.last_active + lifetime, match.ranked, match.state)
 
 
-#: The answers to messages whose data will not do, where there is one.
+#: The answers to messages with invalid data, where there is one.
 MALFORMED: Mapping[str, str] = {
     "match_request": match_refused(BAD_REQUEST),
     "friend_request": wire.friend_request_response(False, FRIEND_ERROR),

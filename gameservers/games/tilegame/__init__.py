@@ -1,15 +1,15 @@
 """
-Tile-Game: up to ten players walk on one world of tiles and break some of them.
+Tile-Game: players walk in one world of tiles and break some of them.
 
     - L{gameservers.games.tilegame.wire}: the blocks, tokens, packets and payloads;
     - L{gameservers.games.tilegame.protocol}, L{gameservers.games.tilegame.outbox},
       L{gameservers.games.tilegame.session} and L{gameservers.games.tilegame.words}: a client;
-    - L{gameservers.games.tilegame.pacing}: how often it is heard and told;
+    - L{gameservers.games.tilegame.pacing}: how often its messages are handled and answered;
     - L{gameservers.games.tilegame.room} and L{gameservers.games.tilegame.avatars}: the rules;
     - L{gameservers.games.tilegame.world} and L{gameservers.games.tilegame.generation}: the
-      world and how it comes from a seed;
+      world, and its generation from a seed;
     - L{gameservers.games.tilegame.service}, L{gameservers.games.tilegame.worlds} and
-      L{gameservers.games.tilegame.records}: the game while it runs, and how the world is kept.
+      L{gameservers.games.tilegame.records}: the service, and the storage of the world.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The players as they are seen in the world.
+Avatars: the players as they appear in the world.
 """
 
 from __future__ import annotations
@@ -8,18 +8,17 @@ from collections.abc import Iterator
 
 from gameservers.games.tilegame import wire
 
-#: Players that fit a state packet if their names are as short as can be: nobody can be let in
-#: beyond that and be seen.
+#: Maximum number of players in a state packet, with the shortest names.
 MOST_PLAYERS = (wire.MAX_PLAYERS_BLOCK - 1) // (1 + len(wire.record("-", 0, 0, 0, 0, 0, 0)))
 
 
 class Avatar:
     """
-    One player in the world; where it is only its client knows, and says.
+    One player in the world, whose position is reported by its client.
 
     @ivar x: pixels to the right of the middle of the map; C{y} those below it.
     @ivar previous_x: C{x} before the last move, and so C{previous_y}.
-    @ivar record: what all players are told of it.
+    @ivar record: its encoded entry in state packets.
     """
 
     __slots__ = ("health", "lerp", "name", "previous_x", "previous_y", "record", "x", "y")
@@ -33,28 +32,28 @@ class Avatar:
         self.write()
 
     def move(self, x: int, y: int) -> None:
-        """Be at another place from now on."""
+        """Change the position."""
         self.previous_x, self.previous_y = self.x, self.y
         self.x, self.y = x, y
         self.write()
 
     def distance(self, x: int, y: int) -> int:
-        """How far away a point is: pixels, squared."""
+        """The squared distance to a point, in pixels."""
         return (self.x - x) ** 2 + (self.y - y) ** 2
 
     def write(self) -> None:
-        """Renew the record, after one of the attributes was set."""
+        """Update the record, after an attribute was set."""
         self.record = wire.record(
             self.name, self.x, self.y, self.previous_x, self.previous_y, self.lerp, self.health
         )
 
 
 class Avatars:
-    """All avatars, by name, in the order in which they came."""
+    """All avatars, by name, in order of arrival."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Avatar] = {}
-        self._told: list[bytes] = []  # the records of the last block that had them all
+        self._told: list[bytes] = []  # the records of the last complete block
         self._block = wire.players_block([])
 
     def add(self, avatar: Avatar) -> None:
@@ -74,10 +73,10 @@ class Avatars:
 
     def block(self, receiver: Avatar | None = None) -> bytes:
         """
-        The players as one of them is told of them.
+        Encode the players for one of them.
 
-        What does not fit is left out, the farthest first, but never the receiver's own avatar,
-        without which the game crashes.
+        If not all fit, the farthest are omitted, but never the receiver's own avatar, without
+        which its program crashes.
         """
         records = [avatar.record for avatar in self._by_name.values()]
         if records == self._told:

@@ -1,20 +1,20 @@
 """
-How a world comes from a seed: four octaves of smoothed noise, cut into tiles by a theme.
+Generation of a world from a seed: four octaves of smoothed noise, mapped to tiles by a theme.
 
-The seed is a text.  It sets Python's own random numbers, which give five numbers in this
-order: persistence C{P} (15 to 20), stride C{K} (-65536 to 65536), frequency C{F} (0.40 and at
-most 0.04 more or less), and the factors C{A} (1024 to 32768) and C{B} (65536 to 16777216).
-Then, for whole x and y::
+The seed is a text for Python's random numbers, which give five numbers in this order: persistence
+C{P} (15 to 20), stride C{K} (-65536 to 65536), frequency C{F} (0.40 and at most 0.04 more or
+less), and the factors C{A} (1024 to 32768) and C{B} (65536 to 16777216).  Then, for whole x and
+y::
 
     noise(x, y)   m = x + y*K;  m = (m << 13) xor m, in unbounded integers;
                   1 - ((m*(m*m*A + B) + 1376312589) and 0x7FFFFFFF) / 2**30
     smooth(x, y)  three corners / 16 + four neighbours / 8 + itself / 4 (the lower right corner
                   is not counted)
 
-Between whole numbers C{smooth} is interpolated by cosine, first along x, then along y.  The
-height of a tile is the sum of that at (x*F**o, y*F**o), times P**o, for the octaves o 0 to 3.
-A theme gives each height its tile; the four tiles in the centre become C{DIRT} where nobody
-could stand, because that is where players begin that find no other place.
+Between whole numbers C{smooth} is interpolated by cosine, first along x, then along y.  The height
+of a tile is the sum of that at (x*F**o, y*F**o), times P**o, for the octaves o 0 to 3.  A theme
+maps each height to a tile; of the four tiles in the centre, those on which a player cannot stand
+become C{DIRT}, because players may have to start there.
 
 The sums are in this order because the last bit of a height may decide a tile: equal seeds give
 equal worlds, bit for bit, here and in the game itself.
@@ -34,7 +34,7 @@ from gameservers.games.tilegame.world import BREAKABLE, Tile
 #: Tiles along the side of a world.
 SIZES: Mapping[str, int] = {"small": 64, "medium": 128, "large": 192}
 
-#: Characters of a seed that nobody chose.
+#: Length of a random seed, in characters.
 _SEED_LENGTH = 64
 
 _OCTAVES = 4
@@ -43,7 +43,7 @@ _ENDLESS = math.inf
 
 class Theme:
     """
-    What is found at which height: tiles, each up to a bound that is not its own any more.
+    A map from heights to tiles: each tile with the upper bound of its heights (exclusive).
     """
 
     def __init__(self, *layers: tuple[float, Tile]) -> None:
@@ -72,7 +72,7 @@ def _islands(sea: Tile) -> Theme:
     )
 
 
-#: In the order in which the game numbers them.
+#: In the order of their numbers in the game.
 THEMES: Mapping[str, Theme] = {
     "default": Theme(
         (-1500, Tile.WATER),
@@ -99,7 +99,7 @@ THEMES: Mapping[str, Theme] = {
 
 
 def random_seed() -> str:
-    """A seed, where any will do."""
+    """Make a random seed."""
     return "".join(
         secrets.choice(string.ascii_letters + string.digits) for _ in range(_SEED_LENGTH)
     )
@@ -107,9 +107,9 @@ def random_seed() -> str:
 
 class Terrain:
     """
-    The heights and tiles of one world, made row by row as they are asked for.
+    The heights and tiles of one world, computed row by row on request.
 
-    A row takes up to ten milliseconds: ask for them in a thread.
+    A row takes up to ten milliseconds, so this should be done in a thread.
     """
 
     def __init__(self, seed: str, theme: str, side: int) -> None:
@@ -128,7 +128,7 @@ class Terrain:
         self._smooth: dict[tuple[int, int], float] = {}
 
     def rows(self, first: int, end: int) -> bytes:
-        """The tiles of these rows."""
+        """Compute the tiles of these rows."""
         centre = (self.side // 2 - 1, self.side // 2)
         tiles = bytearray()
         for y in range(first, end):

@@ -1,10 +1,10 @@
 """
-The outbox of this wire: whole blocks, never more at once than fits every segment.
+The outbox of Tile-Game: whole blocks, never more at once than fit into any segment.
 
-Twisted joins what is written within a turn, the system what has to wait for a slow network, and
-both cut it into segments again, of 1448 bytes perhaps, which end inside a block; the client
-takes the half for a message and is lost.  So each piece is one call of the system, which is told
-to keep it apart (L{gameservers.net.bypass.send_apart}).
+Twisted joins what is written within a turn, the kernel what waits for a slow network, and the
+result is sent in segments of perhaps 1448 bytes, which end inside a block; the client takes the
+half for a message and hangs.  So each chunk is one system call, with a flag that keeps it separate
+(L{gameservers.net.bypass.send_apart}).
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from gameservers.net.outbox import Outbox, Turn
 
 class BlockOutbox(Outbox):
     """
-    What one client is told.
+    The output to one client.
 
-    A client is told nothing that it has not asked for, so one that does not read need not be cut
-    off for having been told too much: when it L{full<BlockOutbox.full>}, the connection handles
-    nothing more until it reads.  So C{max_unread} bytes and one answer may wait; more would be a
-    mistake of ours.
+    A client is sent only answers, so one that does not read need not be cut off for a full
+    outbox: when it is L{full<BlockOutbox.full>}, the connection handles nothing more until the
+    client reads.  So C{max_unread} bytes and one answer may wait; more would be a bug.
     """
 
     __slots__ = ("_max_unread",)
@@ -40,8 +39,9 @@ class BlockOutbox(Outbox):
         flow: Callable[[bool], None],
     ) -> None:
         """
+        As L{Outbox}.
+
         @param max_unread: bytes that may wait for a client that does not read.
-        @param overflowed: as of L{Outbox}, and so is C{flow}.
         """
         super().__init__(
             transport,
@@ -55,18 +55,18 @@ class BlockOutbox(Outbox):
 
     @property
     def full(self) -> bool:
-        """Whether with one more block more bytes would wait than may."""
+        """Whether one more block would exceed C{max_unread}."""
         return self._backlog_size + self._given + BLOCK > self._max_unread
 
     def send(self, message: bytes) -> None:
         """
-        Send whole blocks, now.
+        Send whole blocks, at once.
 
-        As a rule there is one answer in a turn: sent at its end, a state takes 1.1 times the CPU
+        Usually there is one answer in a turn: sent at its end, a state takes 1.1 times the CPU
         (C{python -m benchmarks.tilegame}).
         """
         for start in range(0, len(message), PIECE):
             self.interject(message[start : start + PIECE])
 
     def shut(self) -> None:
-        """Leave the connection open: all that the client notices is the reset at its end."""
+        """Leave the connection open, because the client notices only a reset."""

@@ -1,5 +1,5 @@
 """
-How often: the times at which players are told the state of the world, and are heard.
+Rate limits: the times at which players get the state of the world and their messages are handled.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from gameservers.net.rates import ROUNDING, TokenBucket
 
-#: How late a timer may be without the states becoming fewer, in seconds.
+#: How late a timer may be without reducing the number of states, in seconds.
 LATE = 0.01
 
-#: By how much a state may be put off so that it leaves together with others', in periods.
+#: By how much a state may be delayed to be sent together with those of others, in periods.
 PUT_OFF = 0.1
 
 
 def aligned(due: float, rate: float) -> float:
     """
-    When a client gets the state that is due, if it has to wait for it anyway.
+    The time for the next state of a client that has to wait for it anyway.
 
     All clients that wait for the same moment are served in one turn of the reactor: ten that are
-    out of step take 1.4 to 1.8 times the CPU per state (C{python -m benchmarks.tilegame}).  A
-    client that is out of step is put off a little each time until it is in step; one that never
-    has to wait, because its answers take long, stays as quick as it is.
+    not aligned take 1.4 to 1.8 times the CPU per state (C{python -m benchmarks.tilegame}).  A
+    client that is not aligned is delayed a little each time until it is; one that never has to
+    wait, because it answers slowly, is not delayed.
     """
     moment = math.ceil(due * rate - ROUNDING * rate) / rate
     return min(moment, due + PUT_OFF / rate)
@@ -35,7 +35,7 @@ class Pace:
     """
     When the messages of one player may be handled.
 
-    States are C{tps} a second, also if timers are a little late; what a player has missed is not
+    A player gets C{tps} states per second, even if timers are a little late; missed states are not
     made up for.  All other messages are limited by a token bucket.
     """
 
@@ -44,15 +44,15 @@ class Pace:
     def __init__(self, tps: int, max_rate: float, now: float) -> None:
         self._tps = tps
         self._bucket = TokenBucket(max_rate, max_rate, now)
-        self._due = now  # when the next state may leave
+        self._due = now  # when the next state may be sent
         self._waited = False
 
     def admit(self, asks: bool, now: float) -> float | None:
         """
-        Let a message pass.
+        Decide whether a message may be handled now.
 
         @param asks: whether it asks for a state.
-        @return: when to ask again, if it may not pass yet.
+        @return: when to try again, if it may not.
         """
         if asks:
             if self._due - now > ROUNDING:
@@ -72,7 +72,7 @@ class Pace:
 
 class Schedule:
     """
-    Calls at given times, those of the same moment by one timer; they contain their exceptions.
+    Scheduled calls, with one timer for all of the same moment; they must not raise.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -80,7 +80,7 @@ class Schedule:
         self._waiting: dict[float, tuple[IDelayedCall, dict[Callable[[], None], None]]] = {}
 
     def call_at(self, due: float, call: Callable[[], None]) -> None:
-        """Call once, at this time of the clock."""
+        """Schedule a call, at this time of the clock."""
         moment = self._waiting.get(due)
         if moment is None:
             wait = max(0.0, due - self._clock.seconds())
@@ -88,7 +88,7 @@ class Schedule:
         moment[1][call] = None
 
     def cancel(self, due: float, call: Callable[[], None]) -> None:
-        """Do not call, if that has not been done yet."""
+        """Cancel a call, if it has not been made."""
         timer, calls = self._waiting.get(due, (None, {}))
         calls.pop(call, None)
         if timer is not None and not calls:

@@ -1,13 +1,13 @@
 """
-The connections of Tile-Game clients.
+The protocol of Tile-Game's clients.
 
-A client notices a reset of the connection, but never that it was closed.  So every connection
-ends with a reset, and a client that is told why first has a moment to read it.
+A client notices a reset of the connection, but not that it was closed.  So every connection
+ends with a reset, and a client that is sent a reason first has a moment to read it.
 
-A client that does not read is handled no further when C{max_unread} bytes wait for it, since all
-it is told are answers.  The real one never comes to that: it says nothing before it has read the
-last answer.  A client that is not handled is silent; if something waits for it when the limit of
-silence is up, it is cut off as slow.
+The messages of a client that does not read are not handled while C{max_unread} bytes wait for it,
+since it is sent only answers.  The real client never gets there: it sends nothing before it has
+read the last answer.  Such a client counts as silent; if something waits for it when the silence
+limit expires, it is cut off as slow.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from gameservers.games.tilegame.session import Session
 from gameservers.games.tilegame.wire import PIECE, Inbox
 from gameservers.net.connection import Connection, Reason
 
-#: Bytes that a client may send before they are handled; with more it is not read from.
+#: Maximum number of unhandled bytes of a client; with more, reading is paused.
 READ_AHEAD = PIECE
 
-#: How long a client that is refused gets to read why, in seconds.
+#: How long a refused client has to read the reason, in seconds.
 FAREWELL = 2.0
 
 
 class TileGameProtocol(Connection):
-    """One client: its stream is cut into blocks, which are handled when they may be."""
+    """One client: its stream is split into blocks, which are handled when they may be."""
 
     outbox: BlockOutbox
 
@@ -65,11 +65,11 @@ class TileGameProtocol(Connection):
         self._session.left()
 
     def close(self, linger: float | None = None) -> None:
-        """Say nothing more, and reset the connection in so many seconds."""
+        """Send nothing more, and reset the connection after C{linger} seconds."""
         super().close(FAREWELL if linger is None else linger)
 
     def timeoutConnection(self) -> None:
-        # What waits has waited since the limit began: nothing is said but in answer.
+        # What waits has waited since the limit began, because only answers are sent.
         self.cut(Reason.SLOW if self.outbox.congested else Reason.SILENT)
 
     def _flow(self, congested: bool) -> None:

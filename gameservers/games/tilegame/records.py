@@ -1,5 +1,5 @@
 """
-Where the world is kept while the server is down: one row of C{tilegame_worlds}.
+Storage of the world: one row of C{tilegame_worlds}.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from sqlalchemy import Column, Connection, LargeBinary, insert, select, update
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from gameservers.games.tilegame.world import Kept
+from gameservers.games.tilegame.world import SavedWorld
 from gameservers.store import Records, Schema, Store, change, question
 from gameservers.store.columns import ExactText, Moment, new_metadata, new_table
 
-#: The largest map that is stored, in bytes; the largest of all takes a fifth of it.
+#: Maximum size of a stored map, in bytes; the largest world takes a fifth of it.
 MAX_CONTENT = 1024 * 1024
 
-#: The name of the one row.
+#: The name of the row.
 NAME = "tilegame"
 
 _metadata = new_metadata()
@@ -38,24 +38,24 @@ _ROW = worlds.c.name == NAME
 
 
 class TileGameRecords(Records):
-    """Keeps one world."""
+    """Stores one world."""
 
     def __init__(self, store: Store, clock: IReactorTime) -> None:
         super().__init__(store)
         self._clock = clock
 
-    def load(self) -> Deferred[Kept | None]:
-        """What was saved last; L{None} if nothing ever was.  It waits until the store is ready."""
+    def load(self) -> Deferred[SavedWorld | None]:
+        """Load the saved world, or L{None}, after waiting until the store is ready."""
         return self.store.ready().addCallback(lambda _: self._load())
 
     @question
-    def _load(self, connection: Connection) -> Kept | None:
+    def _load(self, connection: Connection) -> SavedWorld | None:
         row = connection.execute(select(worlds).where(_ROW)).one_or_none()
-        return None if row is None else Kept(row.description, row.content)
+        return None if row is None else SavedWorld(row.description, row.content)
 
     @change
-    def save(self, connection: Connection, world: Kept) -> None:
-        """Keep this instead, or fail and keep what was; L{ValueError} if it is too large."""
+    def save(self, connection: Connection, world: SavedWorld) -> None:
+        """Replace the saved world; raises L{ValueError} if it is too large."""
         if len(world.content) > MAX_CONTENT:
             raise ValueError(f"a world of {len(world.content)} bytes is too large")
         columns = {

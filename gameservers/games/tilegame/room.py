@@ -1,12 +1,12 @@
 """
-The rules of the world's one room: who is in it, what players may do, what they are told.
+The rules of the world: its players, what they may do, and what they see.
 
-Players report where they are and which tiles they have broken; the room takes their word for
-it as far as it is possible.  It changes nothing for a report that is not: another's name, a
-tile that is not there, cannot be broken or is out of reach, more tiles than a shovel breaks, a
-leap that nobody can make.  A position beyond the edge counts as one at the edge.
+Players report their position and the tiles they have broken, and the room accepts what is
+possible.  It ignores other reports: the name of another player, a tile that does not exist, cannot
+be broken or is out of reach, more tiles or a longer move than possible in the time.  A position
+beyond the edge counts as one at the edge.
 
-It knows no clock: C{now} is in seconds, from wherever it counts.
+It has no clock: C{now} is in seconds since any fixed moment.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from gameservers.games.tilegame.wire import BreakTile, Position
 from gameservers.games.tilegame.world import World
 from gameservers.net.rates import TokenBucket
 
-#: How long a player's reports may be held up on their way and then come at once, in seconds.
+#: How long a player's reports may be delayed and then arrive at once, in seconds.
 LAG = 1.0
 
 
-class Visit:
+class Participant:
     """
-    A player's stay in the room.
+    A player in the room.
 
-    @ivar settled: when it last said where it is; C{None} until it has left the place where
-        everybody begins, which it does with a leap.
-    @ivar seen: the revision of the world up to which it was told what is broken.
+    @ivar settled: when it last reported its position; C{None} until it has left the start, from
+        where the client jumps to its place.
+    @ivar seen: the revision of the world that it was sent last.
     """
 
     __slots__ = ("avatar", "breaks", "seen", "settled")
@@ -52,54 +52,54 @@ class WorldRoom:
         self.avatars = Avatars() if avatars is None else avatars
         self._settings = settings
 
-    def enter(self, name: str, now: float) -> Visit:
-        """A player comes in, in the middle of the map.  Its name is nobody else's."""
+    def enter(self, name: str, now: float) -> Participant:
+        """Add a player, in the middle of the map.  Its name must be unique."""
         avatar = Avatar(name)
         self.avatars.add(avatar)
-        return Visit(avatar, self._settings, now)
+        return Participant(avatar, self._settings, now)
 
-    def leave(self, visit: Visit) -> None:
-        self.avatars.remove(visit.avatar.name)
+    def leave(self, participant: Participant) -> None:
+        self.avatars.remove(participant.avatar.name)
 
-    def report(self, visit: Visit, packet: Position | BreakTile, now: float) -> bool:
+    def report(self, participant: Participant, packet: Position | BreakTile, now: float) -> bool:
         """
-        A player says where it is or what it has broken.
+        Handle a player's report of its position or of a broken tile.
 
-        @return: whether it is so from now on.
+        @return: whether it was accepted.
         """
-        if packet.name != visit.avatar.name:
+        if packet.name != participant.avatar.name:
             return False
         match packet:
             case Position(_, x, y):
-                return self._move(visit, self.world.clamp(x), self.world.clamp(y), now)
+                return self._move(participant, self.world.clamp(x), self.world.clamp(y), now)
             case BreakTile(_, x, y):
-                return self._break(visit, x, y, now)
+                return self._break(participant, x, y, now)
 
-    def state(self, visit: Visit) -> bytes:
-        """The state packet for a player: the changes only if it does not know them."""
+    def state(self, participant: Participant) -> bytes:
+        """The state packet for a player, with changes only if it does not know them."""
         changes = b""
-        if visit.seen != self.world.revision:
-            visit.seen = self.world.revision
+        if participant.seen != self.world.revision:
+            participant.seen = self.world.revision
             changes = self.world.changes_payload()
-        return wire.state(self.avatars.block(visit.avatar), changes)
+        return wire.state(self.avatars.block(participant.avatar), changes)
 
-    def _move(self, visit: Visit, x: int, y: int, now: float) -> bool:
-        avatar = visit.avatar
-        if visit.settled is not None and self._settings.max_speed:
-            possible = self._settings.max_speed * (now - visit.settled + LAG)
+    def _move(self, participant: Participant, x: int, y: int, now: float) -> bool:
+        avatar = participant.avatar
+        if participant.settled is not None and self._settings.max_speed:
+            possible = self._settings.max_speed * (now - participant.settled + LAG)
             if math.sqrt(avatar.distance(x, y)) > possible:
                 return False
-        if visit.settled is not None or (x, y) != (0, 0):
-            visit.settled = now
+        if participant.settled is not None or (x, y) != (0, 0):
+            participant.settled = now
         avatar.move(x, y)
         return True
 
-    def _break(self, visit: Visit, x: int, y: int, now: float) -> bool:
-        if not self._reaches(visit.avatar, x, y) or visit.breaks.wait(1, now):
+    def _break(self, participant: Participant, x: int, y: int, now: float) -> bool:
+        if not self._reaches(participant.avatar, x, y) or participant.breaks.wait(1, now):
             return False
         if not self.world.break_tile(x, y):
             return False
-        visit.breaks.take(1)
+        participant.breaks.take(1)
         return True
 
     def _reaches(self, avatar: Avatar, x: int, y: int) -> bool:

@@ -1,5 +1,5 @@
 """
-The game: its world, its players, and the one room of the lobby that they are all in.
+The service of Tile-Game: its world, its players, and their room in the lobby.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ ROOM_RULES = RoomRules(hosted=False, permanent=True)
 
 class TileGameService(GameService):
     """
-    Tile-Game while the server runs.
+    The service.
 
-    @ivar worlds: where the map and the world come from.
-    @ivar schedule: when players are told the next state.
+    @ivar worlds: has the world and its map.
+    @ivar schedule: the times of the players' next states.
     @ivar room: the key of the lobby's room.
     """
 
@@ -37,7 +37,7 @@ class TileGameService(GameService):
         worlds: WorldService,
         stop: Callable[[], None] | None = None,
     ) -> None:
-        """@param stop: stops the whole server."""
+        """Serve this world; C{stop} stops the whole server."""
         settings = dependencies.settings
         super().__init__(
             dependencies,
@@ -56,14 +56,14 @@ class TileGameService(GameService):
         self._stopping: IDelayedCall | None = None
 
     def say_farewell(self) -> None:
-        """End all connections in the way that clients notice, before the world is saved."""
+        """Reset all connections, which clients notice, before the world is saved."""
         self._stop_server = None
         for connection in self.connections:
             connection.abort()
 
     def admit(self, name: str, connection: Connection) -> Player:
         """
-        A player comes in.
+        Enter a player.
 
         @raise Refused: C{NAME_TAKEN} or C{ROOM_FULL}.
         """
@@ -86,7 +86,7 @@ class TileGameService(GameService):
         return player
 
     def depart(self, player: Player) -> None:
-        """A player is gone."""
+        """Remove a player."""
         del self._playing[player.id]
         self.lobby.exit(player.id)
         self._log.info("{player} left {room}", player=player.name, room=self.room.name)

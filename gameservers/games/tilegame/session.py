@@ -1,8 +1,8 @@
 """
-One player: the handshake, message by message, and then the game.
+The session of one player: the handshake, and then the game.
 
-What a message does in each phase is L{TABLE}.  In the handshake every other message than the one
-that is expected, or good-bye, breaks the wire format; in the game that is tolerated a few times.
+L{TABLE} has the function for each message and phase.  In the handshake every message except the
+expected one and the good-bye is a L{WireError}; in the game a few are tolerated.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from twisted.python.failure import Failure
 
 from gameservers.games.tilegame import wire
 from gameservers.games.tilegame.pacing import Pace
-from gameservers.games.tilegame.room import Visit, WorldRoom
+from gameservers.games.tilegame.room import Participant, WorldRoom
 from gameservers.games.tilegame.service import TileGameService
 from gameservers.games.tilegame.words import REFUSALS
 from gameservers.lobby import Player, Refused, Why
 from gameservers.net.connection import Connection, Reason
 from gameservers.wire import WireError
 
-#: Packets without meaning that a playing client may send; one more ends the connection.
+#: Maximum number of invalid packets in the game; one more ends the connection.
 MAX_ODD_PACKETS = 16
 
 
 class Phase(enum.Enum):
-    """What a client is about to do."""
+    """What the client must send next."""
 
     GREETING = "to say what it is"
     ASKING = "to ask for the map"
@@ -39,15 +39,15 @@ class Phase(enum.Enum):
 
 class Session:
     """
-    One player's messages, handled in order, each when it may be.
+    Handles one player's messages in order, each when the rate limits allow.
 
-    @ivar expects_name: whether the next message is the name, which has no length.
-    @ivar waiting: whether the next message has to wait: for the map, or for its time.
+    @ivar expects_name: whether the next message is the name, which is not a block.
+    @ivar waiting: whether the next message has to wait for the map, or for the rate limit.
     """
 
-    # From the time when the player is in the world:
+    # Set when the player has entered the world:
     _room: WorldRoom
-    _visit: Visit
+    _participant: Participant
 
     def __init__(self, service: TileGameService, connection: Connection) -> None:
         self._begin(Phase.GREETING)
@@ -63,7 +63,7 @@ class Session:
         self._odd = 0
 
     def admits(self, message: bytes) -> bool:
-        """Whether a message may be handled now; if not, the connection asks again in time."""
+        """Whether a message may be handled now; if not, the connection is called when it may."""
         if self._pace is None:
             return True
         due = self._pace.admit(message == wire.GLGAME_REQ, self._seconds())
@@ -76,9 +76,9 @@ class Session:
 
     def receive(self, data: bytes) -> None:
         """
-        Obey a message.
+        Handle a message.
 
-        @raise WireError: it has no business here.
+        @raise WireError: it is not allowed in this phase.
         """
         message: wire.Message = data
         if self.expects_name:
@@ -96,12 +96,12 @@ class Session:
             handle(self, message)
 
     def left(self) -> None:
-        """The player is gone."""
+        """Remove the player, as its connection has ended."""
         if self._fetching is not None:
             self._fetching.cancel()
         if self._player is not None:
             self._service.schedule.cancel(self._due, self._go_on)
-            self._room.leave(self._visit)
+            self._room.leave(self._participant)
             self._service.depart(self._player)
             self._player = None
 
@@ -119,7 +119,7 @@ class Session:
 
     def _fetch_map(self, message: wire.Message) -> None:
         self.waiting = True
-        self._connection.time_limit(None)  # now it is the server that takes its time
+        self._connection.time_limit(None)  # the client waits for the map now
         self._fetching = self._service.worlds.map_payload()
         fetching = self._fetching.addCallbacks(self._send_map, self._has_no_map)
         fetching.addErrback(self._connection.failed)
@@ -139,16 +139,16 @@ class Session:
     def _join(self, message: wire.Name) -> None:
         try:
             if message.text is None:
-                raise Refused(Why.NAME_TAKEN)  # the nearest that the client has a text for
+                raise Refused(Why.NAME_TAKEN)  # the closest of the client's error texts
             self._player = self._service.admit(message.text, self._connection)
         except Refused as refused:
             last, reason = REFUSALS[refused.why]
             self._connection.cut(reason, str(refused), last)
             return
         now = self._seconds()
-        assert self._service.worlds.room is not None  # or there would have been no map
+        assert self._service.worlds.room is not None  # the map exists, so the room does
         self._room = self._service.worlds.room
-        self._visit = self._room.enter(self._player.name, now)
+        self._participant = self._room.enter(self._player.name, now)
         self._pace = Pace(self._settings.tps, self._settings.max_rate, now)
         self._connection.logged_in()
         self._connection.time_limit(self._settings.silence_timeout)
@@ -168,19 +168,19 @@ class Session:
     # --- the game -----------------------------------------------------------------------------
 
     def _send_state(self, message: wire.Message) -> None:
-        state = self._room.state(self._visit)
+        state = self._room.state(self._participant)
         self._connection.outbox.send(wire.GLGAME_RES + state + wire.LCGAME_REQ)
 
     def _report(self, packet: wire.Position | wire.BreakTile) -> None:
-        # Every packet is answered, whatever becomes of it: the client waits for that.
+        # Every packet is answered, even if it is rejected, because the client waits for that.
         self._connection.outbox.send(wire.PACKETRECV_RES)
-        self._room.report(self._visit, packet, self._seconds())
+        self._room.report(self._participant, packet, self._seconds())
 
     def _tolerate(self, message: Any) -> None:
-        """It means nothing, but it is answered if it is a packet at all."""
+        """Count an invalid message, and answer it if it is a packet."""
         self._odd += 1
         if self._odd > MAX_ODD_PACKETS:
-            raise WireError("too many packets that mean nothing")
+            raise WireError("too many invalid packets")
         if wire.is_packet(message):
             self._connection.outbox.send(wire.PACKETRECV_RES)
 
@@ -192,7 +192,7 @@ _OUT_OF_ORDER = dict.fromkeys(wire.MESSAGES, Session._break_order) | {
     wire.DISCONNECT_REQ: Session._leave
 }
 
-#: What handles a message of each kind, in each phase.
+#: The function for each kind of message, in each phase.
 TABLE: Mapping[Phase, Mapping[wire.Kind, Callable[[Session, Any], None]]] = {
     Phase.GREETING: _OUT_OF_ORDER | {wire.RECOGNITION_REQ: Session._greet},
     Phase.ASKING: _OUT_OF_ORDER | {wire.MAPDATA_REQ: Session._fetch_map},
@@ -209,7 +209,7 @@ TABLE: Mapping[Phase, Mapping[wire.Kind, Callable[[Session, Any], None]]] = {
     },
 }
 
-#: What is not answered and changes nothing; a name is one in its own phase only.
+#: The messages that are ignored; a name is recognised only in its own phase.
 IGNORED: Mapping[Phase, frozenset[wire.Kind]] = {
     **dict.fromkeys(Phase, frozenset()),
     Phase.PLAYING: frozenset({wire.EmptyPacket, wire.Name}),

@@ -14,19 +14,19 @@ from gameservers.games.tilegame.avatars import MOST_PLAYERS
 from gameservers.games.tilegame.generation import SIZES, THEMES
 from gameservers.games.tilegame.wire import PIECE
 
-#: Characters of a seed.
+#: Longest seed, in characters.
 MAX_SEED = 256
 
 
 def a_seed(seed: str) -> None:
-    """Raise L{ValueError} unless a world can be made of this."""
+    """Raise L{ValueError} if this cannot be a seed."""
     utf8(seed)
     if len(seed) > MAX_SEED:
         raise ValueError(f"must have at most {MAX_SEED} characters")
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], None]:
-    """A check that knows these names, in lower case or not."""
+    """Make a check that allows these names, in upper or lower case."""
 
     def check(name: str) -> None:
         if name.lower() not in names:
@@ -37,12 +37,12 @@ def one_of(names: Iterable[str]) -> Callable[[str], None]:
 
 @dataclass(frozen=True, slots=True)
 class TileGameSettings:
-    """How Tile-Game is served."""
+    """The settings of Tile-Game."""
 
     port: Listening = common.port(35000)
     tps: int = option(
         20,
-        "How often each player is told the state of the world",
+        "How often each player gets the state of the world",
         unit="states per second",
         minimum=1,
         maximum=100,
@@ -52,9 +52,7 @@ class TileGameSettings:
         description="Players at once; they see each other as far as their names fit one packet",
         maximum=MOST_PLAYERS,
     )
-    seed: str = option(
-        "", "Text that a new world is made from; empty for a random one", check=a_seed
-    )
+    seed: str = option("", "Seed of a new world, any text; empty for a random one", check=a_seed)
     theme: str = option(
         "default", f"Theme of a new world: {', '.join(THEMES)}", check=one_of(THEMES)
     )
@@ -63,10 +61,10 @@ class TileGameSettings:
         f"Size of a new world: {', '.join(SIZES)}, which is 64, 128 or 192 tiles square",
         check=one_of(SIZES),
     )
-    new_world: bool = option(False, "Make a new world at this start; one that was kept is lost")
+    new_world: bool = option(False, "Make a new world at this start; a saved one is lost")
     save_interval: float = option(
         30.0,
-        "Time between two savings of a world in which tiles are broken",
+        "Interval for saving the world, if it has changed",
         unit="seconds",
         minimum=1,
         aliases=("tilegame-save-every",),
@@ -80,13 +78,13 @@ class TileGameSettings:
     )
     break_rate: float = option(
         2.0,
-        "How many tiles a player can break; the quickest take 0.625 seconds each",
+        "How many tiles a player can break; the fastest takes 0.625 seconds",
         unit="tiles per second",
         minimum=0.1,
     )
     break_burst: int = option(
         10,
-        "How many tiles a player can break at once after a rest or a delay",
+        "How many tiles a player can break at once after a pause or a delay",
         unit="tiles",
         minimum=1,
     )
@@ -99,7 +97,7 @@ class TileGameSettings:
     )
     login_timeout: float = common.login_timeout(
         60.0,
-        description="Time that a client has for each step before it plays",
+        description="Time limit for each step of the handshake",
         aliases=("tilegame-handshake-timeout",),
     )
     silence_timeout: float = common.silence_timeout(
@@ -110,7 +108,7 @@ class TileGameSettings:
     )
     max_rate: float = option(
         400.0,
-        "Packets of a client that are handled; it waits with more",
+        "Packets of a client that are handled; further ones wait",
         unit="packets per second",
         minimum=40,
         aliases=("tilegame-packet-rate",),
@@ -128,15 +126,15 @@ class TileGameSettings:
     )
     stop_when_empty: float = option(
         0.0,
-        "Stop the whole server this long after the last Tile-Game player left, as the game's own"
-        " server does after 5; 0 to go on",
+        "Stop the whole server this long after the last Tile-Game player left; the game's own"
+        " server does after 5 seconds; 0: never",
         unit="seconds",
         minimum=1,
         off=0,
     )
 
     retired: ClassVar[Retired] = {
-        "tilegame-farewell": "a client that is refused gets 2 seconds to read why",
-        "tilegame-max-odd-packets": "16 packets without meaning end a connection",
-        "tilegame-read-ahead": "a client waits when 1024 of its bytes are not handled yet",
+        "tilegame-farewell": "a refused client has 2 seconds to read the reason",
+        "tilegame-max-odd-packets": "more than 16 invalid packets end a connection",
+        "tilegame-read-ahead": "a client is not read while 1024 bytes are not handled",
     }

@@ -1,12 +1,12 @@
 """
-The Tile-Game wire: blocks of 32 bytes over TCP, to messages and back.
+Tile-Game's wire format: blocks of 32 bytes over TCP, to messages and back.
 
-Both sides of the original read with single calls for 32 bytes and take what one call returns
-for one message.  So everything but a player's name fills whole blocks, and a peer must never be
-made to read across one: what is written is cut at multiples of 32 (see L{PIECE}).  What is read
-may be cut anywhere; L{Inbox} puts it together again.
+Both sides of the original read with single calls for 32 bytes and take the result of one call as
+one message.  So everything but a player's name fills whole blocks, and a client must never receive
+part of one: output is split only at multiples of 32 (see L{PIECE}).  Input may be split anywhere;
+L{Inbox} joins it again.
 
-Three kinds of messages exist.  I{Tokens} are one block: 32 lower case hexadecimal digits, the
+There are three kinds of messages.  I{Tokens} are one block: 32 lower case hexadecimal digits, the
 first 16 bytes of SHAKE-256 of a word.  The player's I{name} comes raw and has no length.
 Everything else is I{filled} with spaces up to a whole number of blocks::
 
@@ -27,10 +27,10 @@ Everything else is I{filled} with spaces up to a whole number of blocks::
     PACKETRECV_RES    PACKETRECEIVED            server: the answer to every packet
     DISCONNECT_REQ    BYEBYE                    client, not answered
 
-A connection begins RECOGNITION, MAPDATA, PLAYERJOIN, name; the first three in blocks, the name
-as what arrives first after PLAYERJOIN_RES, for the client then waits.  A name is 1 to
-L{MAX_NAME} of C{A-Z a-z 0-9 - _}.  In play the client asks GLGAME_REQ, and each state is
-followed by LCGAME_REQ.  Integers are big-endian from here on::
+A connection begins RECOGNITION, MAPDATA, PLAYERJOIN, name; the first three in blocks, the name as
+the first data after PLAYERJOIN_RES, since the client then waits.  A name is 1 to L{MAX_NAME} of
+C{A-Z a-z 0-9 - _}.  In play the client asks GLGAME_REQ, and each state is followed by LCGAME_REQ.
+Integers are big-endian from here on::
 
     packet      "SGPKT"  length (u16)  content, filled: one block
     content     command (u8)  name  01  arguments
@@ -41,17 +41,17 @@ followed by LCGAME_REQ.  Integers are big-endian from here on::
     players     length of each record (u8 each)  00  the records
     record      name  01  x  y  previous x  previous y (i16 each)  lerp (u8)  health (u8)
 
-C{total} counts the whole packet with itself and the filling.  In both a name is one byte for
-each character, its code point less 43.  A state's payload may be missing: the client then knows
-all changes already.
+C{total} counts the whole packet with itself and the filling.  In both a name has one byte for each
+character, its code point minus 43.  A state's payload may be missing: the client then knows all
+changes already.
 
-A I{payload} is an XZ container (CRC32, a dictionary of 4 KiB) of a Python pickle of one
-C{bytes} object, in one form: C{80 03 42}, u32 little-endian length, the bytes, C{2E}.  Pickles
-are written here, by hand, and never read: no client sends one.
+A I{payload} is an XZ container (CRC32, a dictionary of 4 KiB) of a Python pickle of one C{bytes}
+object, in one form: C{80 03 42}, u32 little-endian length, the bytes, C{2E}.  Pickles are only
+written here, by hand, and never read: no client sends one.
 
-A content of more than L{MAX_CONTENT} bytes does not fit a block and is no packet of any client;
-neither is an unknown command, another name or a missing separator: L{WireError}, and the caller
-decides how many of those it bears.  A packet of length 0 is none at all.
+A content of more than L{MAX_CONTENT} bytes, an unknown command, an invalid name or a missing
+separator is a L{WireError}; the caller decides how many of them it tolerates.  A packet of length
+0 is ignored.
 
 Source: SammygoodTunes/Tile-Game at 72acf1a0.
 """
@@ -71,20 +71,21 @@ from gameservers.wire import WireError, begins
 #: The unit of the wire, in bytes.
 BLOCK = 32
 
-#: The most that may be given to the network at once, in bytes: a multiple of L{BLOCK} that
-#: fits every segment, so that no segment ends inside a block.
+#: Maximum size of one write, in bytes: a multiple of L{BLOCK} that fits into any segment, so that
+#: no segment ends inside a block.
 PIECE = 1024
 
-#: Characters of a name.
+#: Longest name, in characters.
 MAX_NAME = 16
 
-#: Bytes of a packet's content: what fits one block after the magic and the length.
+#: Maximum size of a packet's content, in bytes: what fits into one block after magic and length.
 MAX_CONTENT = BLOCK - 7
 
-#: Bytes of a state packet: the largest whole number of blocks that its length can express.
+#: Maximum size of a state packet, in bytes: the largest number of blocks that its length can
+#: express.
 MAX_STATE = 0xFFFF // BLOCK * BLOCK
 
-#: Bytes of the players in a state packet: their length is one byte.
+#: Maximum size of the players in a state packet, in bytes: their length is one byte.
 MAX_PLAYERS_BLOCK = 255
 
 _NAME = re.compile(rb"[A-Za-z0-9_-]{1,%d}" % MAX_NAME)
@@ -99,7 +100,7 @@ _XZ = ({"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 4096},)
 
 
 def token(word: str) -> bytes:
-    """The block that stands for a word."""
+    """The block for a word."""
     return hashlib.shake_256(word.encode("utf-8")).hexdigest(BLOCK // 2).encode("ascii")
 
 
@@ -120,20 +121,20 @@ PACKETRECV_RES = token("PACKETRECEIVED")
 DISCONNECT_REQ = token("BYEBYE")
 
 
-#: What a client says first, as far as it must be known to tell it from all other wire formats.
+#: The first bytes of a client, as many as distinguish it from all other wire formats.
 recognise = begins(RECOGNITION_REQ[:4])
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What a client says for its player's name; C{text} is L{None} if it cannot be one."""
+    """The player's name; C{text} is L{None} if it is invalid."""
 
     text: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """C{name} says that it is here, in pixels."""
+    """C{name} is at this position, in pixels."""
 
     name: str
     x: int
@@ -142,7 +143,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class BreakTile:
-    """C{name} says that it has broken the tile in this column and row."""
+    """C{name} has broken the tile in this column and row."""
 
     name: str
     x: int
@@ -160,15 +161,15 @@ Message = bytes | Name | Position | BreakTile | EmptyPacket
 #: A token, or the class of other messages.
 Kind = bytes | type[Any]
 
-#: What a client can say in one word.
+#: The tokens that a client can send.
 TOKENS = frozenset((RECOGNITION_REQ, MAPDATA_REQ, PLAYERJOIN_REQ, GLGAME_REQ, DISCONNECT_REQ))
 
-#: All kinds of messages that a client can send.
+#: All messages that a client can send.
 MESSAGES: tuple[Kind, ...] = (*TOKENS, Name, Position, BreakTile, EmptyPacket)
 
 
 class Inbox:
-    """What has arrived, to be taken in whole blocks or, for the name, as it came."""
+    """The input buffer, read in whole blocks or, for the name, as received."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -180,38 +181,38 @@ class Inbox:
         return len(self._data)
 
     def block(self) -> bytes:
-        """The next block, or nothing if it is not complete.  It stays."""
+        """The next block, or nothing if it is incomplete; it is not removed."""
         return bytes(self._data[:BLOCK]) if len(self._data) >= BLOCK else b""
 
     def whole(self) -> bytes:
-        """Everything.  It stays."""
+        """Everything; it is not removed."""
         return bytes(self._data)
 
     def take(self, size: int) -> bytes:
-        """The next bytes, and they are gone."""
+        """Remove the next bytes and return them."""
         taken = bytes(self._data[:size])
         del self._data[:size]
         return taken
 
 
 def fill(data: bytes) -> bytes:
-    """Make it whole blocks."""
+    """Pad to whole blocks."""
     return data + b" " * (-len(data) % BLOCK)
 
 
 def parse_name(data: bytes) -> str | None:
-    """The name that a player gives; L{None} if it is not one."""
+    """Decode a player's name; L{None} if it is invalid."""
     return data.decode("ascii") if _NAME.fullmatch(data) else None
 
 
 def encode_name(name: str) -> bytes:
-    """A name inside a packet."""
+    """Encode a name inside a packet."""
     return name.translate(_ENCODED).encode("latin-1")
 
 
 def parse_packet(block: bytes) -> Position | BreakTile | EmptyPacket:
     """
-    Decode a block that is no token.
+    Decode a block that is not a token.
 
     @raise WireError: it is not a packet of the game.
     """
@@ -235,12 +236,12 @@ def parse_packet(block: bytes) -> Position | BreakTile | EmptyPacket:
 
 
 def is_packet(block: bytes) -> bool:
-    """Whether it at least begins like a packet."""
+    """Whether it begins like a packet."""
     return block.startswith(_MAGIC)
 
 
 def payload(content: bytes) -> bytes:
-    """Pack what the client is to unpack."""
+    """Encode a payload."""
     pickle = b"\x80\x03B%b%b." % (len(content).to_bytes(4, "little"), content)
     return lzma.compress(pickle, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=_XZ)
 
@@ -248,28 +249,28 @@ def payload(content: bytes) -> bytes:
 def record(
     name: str, x: int, y: int, previous_x: int, previous_y: int, lerp: int, health: int
 ) -> bytes:
-    """One player, as all players are told of it."""
+    """Encode one player's record."""
     rest = _RECORD.pack(x, y, previous_x, previous_y, lerp, health)
     return b"%b\x01%b" % (encode_name(name), rest)
 
 
 def players_size(records: Iterable[bytes]) -> int:
-    """How many of L{MAX_PLAYERS_BLOCK} bytes these players take."""
+    """The encoded size of these players; at most L{MAX_PLAYERS_BLOCK} fits."""
     return 1 + sum(1 + len(each) for each in records)
 
 
 def players_block(records: list[bytes]) -> bytes:
-    """All players of a state."""
+    """Encode all players of a state."""
     return b"%b\x00%b" % (bytes(map(len, records)), b"".join(records))
 
 
 def state(players: bytes, changes: bytes = b"") -> bytes:
     """
-    A state packet.
+    Encode a state packet.
 
-    @param players: what L{players_block} makes, at most L{MAX_PLAYERS_BLOCK} bytes.
+    @param players: from L{players_block}, at most L{MAX_PLAYERS_BLOCK} bytes.
     @param changes: a payload, or nothing if the client knows all changes.
-    @raise ValueError: it does not fit, which no world of the game can bring about.
+    @raise ValueError: it does not fit, which cannot happen with a world of the game.
     """
     body = fill(b"\x00\x00" + bytes([len(players)]) + players + changes)
     if len(body) > MAX_STATE:
@@ -278,5 +279,5 @@ def state(players: bytes, changes: bytes = b"") -> bytes:
 
 
 def map_messages(content: bytes) -> bytes:
-    """The answer to MAPDATA_REQ, from the payload of the map."""
+    """Encode the answer to MAPDATA_REQ, with the payload of the map."""
     return MAPDATA_RES + fill(content) + MAPDATA_EOS

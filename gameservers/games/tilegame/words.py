@@ -1,5 +1,5 @@
 """
-What players are told: nothing of the lobby's events, for which the wire has no words.
+The lobby's events: the wire format has messages for none of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from gameservers.lobby import Why
 from gameservers.lobby.events import Expelled
 from gameservers.net.connection import Connection, Reason
 
-#: How a client hears that it may not play, and as what that is counted.
+#: The error for each refusal, and the reason under which it is counted.
 REFUSALS = {
     Why.NAME_TAKEN: (NAMEALREXIST_ERR, Reason.REFUSED),
     Why.ROOM_FULL: (MAXPLAYERS_ERR, Reason.FULL),
@@ -19,7 +19,7 @@ REFUSALS = {
 
 
 def deliver(connections: Mapping[int, Connection], players: Sequence[int], event: object) -> None:
-    """Cut off players that are expelled; all else the client sees in its states, or never."""
+    """Cut off players that are expelled; other events are ignored."""
     if isinstance(event, Expelled):
         for player in players:
             connections[player].cut(Reason.BANNED, event.why)

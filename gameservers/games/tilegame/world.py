@@ -1,11 +1,11 @@
 """
 The world: square, made of tiles, some of which can be broken.
 
-A tile is a 24-bit number on the wire; here it is one byte, its place in L{Tile}, so that the
-largest map takes 36 KiB and its runs are found by a regular expression.  A broken tile is
-C{DIRT} and has its bit set among the broken ones.
+A tile is a 24-bit number on the wire; in memory it is one byte, a L{Tile}, so that the largest map
+takes 36 KiB and its runs can be found by a regular expression.  A broken tile is C{DIRT} and has
+its bit set among the broken ones.
 
-What the wire says of a world::
+A world on the wire::
 
     map       side-1 (u8)  side-1 (u8)  length of tile runs (u24)  tile runs  broken runs
     changes   side-1 (u8)  side-1 (u8)  length of broken runs (u16)           broken runs
@@ -14,10 +14,10 @@ What the wire says of a world::
     broken runs   byte (u8)   count (u16, at least 1), of a bit map in the same order: first
                   tile in the most significant bit, as many bytes as it needs
 
-All integers are big-endian.  A world is kept as its map and a description in JSON: its seed,
+All integers are big-endian.  A world is stored as its map and a description in JSON: its seed,
 theme and side.  L{World.restore} raises L{ValueError} for anything else.
 
-The middle of the map is the origin of the players' coordinates, which are in pixels and name
+The middle of the map is the origin of the players' coordinates, which are in pixels and refer to
 the upper left corner of a player, which is as large as a tile.
 """
 
@@ -45,7 +45,7 @@ _CHANGES_HEAD = struct.Struct(">BBH")
 
 
 class Tile(enum.IntEnum):
-    """The kinds of tiles, numbered as they are held; L{WIRE} has their numbers on the wire."""
+    """The kinds of tiles, numbered as in memory; L{WIRE} has their numbers on the wire."""
 
     VOID = 0
     GRASS = 1
@@ -82,29 +82,29 @@ _AS_IT_IS = {bytes([value]): value for value in range(256)}
 
 
 def runs(data: bytes | bytearray) -> Iterator[tuple[int, bytes]]:
-    """Cut into the longest runs of equal bytes, as the byte and its count as a u16."""
+    """Split into the longest runs of equal bytes, as the byte and its count as a u16."""
     for run in _RUN.finditer(data):
         start, end = run.span()
         yield data[start], (end - start).to_bytes(2, "big")
 
 
 def encode_tiles(tiles: bytes | bytearray) -> bytes:
-    """The runs of a map of tiles."""
+    """Encode a map of tiles."""
     return b"".join(_TO_WIRE[tile] + count for tile, count in runs(tiles))
 
 
 def decode_tiles(encoded: bytes, size: int) -> bytearray:
-    """The C{size} tiles of a map, or L{ValueError}."""
+    """Decode a map of C{size} tiles, or raise L{ValueError}."""
     return _expand(encoded, _FROM_WIRE, 3, size)
 
 
 def encode_bits(bits: bytes | bytearray) -> bytes:
-    """The runs of a bit map."""
+    """Encode a bit map."""
     return b"".join(b"%c%b" % run for run in runs(bits))
 
 
 def decode_bits(encoded: bytes, size: int) -> bytearray:
-    """The C{size} bytes of a bit map, or L{ValueError}."""
+    """Decode a bit map of C{size} bytes, or raise L{ValueError}."""
     return _expand(encoded, _AS_IT_IS, 1, size)
 
 
@@ -125,9 +125,9 @@ def _expand(encoded: bytes, known: dict[bytes, int], width: int, size: int) -> b
 
 def encode_map(side: int, tiles: bytes, bits: bytes) -> bytes:
     """
-    A whole map, as a new player needs it.
+    Encode a whole map, for a new player.
 
-    It takes a few milliseconds for a large one, and values alone, so that a thread can do it.
+    It takes a few milliseconds for a large map, and only values, so that a thread can do it.
     """
     encoded = encode_tiles(tiles)
     head = _MAP_HEAD.pack(side - 1, side - 1, *divmod(len(encoded), 1 << 16))
@@ -135,11 +135,11 @@ def encode_map(side: int, tiles: bytes, bits: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SavedWorld:
     """
-    A world as it outlives the server.
+    A world as it is stored.
 
-    @ivar description: of what it is, in JSON.
+    @ivar description: seed, theme and side, in JSON.
     @ivar content: its map.
     """
 
@@ -154,7 +154,7 @@ class World:
     @ivar side: tiles along each side.
     @ivar tiles: one byte each, row by row from the top left.
     @ivar bits: the broken tiles, one bit each.
-    @ivar revision: how many tiles have been broken since the world is in memory.
+    @ivar revision: the number of tiles broken since the world was loaded.
     """
 
     def __init__(
@@ -171,8 +171,8 @@ class World:
         self._packed: bytes | None = None
 
     @classmethod
-    def restore(cls, kept: Kept) -> World:
-        """The world that L{keep} gave, or L{ValueError}."""
+    def restore(cls, kept: SavedWorld) -> World:
+        """Decode the result of L{keep}, or raise L{ValueError}."""
         match json.loads(kept.description):
             case {"seed": str(seed), "theme": str(theme), "side": int(side)}:
                 pass
@@ -189,22 +189,22 @@ class World:
         tiles = decode_tiles(content[_MAP_HEAD.size : middle], size)
         return cls(seed, theme, tiles, decode_bits(content[middle:], -(-size // 8)))
 
-    def keep(self) -> Kept:
-        """Everything of the world, as L{restore} understands it."""
+    def keep(self) -> SavedWorld:
+        """Encode the whole world for storage."""
         about = {"seed": self.seed, "theme": self.theme, "side": self.side}
-        return Kept(json.dumps(about), encode_map(*self.snapshot()))
+        return SavedWorld(json.dumps(about), encode_map(*self.snapshot()))
 
     def snapshot(self) -> tuple[int, bytes, bytes]:
-        """The arguments of L{encode_map}, as they are now."""
+        """The present arguments of L{encode_map}."""
         return self.side, bytes(self.tiles), bytes(self.bits)
 
     def changes(self) -> bytes:
-        """What a player that has the map needs to know: which tiles are broken by now."""
+        """Encode which tiles are broken, for a player that has the map."""
         encoded = encode_bits(self.bits)
         return _CHANGES_HEAD.pack(self.side - 1, self.side - 1, len(encoded)) + encoded
 
     def changes_payload(self) -> bytes:
-        """The changes as a state packet carries them, packed once for each broken tile."""
+        """The changes as the payload of a state packet, encoded once for each broken tile."""
         if self._packed is None:
             self._packed = payload(self.changes())
         return self._packed
@@ -220,7 +220,7 @@ class World:
         return bool(self.bits[at >> 3] & 0x80 >> (at & 7))
 
     def break_tile(self, x: int, y: int) -> bool:
-        """Break a tile, if there is one here that can be broken."""
+        """Break a tile, if it exists and can be broken."""
         if (x, y) not in self or self.tile(x, y) not in BREAKABLE:
             return False
         at = y * self.side + x
@@ -231,7 +231,7 @@ class World:
         return True
 
     def clamp(self, pixel: int) -> int:
-        """The nearest coordinate at which a player is wholly on the map."""
+        """The nearest coordinate at which a player is completely on the map."""
         half = TILE * self.side // 2
         return max(-half, min(pixel, half - TILE))
 

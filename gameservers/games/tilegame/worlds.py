@@ -1,6 +1,7 @@
 """
-The life of the world: found or made when the server starts, saved from time to time and when it
-stops.  What takes long is done in threads; players who come too early wait.
+The world's life cycle: loaded or generated at the start, saved periodically and at the stop.
+
+Long computations are done in threads; players that connect before the end of them wait.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ from gameservers.games.tilegame.wire import payload
 from gameservers.games.tilegame.world import World, encode_map
 from gameservers.store import StoreError
 
-#: Calls a function with arguments in a thread.
+#: Calls a function with arguments, in a thread.
 InThread = Callable[..., Deferred[Any]]
 
-#: In how many parts a world is made; each is reported when it is done.
+#: Number of parts in which a world is generated, each of which is logged.
 PARTS = 4
 
 
 def terrain_of(settings: TileGameSettings) -> Terrain:
-    """What a new world is made of."""
+    """The terrain of a new world."""
     seed = settings.seed or random_seed()
     return Terrain(seed, settings.theme.lower(), SIZES[settings.size.lower()])
 
 
 def threads_of(clock: Any) -> InThread:
-    """How to do work in a thread of this reactor; at once, if it has none."""
+    """A function that does work in a thread of this reactor, or at once if it has none."""
 
     def in_thread(work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         if IReactorThreads.providedBy(clock):
@@ -52,7 +53,7 @@ class WorldService(Service):
     """
     One world and its room.
 
-    @ivar room: L{None} until the world is there.
+    @ivar room: L{None} until the world is loaded or generated.
     """
 
     _log = Logger()
@@ -64,9 +65,7 @@ class WorldService(Service):
         records: TileGameRecords,
         in_thread: InThread,
     ) -> None:
-        """
-        @param make: chooses the terrain, if there is no world yet or a new one is wanted.
-        """
+        """Use C{make} for the terrain, if there is no saved world or a new one is wanted."""
         self._game = dependencies.game
         self._settings = dependencies.settings
         self._make = make
@@ -89,14 +88,14 @@ class WorldService(Service):
         return self.save()
 
     def save(self) -> Deferred[None]:
-        """Keep the world if it has changed."""
+        """Save the world if it has changed."""
         return self._saving.run(lambda: Deferred.fromCoroutine(self._save_change()))
 
     def map_payload(self) -> Deferred[bytes]:
         """
-        The map for a new player, as soon as there is one.
+        The map for a new player, as soon as it exists.
 
-        A tile that breaks while it is packed is not in it, but in the player's first state.
+        A tile that is broken while the map is encoded is in the player's first state instead.
         """
         wanted: Deferred[bytes] = Deferred(self._wanted.remove)
         self._wanted.append(wanted)
@@ -113,20 +112,20 @@ class WorldService(Service):
             await self.save()
 
     async def _restored(self) -> World | None:
-        """The world as it was kept, if there is one."""
+        """The saved world, if there is one."""
         kept = await self._records.load()
         if kept is None:
             return None
         world: World = await self._in_thread(World.restore, kept)
         self._saved = world.revision
-        self._log.info("The world is back as it was left: {world}", world=kept.description)
+        self._log.info("Loaded the world: {world}", world=kept.description)
         return world
 
     async def _made(self) -> World | None:
-        """A new world, unless the server stops before it is done."""
+        """A new world, unless the server stops meanwhile."""
         terrain = self._make()
         self._log.info(
-            "A new world is made, {side} tiles square, theme {theme}, seed {seed}",
+            "Generating a new world, {side} tiles square, theme {theme}, seed {seed}",
             side=terrain.side,
             theme=terrain.theme,
             seed=terrain.seed,
@@ -138,12 +137,12 @@ class WorldService(Service):
             first, end = (terrain.side * each // PARTS for each in (part, part + 1))
             tiles += await self._in_thread(terrain.rows, first, end)
             percent = 100 * (part + 1) // PARTS
-            self._log.info("{percent} % of a new world are made", percent=percent)
+            self._log.info("{percent} % of a new world are generated", percent=percent)
         return World(terrain.seed, terrain.theme, tiles)
 
     def _cannot(self, failure: Failure) -> None:
-        """There may be a world that cannot be read: none is made in its place unasked."""
-        if failure.check(StoreError) and not self.running:  # it stopped with us
+        """Report that there is no world; an unreadable one is replaced only on request."""
+        if failure.check(StoreError) and not self.running:  # the store stopped with the game
             return
         self._log.critical(
             "{game} has no world: {why}{remedy}",
@@ -170,7 +169,7 @@ class WorldService(Service):
             self._saved = revision
 
     def _pack(self) -> None:
-        """Give the map to all that wait for it, once it is packed."""
+        """Deliver the map to all that wait for it, once it is encoded."""
         if self._failure is not None:
             self._hand_out(self._failure)
         elif self.room is not None and self._wanted and not self._packing:

@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 
 from gameservers.games.tictactoe import game, original
 from gameservers.games.tictactoe.original import import_original
-from gameservers.games.tictactoe.records import Rating, Session, TicTacToeRecords
+from gameservers.games.tictactoe.records import LoginSession, Rating, TicTacToeRecords
 from gameservers.store import (
     BadDatabase,
     PasswordRecord,
@@ -203,7 +203,7 @@ class OriginalTests:
         self.assertIsNotNone(await records.account("bob\n"))
         self.assertEqual(
             await records.session("a" * 32),
-            Session("a" * 32, "ann", True, datetime(2019, 4, 5, 10, tzinfo=UTC)),
+            LoginSession("a" * 32, "ann", True, datetime(2019, 4, 5, 10, tzinfo=UTC)),
         )
         self.assertIsNone(await records.session("A" * 32))
         self.assertIs(await records.is_registered("tim"), False)

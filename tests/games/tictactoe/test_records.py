@@ -15,10 +15,10 @@ from twisted.trial.unittest import TestCase
 from gameservers.games.tictactoe.records import (
     SCHEMA,
     AlreadyPlaying,
+    LoginSession,
     Match,
     Rating,
     Removal,
-    Session,
     Stale,
     TicTacToeRecords,
     TooManyMatches,
@@ -183,7 +183,7 @@ class RecordsTests:
             await self.records.befriend(name, friend)
         self.assertEqual(
             await self.records.remove_account("ann"),
-            Removal((Session("1", "ann", True, NOON),), (hers,)),
+            Removal((LoginSession("1", "ann", True, NOON),), (hers,)),
         )
         self.assertIsNone(await self.records.is_registered("ann"))
         self.assertIsNone(await self.records.session("1"))
@@ -208,7 +208,7 @@ class RecordsTests:
         await self.records.open_session("2", "bob", NOON)
         self.assertEqual(await self.records.open_session("3", "ann", LATER), ("1",))
         self.assertIsNone(await self.records.session("1"))
-        self.assertEqual(await self.records.session("3"), Session("3", "ann", True, LATER))
+        self.assertEqual(await self.records.session("3"), LoginSession("3", "ann", True, LATER))
         self.assertIsNotNone(await self.records.session("2"))
         self.assertEqual((await self.records.account("ann")).last_seen, LATER)
         await self.refused(NotFound, self.records.open_session("4", "tim", NOON))
@@ -243,12 +243,12 @@ class RecordsTests:
         self.assertIsNone(await self.records.remove_session("1", unseen_since=NOON))
         self.assertEqual(
             await self.records.remove_session("1", unseen_since=LATER),
-            Removal((Session("1", "ann", True, NOON),), ()),
+            Removal((LoginSession("1", "ann", True, NOON),), ()),
         )
         self.assertEqual(await self.records.matches_of("ann"), (opened,))
         self.assertEqual(
             await self.records.remove_session("2"),
-            Removal((Session("2", "tim", False, NOON),), (opened,)),
+            Removal((LoginSession("2", "tim", False, NOON),), (opened,)),
         )
         self.assertEqual(await self.records.matches_of("ann"), ())
         self.assertIsNone(await self.records.remove_session("2"))
@@ -529,7 +529,7 @@ class Lasting(RecordsTests):
         await self.records.open_session("1", "ann", NOON)
         await self.records.store.stopService()
         again = self.open()
-        self.assertEqual(await again.session("1"), Session("1", "ann", True, NOON))
+        self.assertEqual(await again.session("1"), LoginSession("1", "ann", True, NOON))
 
     async def test_ready(self) -> None:
         """Each start is ready once more; one that is stopped first never is."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tictactoe import elo
-from gameservers.games.tictactoe.rules import Cell, End, Game, IllegalMove, Mark
+from gameservers.games.tictactoe.rules import Cell, Game, IllegalMove, Mark, Outcome
 from tests.games.tictactoe.moves import legal_moves
 from tests.games.tictactoe.replay import lines_of, moves_of
 
@@ -102,7 +102,7 @@ class RandomGameTests(SynchronousTestCase):
             self.assertEqual([OWNERS[mark] for mark in game.subgrids], owners)
             verdict = referee.verdict()
             self.assertEqual(game.over, verdict != ".")
-            self.assertEqual(game.end is End.DRAW, verdict == "=")
+            self.assertEqual(game.end is Outcome.DRAW, verdict == "=")
             winner = {None: None, Mark.A: "A", Mark.B: "B"}[game.winner]
             self.assertEqual(winner, verdict if verdict in "AB" else None)
             if game.over:
@@ -146,16 +146,16 @@ class EndTests(SynchronousTestCase):
 
     def test_win(self) -> None:
         game = self.replay("full_game_win")
-        self.assertEqual((game.end, game.winner), (End.WON, Mark.A))
+        self.assertEqual((game.end, game.winner), (Outcome.WON, Mark.A))
 
     def test_draw(self) -> None:
         game = self.replay("draw")
-        self.assertEqual((game.end, game.winner), (End.DRAW, None))
+        self.assertEqual((game.end, game.winner), (Outcome.DRAW, None))
 
     def test_draw_by_a_won_subgrid(self) -> None:
         """The draw that the original misses: the last small board is won, without a line."""
         game = self.replay("draw_missed")
-        self.assertEqual((game.end, game.winner), (End.DRAW, None))
+        self.assertEqual((game.end, game.winner), (Outcome.DRAW, None))
         assert game.last_move is not None
         self.assertIsNot(game.subgrids[game.last_move.subgrid], Mark.DRAW)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tictactoe import wire
-from gameservers.games.tictactoe.rules import Cell, End, Game, Mark
+from gameservers.games.tictactoe.rules import Cell, Game, Mark, Outcome
 from tests.games.tictactoe.moves import legal_moves
 from tests.games.tictactoe.replay import SCENARIOS, lines_of
 from tests.games.tictactoe.test_rules import play
@@ -197,7 +197,7 @@ class EncodeTests(SynchronousTestCase):
     def test_over(self) -> None:
         """After the end there is no current player, but still an active one: the loser."""
         game, _ = play([])
-        self.assertIs(game.end, End.WON)
+        self.assertIs(game.end, Outcome.WON)
         state = json.loads(wire.encode_state(("ann", "bob"), game))
         self.assertEqual(state["current_player"], None)
         self.assertNotEqual(state["active_player"], state["player_won"])

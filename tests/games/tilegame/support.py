@@ -14,7 +14,7 @@ from gameservers.games.tilegame.generation import Terrain
 from gameservers.games.tilegame.protocol import TileGameProtocol
 from gameservers.games.tilegame.service import TileGameService
 from gameservers.games.tilegame.settings import TileGameSettings
-from gameservers.games.tilegame.world import Kept
+from gameservers.games.tilegame.world import SavedWorld
 from gameservers.games.tilegame.worlds import WorldService
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
@@ -44,14 +44,14 @@ class Made:
 class MemoryKeeper:
     """Keeps the world until the test is over."""
 
-    def __init__(self, kept: Kept | None = None) -> None:
+    def __init__(self, kept: SavedWorld | None = None) -> None:
         self.kept = kept
         self.saved = 0
 
-    def load(self) -> Deferred[Kept | None]:
+    def load(self) -> Deferred[SavedWorld | None]:
         return succeed(self.kept)
 
-    def save(self, world: Kept) -> Deferred[None]:
+    def save(self, world: SavedWorld) -> Deferred[None]:
         self.kept = world
         self.saved += 1
         return succeed(None)

@@ -293,9 +293,9 @@ class PaceTests(SynchronousTestCase):
             client.received()
         state = game.worlds.room.state
 
-        def cut_off(visit):
+        def cut_off(participant):
             bob.peer.protocol.abort()
-            return state(visit)
+            return state(participant)
 
         self.patch(game.worlds.room, "state", cut_off)
         game.clock.turn(0.05)
@@ -311,8 +311,8 @@ class PaceTests(SynchronousTestCase):
             client.received()
         state = game.worlds.room.state
 
-        def buggy(visit):
-            return state(visit) if visit.avatar.name == "bob" else 1 // 0
+        def buggy(participant):
+            return state(participant) if participant.avatar.name == "bob" else 1 // 0
 
         self.patch(game.worlds.room, "state", buggy)
         game.clock.turn(0.05)

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from gameservers.games.tilegame.records import MAX_CONTENT, SCHEMA, TileGameRecords, worlds
-from gameservers.games.tilegame.world import LARGEST, Kept, Tile, World
+from gameservers.games.tilegame.world import LARGEST, SavedWorld, Tile, World
 from gameservers.store import BadDatabase, Store, StoreSettings
 from tests.store import databases
 
@@ -39,7 +39,7 @@ class RecordsTests:
         self.assertIsNone(await self.records.load())
         for seconds, content in ((1_800_000_000, bytes(range(256)) * 400), (1_800_000_060, b"")):
             self.clock.rightNow = seconds
-            kept = Kept('{"seed": "x"}', content)
+            kept = SavedWorld('{"seed": "x"}', content)
             await self.records.save(kept)
             self.assertEqual(await self.records.load(), kept)
             (row,) = await self.store.ask(lambda c: c.execute(select(worlds)).all())
@@ -47,10 +47,10 @@ class RecordsTests:
 
     async def test_size(self) -> None:
         """What is larger than every world is refused, and what was kept stays."""
-        largest = Kept("{}", b"'" * MAX_CONTENT)
+        largest = SavedWorld("{}", b"'" * MAX_CONTENT)
         await self.records.save(largest)
         try:
-            await self.records.save(Kept("{}", bytes(MAX_CONTENT + 1)))
+            await self.records.save(SavedWorld("{}", bytes(MAX_CONTENT + 1)))
         except ValueError:
             pass
         else:

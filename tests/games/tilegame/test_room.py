@@ -115,9 +115,9 @@ class BreakingTests(SynchronousTestCase):
         self.assertEqual(read_state(room.state(alice)).bits, bytes(512))
         self.assertIsNone(read_state(room.state(alice)).bits)
         room.report(bob, BreakTile("bob", 0, 0), 0)
-        for visit in (alice, bob):
-            self.assertEqual(read_state(room.state(visit)).bits, b"\x80" + bytes(511))
-            self.assertIsNone(read_state(room.state(visit)).bits)
+        for participant in (alice, bob):
+            self.assertEqual(read_state(room.state(participant)).bits, b"\x80" + bytes(511))
+            self.assertIsNone(read_state(room.state(participant)).bits)
 
     def test_one_block(self) -> None:
         """A state of one player without changes is one block."""

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.games.tilegame.world import Kept, World
+from gameservers.games.tilegame.world import SavedWorld, World
 from gameservers.store import BadDatabase, Unavailable
 from tests.games.tilegame.reading import broken
 from tests.games.tilegame.support import Game, Made, MemoryKeeper, Threads
@@ -136,7 +136,7 @@ class KeepingTests(SynchronousTestCase):
 
     def test_damaged(self) -> None:
         """A world that cannot be read is left alone, the operator told, and nobody let in."""
-        damaged = Kept("{}", b"not a world")
+        damaged = SavedWorld("{}", b"not a world")
         keeper = MemoryKeeper(damaged)
         with capturedLogs() as logged:
             game = Game(keeper=keeper)
@@ -166,7 +166,7 @@ class KeepingTests(SynchronousTestCase):
     def test_stopped_before_the_store_is_ready(self) -> None:
         """Then it is no trouble that there is no world."""
         keeper = MemoryKeeper()
-        loaded: Deferred[Kept | None] = Deferred()
+        loaded: Deferred[SavedWorld | None] = Deferred()
         self.patch(keeper, "load", lambda: loaded)
         with capturedLogs() as logged:
             game = Game(keeper=keeper)

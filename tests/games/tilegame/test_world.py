@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gameservers.games.tilegame.world import (
     BREAKABLE,
     LARGEST,
-    Kept,
+    SavedWorld,
     Tile,
     World,
     decode_bits,
@@ -138,10 +138,10 @@ class WorldTests(SynchronousTestCase):
         kept = a_world(*[Tile.COBBLESTONE, Tile.LAVA] * 8).keep()
         about, content = kept.description, kept.content
         for damaged in (
-            Kept(about[:at], content),
-            Kept(about[:at] + text + about[at + len(text) :], content),
-            Kept(about, content[:at]),
-            Kept(about, content[:at] + junk + content[at + len(junk) :]),
+            SavedWorld(about[:at], content),
+            SavedWorld(about[:at] + text + about[at + len(text) :], content),
+            SavedWorld(about, content[:at]),
+            SavedWorld(about, content[:at] + junk + content[at + len(junk) :]),
         ):
             with contextlib.suppress(ValueError):
                 self.assertEqual(World.restore(damaged).side, 4)
@@ -156,10 +156,10 @@ class WorldTests(SynchronousTestCase):
             '{"seed": 1, "theme": "hell", "side": 4}',
             '{"seed": "x", "theme": "hell", "side": 5}',
         ):
-            damaged = Kept(description, kept.content)
+            damaged = SavedWorld(description, kept.content)
             self.assertRaises(ValueError, World.restore, damaged)
         for content in (b"", b"\x03\x03", b"\x03\x02" + kept.content[2:]):
-            damaged = Kept(kept.description, content)
+            damaged = SavedWorld(kept.description, content)
             self.assertRaises(ValueError, World.restore, damaged)
         for size in (0, 2, 200**2):
             self.assertRaises(ValueError, World, "", "", bytes(size))

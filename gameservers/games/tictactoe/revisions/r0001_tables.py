@@ -1,8 +1,8 @@
 """Players, sessions, friends, matches and results
 
-What stands in C{users}, C{sessions}, C{friends}, C{matches} and C{results}, of the time when all
-tables had one sequence of numbers, is brought over: the names, passwords and last log-ins of the
-users to C{accounts}, their ratings to C{tictactoe_players}.
+The rows of C{users}, C{sessions}, C{friends}, C{matches} and C{results}, of the releases with one
+version number for all tables, are copied: names, passwords and last log-ins of the users to
+C{accounts}, their ratings to C{tictactoe_players}.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
 """The world that outlives a restart
 
-What stands in C{worlds}, of the time when all tables had one sequence of numbers, is brought over.
+The rows of C{worlds}, of the releases with one version number for all tables, are copied.
 """
 
 from alembic import op

@@ -1,5 +1,5 @@
 """
-Who is let in: names, passwords and sessions.
+Authentication: names, passwords and log-in sessions.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from datetime import datetime, timedelta
 
 from gameservers.games.tictactoe import elo, wire, words
 from gameservers.games.tictactoe.attempts import AdmissionQueue, Attempts
-from gameservers.games.tictactoe.records import Session, TicTacToeRecords
+from gameservers.games.tictactoe.records import LoginSession, TicTacToeRecords
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.net.connection import Reason
 from gameservers.net.guard import place_of
 from gameservers.store import Account, NameTaken, NotFound, StoreError
 from gameservers.store.passwords import Busy, Passwords
 
-#: Log-ins with a password from one place that are under way at once.  The others wait, so that a
-#: crowd from one place is served, and a crowd of guesses is stopped at the limit.
+#: Maximum number of log-ins with a password in progress from one address.  Further ones wait, so
+#: that many players behind one address are served, and password guesses stop at the limit.
 AT_ONCE = 8
 
-#: Passwords that may wait to be checked, of all places together.
+#: Maximum number of waiting password checks, from all addresses together.
 MAX_WAITING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """
-    A client may come in.
+    A successful log-in.
 
-    @ivar response: what it is told then.
-    @ivar new: the session has just been opened and voids older ones of the account.
+    @ivar response: the message to the client.
+    @ivar new: whether the session is new, which invalidates older ones of the account.
     """
 
-    session: Session
+    session: LoginSession
     response: str
     new: bool
 
@@ -44,9 +44,9 @@ class Admitted:
 @dataclass(frozen=True, slots=True)
 class Denied:
     """
-    A client may not come in.
+    A refused log-in.
 
-    @ivar response: what it is told.
+    @ivar response: the message to the client.
     @ivar detail: for the log.
     """
 
@@ -56,18 +56,18 @@ class Denied:
 
 
 class WrongPassword(Exception):
-    """The name is somebody else's, as far as the password tells; the text is for the client."""
+    """The password is not the account's; the text is for the client."""
 
 
 class TooManyAttempts(Exception):
     """There were too many attempts; the text is for the client."""
 
 
-class Entrance:
+class Authenticator:
     """
-    Lets clients in, or not.
+    Decides about log-ins.
 
-    @ivar now: the moment, aware.
+    @ivar now: returns the present moment, aware.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Entrance:
         now: Callable[[], datetime],
         place_of: Callable[[str], str] = place_of,
     ) -> None:
-        """@param place_of: what a host counts as, C{""} if it may take any number of names."""
+        """Check log-ins; C{place_of} is C{""} for hosts that may take any number of names."""
         self._records = records
         self._passwords = passwords
         self._now = now
@@ -90,11 +90,11 @@ class Entrance:
         self._by_address = Attempts(settings.login_attempts_per_address)
         self._new_names = Attempts(settings.new_names_per_address)
         self._place_of = place_of
-        self._queues: dict[str, AdmissionQueue] = {}  # by place
+        self._queues: dict[str, AdmissionQueue] = {}  # by address
         self._queued = 0
 
     async def log_in(self, wish: wire.LogIn, address: str) -> Admitted | Denied:
-        """Log in with a password, which may make the account; or, without, for a while."""
+        """Log in with a password, creating the account if needed, or temporarily without one."""
         name = wire.fold_name(wish.name)
         if name is None or not (wish.password == "" or wire.is_password(wish.password)):
             return BAD_LOGIN
@@ -108,7 +108,7 @@ class Entrance:
             return _denied(words.UNAVAILABLE, Reason.FAILED, registered=bool(wish.password))
 
     async def reconnect(self, wish: wire.Reconnect) -> Admitted | Denied:
-        """Come back through a session that is there."""
+        """Log in with an existing session."""
         now = self._now()
         try:
             session = await self._records.session(wish.session_id)
@@ -121,10 +121,10 @@ class Entrance:
         return Admitted(session, response, new=False)
 
     async def _log_in(self, name: str, password: str, address: str) -> Admitted | Denied:
-        """Log in when it is this one's turn among those from the same place."""
+        """Log in after waiting for other log-ins from the same address."""
         if self._queued >= MAX_WAITING:
             raise Busy
-        place = place_of(address)  # guesses are limited from a trusted one, too
+        place = place_of(address)  # guesses from a trusted address are limited, too
         queue = self._queues.setdefault(place, AdmissionQueue(AT_ONCE))
         self._queued += 1
         await queue.turn()
@@ -144,7 +144,7 @@ class Entrance:
             text = await self._prove(name, password, names_from)
         except WrongPassword as wrong:
             return _denied(str(wrong))
-        except Exception:  # nobody knows if the password was wrong
+        except Exception:  # it is not known if the password was wrong
             self._by_name.give_back(name)
             self._by_address.give_back(place)
             raise
@@ -154,10 +154,10 @@ class Entrance:
 
     async def _prove(self, name: str, password: str, place: str) -> str:
         """
-        Check the password, or make the account.
+        Check the password, or create the account.
 
         @return: the text for the client.
-        @raise WrongPassword: the name is another's.
+        @raise WrongPassword: the password is not the account's.
         """
         account = await self._records.account(name)
         if account is None:
@@ -168,7 +168,7 @@ class Entrance:
                 await self._records.create_account(Account(name, self._now(), record), elo.START)
                 return words.REGISTERED
             except NameTaken:
-                # By a temporary session, or by somebody who has just been quicker.
+                # By a temporary session, or by another log-in at the same moment.
                 account = await self._records.account(name)
                 if account is None:
                     raise WrongPassword(words.NAME_RESERVED.format(name)) from None
@@ -180,7 +180,9 @@ class Entrance:
         return words.LOGGED_IN
 
     def _begin(self, *counted: tuple[Attempts, str]) -> None:
-        """Count an attempt under all these keys; L{TooManyAttempts} if one of them must wait."""
+        """
+        Count an attempt under all these keys; raises L{TooManyAttempts} if one of them must wait.
+        """
         seconds = self._now().timestamp()
         wait = max(attempts.wait(key, seconds) for attempts, key in counted)
         if wait > 0:
@@ -189,7 +191,7 @@ class Entrance:
             attempts.begin(key, seconds)
 
     async def _open_session(self, name: str, text: str) -> Admitted | Denied:
-        session = Session(secrets.token_hex(16), name, True, self._now())
+        session = LoginSession(secrets.token_hex(16), name, True, self._now())
         try:
             await self._records.open_session(session.id, name, session.last_seen)
         except NotFound:  # the account was removed a moment ago
@@ -199,7 +201,7 @@ class Entrance:
     async def _open_temporary(self, name: str, place: str) -> Admitted | Denied:
         if place:
             self._begin((self._new_names, place))
-        session = Session(secrets.token_hex(16), name, False, self._now())
+        session = LoginSession(secrets.token_hex(16), name, False, self._now())
         try:
             await self._records.open_temporary_session(session.id, name, session.last_seen)
         except NameTaken:

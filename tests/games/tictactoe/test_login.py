@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from gameservers.games.tictactoe import attempts, entrance, words
+from gameservers.games.tictactoe import attempts, login, words
 from gameservers.games.tictactoe.attempts import Attempts
-from gameservers.games.tictactoe.entrance import AT_ONCE, Entrance
+from gameservers.games.tictactoe.login import AT_ONCE, Authenticator
 from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
 from gameservers.games.tictactoe.rules import Cell
 from gameservers.games.tictactoe.settings import TicTacToeSettings
@@ -186,8 +186,8 @@ class CrowdTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.held: list[tuple[Deferred[Any], Callable[[], Any]]] = []
 
-    def entrance(self, **kwargs: Any) -> Entrance:
-        return Entrance(
+    def logins(self, **kwargs: Any) -> Authenticator:
+        return Authenticator(
             TicTacToeRecords(
                 Store(StoreSettings(database="memory"), Clock(), [SCHEMA])  # type: ignore[arg-type]
             ),
@@ -208,10 +208,10 @@ class CrowdTests(SynchronousTestCase):
         self.held.append((deferred, work))
         return deferred
 
-    def crowd(self, entrance: Entrance, password: str, size: int = 30) -> list[str]:
+    def crowd(self, logins: Authenticator, password: str, size: int = 30) -> list[str]:
         """What clients are told that log in at the same moment, each with a name of its own."""
         wishes = [LogIn(f"user{n}", password) for n in range(size)]
-        answers = [Deferred.fromCoroutine(entrance.log_in(w, "127.0.0.1")) for w in wishes]
+        answers = [Deferred.fromCoroutine(logins.log_in(w, "127.0.0.1")) for w in wishes]
         while self.held:
             self.assertLessEqual(len(self.held), AT_ONCE)
             deferred, work = self.held.pop(0)
@@ -220,16 +220,16 @@ class CrowdTests(SynchronousTestCase):
 
     def test_right(self) -> None:
         """All get in, however few may fail; names that are new cost a trusted address nothing."""
-        entrance = self.entrance(login_attempts_per_address=8, new_names_per_address=1)
+        logins = self.logins(login_attempts_per_address=8, new_names_per_address=1)
         names = [f"user{n}" for n in range(30)]
-        self.assertEqual(self.crowd(entrance, "pw"), [words.REGISTERED.format(n) for n in names])
-        self.assertEqual(self.crowd(entrance, "pw"), [words.LOGGED_IN.format(n) for n in names])
+        self.assertEqual(self.crowd(logins, "pw"), [words.REGISTERED.format(n) for n in names])
+        self.assertEqual(self.crowd(logins, "pw"), [words.LOGGED_IN.format(n) for n in names])
 
     def test_wrong(self) -> None:
         """Guesses end at the limit, also when they come at the same moment."""
-        entrance = self.entrance(login_attempts_per_address=10)
-        self.crowd(entrance, "pw", 900)
-        told = self.crowd(entrance, "guess", 900)
+        logins = self.logins(login_attempts_per_address=10)
+        self.crowd(logins, "pw", 900)
+        told = self.crowd(logins, "guess", 900)
         guessed = [words.WRONG_PASSWORD.format(f"user{n}") for n in range(900)]
         wrong = sum(text == guess for text, guess in zip(told, guessed, strict=True))
         self.assertEqual(wrong, 11)
@@ -238,8 +238,8 @@ class CrowdTests(SynchronousTestCase):
 
     def test_queue(self) -> None:
         """The queue has an end."""
-        self.patch(entrance, "MAX_WAITING", 20)
-        told = self.crowd(self.entrance(), "pw")
+        self.patch(login, "MAX_WAITING", 20)
+        told = self.crowd(self.logins(), "pw")
         self.assertEqual(told.count(words.UNAVAILABLE), 10)
 
 
