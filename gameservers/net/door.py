@@ -39,6 +39,7 @@ from twisted.python.usage import UsageError
 from wsproto.frame_protocol import Opcode
 from zope.interface import implementer
 
+from gameservers.net.bypass import write_at_once
 from gameservers.net.guard import Guard, Reason, Ticket
 from gameservers.net.tls import SPOKEN
 from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode, is_asked_for
@@ -52,7 +53,11 @@ MAX_HEAD = 16 * 1024
 #: and foreign data is rejected even sooner.
 MAX_FIRST_BYTES = 64
 
-HTTP = begins(b"GET ", b"HEAD ", b"POST ", b"OPTIONS ")
+METHODS = (b"GET ", b"HEAD ", b"POST ", b"OPTIONS ")
+HTTP = begins(*METHODS)
+
+#: Where nothing else is spoken: the site answers methods that it does not know, too.
+HTTP_ALONE = begins(*METHODS, b"PUT ", b"DELETE ", b"TRACE ", b"PATCH ", b"CONNECT ")
 
 #: The start of a TLS handshake record: its type, and the major version, which is the same in all
 #: versions from TLS 1.0 on.
@@ -128,7 +133,9 @@ class Routes:
     @property
     def claims(self) -> list[tuple[Recogniser, IProtocolFactory | None]]:
         """The recognisers to ask; that for HTTP is the door's own."""
-        return [*self.streams, *([(HTTP, None)] if self.sockets or self.site else [])]
+        if not (self.sockets or self.site):
+            return [*self.streams]
+        return [*self.streams, (HTTP if self.streams else HTTP_ALONE, None)]
 
     @property
     def factories(self) -> tuple[IProtocolFactory, ...]:
@@ -285,12 +292,12 @@ class FirstBytes(Protocol):
             if status:
                 self._answer(HTTPStatus(status))
                 return
-            self.transport.write(answer)
+            write_at_once(self.transport, answer)
             self._first = self._first[size:]
             socket.upgrade = upgrade
             self._admit(socket)
         else:
-            self.transport.write(answer)
+            write_at_once(self.transport, answer)
             self._upgrade = upgrade, size
             self._await_message(upgrade, size)
 

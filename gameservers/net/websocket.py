@@ -175,7 +175,7 @@ class WebSocket(Connection):
 
     @cvar takes: the kinds of message that are accepted, L{str} and L{bytes}.
     @cvar streams: whether binary messages carry a stream that may be split anywhere: then each
-        chunk of the outbox is one message.
+        chunk of the outbox is one message, and each part of a message is taken when it comes.
     @cvar waits: whether reading is paused while the client does not read; then its requests cannot
         add to what it leaves unread, and it is cut when it has not read for as long as a ping may
         take.
@@ -240,15 +240,15 @@ class WebSocket(Connection):
         """As L{Connection.close}, with a close frame that says that the server is going away."""
         self.say_goodbye(CloseReason.GOING_AWAY, linger)
 
-    def say_goodbye(self, code: int, linger: float = LINGER) -> None:
+    def say_goodbye(self, code: int, linger: float = LINGER, why: str = "") -> None:
         """
-        Close after pending output, with a close frame of this code.
+        Close after pending output, with a close frame of this code and text.
 
         The client has a moment to send the rest of its message and its own close frame: if the
         connection closes while it is sending a message, it may never see the code.
         """
         if not self.ended:
-            self._part(self._frames.send(CloseConnection(code)), linger)
+            self._part(self._frames.send(CloseConnection(code, why or None)), linger)
 
     # --- a connection -------------------------------------------------------------------------
 
@@ -326,7 +326,8 @@ class WebSocket(Connection):
                 self._part(self._frames.send(event.response()), LINGER)
             case CloseConnection(code=code, reason=fault):
                 self._heard_end = True  # what follows cannot be decoded
-                self.cut(Reason.MALFORMED, fault or "", code=code)
+                self._count(Reason.MALFORMED, fault or "")
+                self.say_goodbye(code, why=fault or "")
             case Message():
                 self._take_part(event)
             case Ping():
@@ -344,9 +345,14 @@ class WebSocket(Connection):
             self._parts.clear()
             self.cut(Reason.MALFORMED, "message too big", code=CloseReason.MESSAGE_TOO_BIG)
             return
+        if event.message_finished:
+            self._size = 0
+        if self.streams:
+            self._take(data if isinstance(data, str) else bytes(data))
+            return
         self._parts.append(data)
         if event.message_finished:
-            parts, self._parts, self._size = self._parts, [], 0
+            parts, self._parts = self._parts, []
             self._take("".join(parts) if isinstance(event, TextMessage) else b"".join(parts))
 
     def _take(self, message: str | bytes) -> None:

@@ -97,6 +97,10 @@ class Pages(Resource):
         """Redirect to the path with a slash, so that relative links work."""
         return redirectTo(request.path + b"/", request)
 
+    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
+        """There is nothing below a page."""
+        return NoPage() if request.postpath else super().getChildWithDefault(path, request)
+
     def getChild(self, path: bytes, request: Request) -> IResource:
         return NoPage()
 

@@ -19,6 +19,7 @@ from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode
 from gameservers.web.site import WebSite
 from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
 from tests.net.visitors import Connection, Listeners, connect
+from tests.transports import Network
 
 
 class RecogniseTests(SynchronousTestCase):
@@ -269,6 +270,22 @@ class HTTPTests(DoorTestCase):
         self.assertTrue(answer.startswith(found[1]))
         self.assertTrue(answer.endswith(b"\x81\x05first\x81\x05hello"))
 
+    def test_answer_comes_first(self) -> None:
+        """What the game says at once does not overtake the answer to the request."""
+        network = Network()
+        games = Connections("chess", network, Metrics(), max_unread=1 << 20, login_timeout=60)
+        text = WireFactory(lambda: Text(games))
+        for sockets in ({1: text}, {1: text, 2: self.binary}):
+            self.open({"sockets": sockets})
+            client, request = self.web_socket()
+            found = accepted(request)
+            assert found is not None
+            client.receive_data(found[1])
+            list(client.events())
+            peer = network.connect(self.door)
+            peer.send(request + client.send(Ping(b"")) + client.send(TextMessage("hello")))
+            self.assertEqual(peer.received(), found[1] + b"\x8a\x00\x81\x05first\x81\x05hello")
+
     def test_control_frames_first(self) -> None:
         """They decide nothing, and the protocol that takes over sees them."""
         client, request = self.web_socket()
@@ -326,6 +343,13 @@ class HTTPTests(DoorTestCase):
         connection = self.say(request)
         self.assertTrue(connection.heard().startswith(b"HTTP/1.1 403 Forbidden\r\n"))
         self.assertTrue(connection.disconnecting)
+
+    def test_http_alone(self) -> None:
+        """Where nothing else is spoken the site answers methods that are no page's, too."""
+        self.games = []
+        self.open({"sockets": {1: self.text}, "site": self.site})
+        connection = self.say(b"DELETE / HTTP/1.1\r\nHost: here\r\n\r\n")
+        self.assertTrue(connection.heard().startswith(b"HTTP/1.1 501 Not Implemented\r\n"))
 
     def test_no_site(self) -> None:
         """Where there are WebSockets and no pages, other requests are answered as such."""

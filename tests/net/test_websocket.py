@@ -85,10 +85,13 @@ class WebSocketTestCase(SynchronousTestCase):
         self.client.receive_data(self.peer.received())
         return list(self.client.events())
 
-    def assertClosed(self, code: int, reason: str = "", *, at_once: bool = False) -> None:
+    def assertClosed(
+        self, code: int, reason: str = "", text: str = "", *, at_once: bool = False
+    ) -> None:
         """The client is told this code, and the connection ends, if need be when it answers."""
         *_, last = self.events()
         self.assertEqual((type(last), last.code), (CloseConnection, code))
+        self.assertEqual(last.reason or "", text)
         self.assertEqual(self.peer.ended, at_once)
         if not at_once and self.client.state is ConnectionState.REMOTE_CLOSING:
             self.peer.send(self.client.send(last.response()))
@@ -135,7 +138,8 @@ def heard_by_wsproto(pieces: list[bytes]) -> tuple[list[str | bytes], bytes]:
                     answers += connection.send(event.response())
                 case CloseConnection():
                     peers = connection.state is ConnectionState.REMOTE_CLOSING
-                    last = event.response() if peers else CloseConnection(event.code)
+                    fault = CloseConnection(event.code, event.reason)
+                    last = event.response() if peers else fault
                     return messages, answers + connection.send(last)
     return messages, answers
 
@@ -244,11 +248,12 @@ class EndTests(WebSocketTestCase):
 
     def test_no_websocket(self) -> None:
         self.peer.send(frame(3, b"", mask=bytes(4)))
-        self.assertClosed(1002, "malformed", at_once=True)
+        self.assertClosed(1002, "malformed", "Invalid opcode 0x3", at_once=True)
 
     def test_no_text(self) -> None:
         self.peer.send(frame(TEXT, b"\xff"))
-        self.assertClosed(1007, "malformed", at_once=True)
+        fault = "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+        self.assertClosed(1007, "malformed", fault, at_once=True)
 
     def test_other_kind(self) -> None:
         self.open(takes=(bytes,))
@@ -319,6 +324,17 @@ class LifeTests(WebSocketTestCase):
         self.socket.outbox.interject(b"\x8a\x00")
         self.peer.read_on()
         self.assertEqual([type(each).__name__ for each in self.events()], ["TextMessage", "Pong"])
+
+    def test_stream_in_parts(self) -> None:
+        """Of a stream each part is heard when it comes; of a message it has its limit still."""
+        self.open(streams=True, max_message=100)
+        self.peer.send(frame(BINARY, b"x" * 60, last=False))
+        self.assertEqual(b"".join(self.socket.heard), b"x" * 60)
+        self.peer.send(frame(MORE, b"y" * 40) + frame(BINARY, b"z" * 100)[:50])
+        self.assertEqual(len(b"".join(self.socket.heard)), 100 + 44)
+        self.peer.send(frame(BINARY, b"z" * 100)[50:] + frame(BINARY, b"z" * 101))
+        self.assertEqual(self.socket.lefts, 1)
+        self.assertClosed(1009, "malformed")
 
     def test_stream(self) -> None:
         """What a turn says to a client of a stream is one message."""

@@ -425,7 +425,7 @@ class SiteTests(SynchronousTestCase):
         self.assertTrue(browser.log_in("alice")[0]["data"]["success"])
 
     def test_nothing_else(self) -> None:
-        for path in ("/x", "/../settings.py", "/page"):
+        for path in ("/x", "/../settings.py", "/page", "//", "/icon.svg/x", "/tictactoe//"):
             self.assertIn("404", self.request(f"GET {path} HTTP/1.1\r\nHost: x")[0])
         self.assertIn("405", self.request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0")[0])
 
