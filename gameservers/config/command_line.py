@@ -119,7 +119,7 @@ class GameserverOptions(usage.Options):
             upgrades = migrate_database(self.config.store, schemas_of(self.games))
         except StoreError as error:
             refuse(error)
-        print(f"The tables are up to date: {', '.join(map(str, upgrades))}.")
+        print(f"The tables are up to date: {', '.join(upgrades)}.")
         sys.exit(0)
 
     def _command(self, word: str, *arguments: str) -> NoReturn:

@@ -92,9 +92,6 @@ SCHEMA = Schema("server", _metadata, Path(__file__).parent / "revisions")
 #: The columns of a password, in the order of L{PasswordRecord}.
 _PASSWORD = ("pw_scheme", "pw_hash", "pw_salt", "pw_parameters")
 
-_FIND = sa.select(accounts).where(
-    accounts.c.game == sa.bindparam("of_game"), accounts.c.name == sa.bindparam("of")
-)
 _TOUCH = sa.update(accounts).where(
     accounts.c.game == sa.bindparam("of_game"),
     accounts.c.name.in_(sa.bindparam("names", expanding=True)),
@@ -117,7 +114,7 @@ class Accounts:
 
     def find(self, db: Connection, name: str) -> Account | None:
         """Find the account of this name."""
-        row = db.execute(_FIND, {"of_game": self._game, "of": name}).one_or_none()
+        row = db.execute(sa.select(accounts).where(self._named(name))).one_or_none()
         if row is None:
             return None
         password = None if row.pw_scheme is None else PasswordRecord(*row[3:7])

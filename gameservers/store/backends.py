@@ -162,12 +162,12 @@ def find_backend(settings: StoreSettings) -> Backend:
             return Backend(URL.create("sqlite+pysqlite", database=str(path)))
     try:
         url = make_url(settings.database)
-    except ArgumentError:
-        raise _no_such_thing() from None  # its text may contain a password
-    name = url.get_backend_name()
-    if name not in _DRIVERS:
-        raise _no_such_thing()
-    url = url.set(drivername=_DRIVERS[name])
+        name = url.get_backend_name()
+        url = url.set(drivername=_DRIVERS[name])
+    except (ArgumentError, KeyError):
+        raise BadDatabase(
+            "--database is neither sqlite, memory nor a URL such as postgresql://user@host/name"
+        ) from None  # its text may contain a password
     try:
         url.get_dialect().import_dbapi()
     except ImportError as problem:
@@ -178,12 +178,6 @@ def find_backend(settings: StoreSettings) -> Backend:
     if name == "sqlite" and url.database in (None, "", ":memory:"):
         return Backend(url.set(database=":memory:"), inline=True)
     return Backend(url)
-
-
-def _no_such_thing() -> BadDatabase:
-    return BadDatabase(
-        "--database is neither sqlite, memory nor a URL such as postgresql://user@host/name"
-    )
 
 
 def require_file(backend: Backend) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from alembic import op
@@ -41,31 +40,17 @@ _one_at_a_time = threading.Lock()
 _log = Logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Migrated:
+def migrate(engine: Engine, schemas: Iterable[Schema]) -> list[str]:
     """
-    What was done for one owner.
+    Bring the tables of all these owners up to date, in this order.
 
-    @ivar found: the previous revision; L{None} if there was none.
-    @ivar now: the present revision.
+    @return: the owners and their revisions, and which ones they had before.
     """
-
-    owner: str
-    found: str | None
-    now: str
-
-    def __str__(self) -> str:
-        came = "" if self.found == self.now else f" (was {self.found or 'new'})"
-        return f"{self.owner} {self.now}{came}"
-
-
-def migrate(engine: Engine, schemas: Iterable[Schema]) -> list[Migrated]:
-    """Bring the tables of all these owners up to date, in this order."""
     with _one_at_a_time, engine.connect() as connection, _alone(connection):
         return [_upgrade(connection, schema) for schema in schemas]
 
 
-def _upgrade(connection: Connection, schema: Schema) -> Migrated:
+def _upgrade(connection: Connection, schema: Schema) -> str:
     with connection.begin():  # on SQLite no other process can write from here on
         if schema.check is not None:
             schema.check(connection)
@@ -75,15 +60,15 @@ def _upgrade(connection: Connection, schema: Schema) -> Migrated:
         )
         found = context.get_current_revision()
         todo = [*reversed([*scripts.walk_revisions()])]
+        known = [script.revision for script in todo]
         if found is None:
             context.stamp(scripts, "base")  # creates the version table
+        elif found not in known:
+            raise BadDatabase(
+                f"the tables of {schema.owner} are of revision {found}, and this program "
+                f"knows {known[-1]}: a newer one has used the database"
+            )
         else:
-            known = [script.revision for script in todo]
-            if found not in known:
-                raise BadDatabase(
-                    f"the tables of {schema.owner} are of revision {found}, and this program "
-                    f"knows {known[-1]}: a newer one has used the database"
-                )
             todo = todo[known.index(found) + 1 :]
         with Operations.context(context):
             for script in todo:
@@ -95,7 +80,9 @@ def _upgrade(connection: Connection, schema: Schema) -> Migrated:
                     revision=script.revision,
                     what=script.doc,
                 )
-        return Migrated(schema.owner, found, scripts.get_current_head() or "")
+        now = scripts.get_current_head()
+        came = "" if found == now else f" (was {found or 'new'})"
+        return f"{schema.owner} {now}{came}"
 
 
 def create_tables(metadata: MetaData) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -33,23 +33,16 @@ from twisted.python.failure import Failure
 from gameservers.store.accounts import SCHEMA as SERVER
 from gameservers.store.backends import PATIENCE, Backend, create_file, find_backend, unusable
 from gameservers.store.errors import BadDatabase, StoreError, Unavailable
-from gameservers.store.migrations import Migrated, migrate
+from gameservers.store.migrations import migrate
 from gameservers.store.schema import Schema
 from gameservers.store.settings import StoreSettings
-from gameservers.store.worker import Batched, Inline, IReactor, Work, Worker, is_locked
+from gameservers.store.worker import Inline, IReactor, Work, Worker, is_locked
 
-A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R", bound="Records")
 T = TypeVar("T")
 
 _log = Logger()
-
-
-class Executor(Protocol):
-    """Runs calls: a worker thread, or the calling thread."""
-
-    def submit(self, work: Work[T]) -> Deferred[T]: ...
 
 
 class Closed:
@@ -59,12 +52,20 @@ class Closed:
         return fail(Unavailable("the store is not open"))
 
 
+#: Runs calls: a worker thread, or the calling thread, or nobody.
+Executor = Worker | Inline | Closed
+
+
 class Store(Service):
     """
     The store on one database.
 
     A database in memory is open from the beginning; any other is opened when the service starts,
     and takes calls until it stops.
+
+    @ivar reader: runs what only reads; L{ask} is the usual way to it.  It takes also a
+        L{gameservers.store.worker.Batched}, of which several calls are run together.
+    @ivar writer: the same for what may write, and for L{change}.
     """
 
     def __init__(
@@ -76,8 +77,8 @@ class Store(Service):
         self._reactor = reactor
         self._backend = find_backend(settings)
         self._workers: list[Worker] = []
-        self._reader: Executor = Closed()
-        self._writer: Executor = Closed()
+        self.reader: Executor = Closed()
+        self.writer: Executor = Closed()
         self._opened = False
         self._problem: StoreError | None = None
         self._waiting: list[Deferred[None]] = []
@@ -85,7 +86,7 @@ class Store(Service):
             engine = self._backend.engine(timeout=settings.database_timeout)
             for schema in (SERVER, *schemas):
                 schema.metadata.create_all(engine)
-            self._reader = self._writer = Inline(engine)
+            self.reader = self.writer = Inline(engine)
             self._opened = True
 
     # Life
@@ -97,11 +98,11 @@ class Store(Service):
         self._opened, self._problem = False, None
         writer = self._worker("database writer", writes=True, prepare=self._prepare)
         reader = self._worker("database reader", writes=False)
-        self._writer, self._reader = writer, reader
+        self.writer, self.reader = writer, reader
         self._workers = [writer, reader]
 
         def opened(_: None) -> None:
-            if self._writer is not writer:  # was stopped meanwhile
+            if self.writer is not writer:  # was stopped meanwhile
                 return
             _log.info("opened the database {database}", database=self._backend.title)
             reader.start()
@@ -121,7 +122,7 @@ class Store(Service):
         Service.stopService(self)
         workers, self._workers = self._workers, []
         if workers:
-            self._reader = self._writer = Closed()
+            self.reader = self.writer = Closed()
             self._problem = Unavailable("the store is stopped")
             self._tell()
         return gatherResults([worker.stop() for worker in workers]).addCallback(lambda _: None)
@@ -144,34 +145,13 @@ class Store(Service):
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs
     ) -> Deferred[T]:
         """Run a query that only reads, and return its result."""
-        return self._reader.submit(lambda connection: query(connection, *args, **named))
+        return self.reader.submit(lambda connection: query(connection, *args, **named))
 
     def change(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs
     ) -> Deferred[T]:
         """Run a query that may write, and return its result."""
-        return self._writer.submit(lambda connection: query(connection, *args, **named))
-
-    def ask_batched(
-        self, query: Callable[[Connection, Sequence[A]], list[T]], argument: A
-    ) -> Deferred[T]:
-        """
-        As L{ask}, for a query that is cheaper when several calls of it are combined.
-
-        @param query: takes the arguments of any number of calls, and returns their results in the
-            same order.
-        """
-        return self._reader.submit(Batched(query, argument))
-
-    def change_batched(
-        self, query: Callable[[Connection, Sequence[A]], list[T]], argument: A
-    ) -> Deferred[T]:
-        """
-        As L{change}, for a query that is cheaper when several calls of it are combined.
-
-        @param query: as in L{ask_batched}; it raises if one of the calls fails.
-        """
-        return self._writer.submit(Batched(query, argument))
+        return self.writer.submit(lambda connection: query(connection, *args, **named))
 
     # Inside
 
@@ -189,17 +169,8 @@ class Store(Service):
         self, name: str, *, writes: bool, prepare: Callable[[], None] | None = None
     ) -> Worker:
         settings = self._settings
-        return Worker(
-            name,
-            self._backend.engine(timeout=settings.database_timeout, writes=writes),
-            self._reactor,
-            prepare=prepare,
-            limit=settings.database_queue,
-            batch=settings.database_batch,
-            timeout=settings.database_timeout,
-            longest_pause=settings.database_backoff,
-            writes=writes,
-        )
+        engine = self._backend.engine(timeout=settings.database_timeout, writes=writes)
+        return Worker(name, engine, self._reactor, settings, prepare=prepare, writes=writes)
 
     def _prepare(self) -> None:
         try:
@@ -247,7 +218,7 @@ def change(
     return make
 
 
-def migrate_database(settings: StoreSettings, schemas: Iterable[Schema]) -> list[Migrated]:
+def migrate_database(settings: StoreSettings, schemas: Iterable[Schema]) -> list[str]:
     """
     Bring the tables of the server and of these owners up to date, blocking.
 
@@ -261,9 +232,7 @@ def migrate_database(settings: StoreSettings, schemas: Iterable[Schema]) -> list
         raise unusable(backend, problem) from problem
 
 
-def _upgrade(
-    backend: Backend, settings: StoreSettings, schemas: Iterable[Schema]
-) -> list[Migrated]:
+def _upgrade(backend: Backend, settings: StoreSettings, schemas: Iterable[Schema]) -> list[str]:
     create_file(backend)
     engine = backend.engine(timeout=settings.database_timeout, patience=PATIENCE)
     try:

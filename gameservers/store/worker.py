@@ -51,6 +51,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gameservers.store.errors import BadDatabase, Overloaded, StoreError, Unavailable, Uncertain
+from gameservers.store.settings import StoreSettings
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -159,10 +160,6 @@ class Worker:
 
     @param prepare: called in the thread before the first call; it is tried again after
         a transient error.  Its L{BadDatabase} is final: every call fails with it.
-    @param limit: maximum number of unfinished calls.
-    @param batch: maximum number of calls in one transaction.
-    @param timeout: time limit of a call, in seconds.
-    @param longest_pause: between two attempts to reach the database, in seconds.
     @param writes: whether calls may write.
     """
 
@@ -171,22 +168,20 @@ class Worker:
         name: str,
         engine: Engine,
         reactor: IReactor,
+        settings: StoreSettings,
         *,
         prepare: Callable[[], object] | None = None,
-        limit: int,
-        batch: int,
-        timeout: float,
-        longest_pause: float,
         writes: bool,
     ) -> None:
         self._name = name
         self._engine = engine
         self._reactor = reactor
         self._prepare = prepare
-        self._limit = limit
-        self._batch = batch
-        self._timeout = timeout
-        self._backoff = backoffPolicy(FIRST_PAUSE, longest_pause, 2.0, jitter=lambda: 0.0)
+        self._limit = settings.database_queue
+        self._batch = settings.database_batch
+        self._timeout = settings.database_timeout
+        longest = settings.database_backoff
+        self._backoff = backoffPolicy(FIRST_PAUSE, longest, 2.0, jitter=lambda: 0.0)
         self._writes = writes
 
         # Shared by both threads, under the condition's lock.

@@ -136,15 +136,14 @@ class WorkerTests(SynchronousTestCase):
         self.commits += 1
 
     def worker(self, start: bool = True, **changes: Any) -> Worker:
-        options: dict[str, Any] = {
-            "prepare": None,
-            "limit": 100,
-            "batch": 100,
-            "timeout": 10.0,
-            "longest_pause": 0.01,
-            "writes": True,
-        }
-        made = Worker("test worker", self.engine, self.clock, **(options | changes))
+        options = {"prepare": None, "writes": True} | changes
+        settings = StoreSettings(
+            database_queue=options.pop("limit", 100),
+            database_batch=options.pop("batch", 100),
+            database_timeout=options.pop("timeout", 10.0),
+            database_backoff=options.pop("longest_pause", 0.01),
+        )
+        made = Worker("test worker", self.engine, self.clock, settings, **options)
         if start:
             made.start()
             self.addCleanup(self.end, made)

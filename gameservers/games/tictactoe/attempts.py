@@ -5,9 +5,10 @@ Limits on log-in attempts: growing delays after a few failures, and a maximum nu
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 from twisted.internet.defer import Deferred
 
 #: The first and the longest delay, in seconds.
@@ -24,7 +25,6 @@ KEYS = 10_000
 @dataclass(slots=True)
 class _Tries:
     count: int = 0
-    last: float = 0.0
     not_before: float = 0.0
 
 
@@ -39,28 +39,27 @@ class Attempts:
     remembered, the most recently used ones.
     """
 
-    def __init__(self, free: int) -> None:
+    def __init__(self, free: int, now: Callable[[], float]) -> None:
+        """@param now: the time, in seconds."""
         self._free = free
-        self._tries: LRUCache[str, _Tries] = LRUCache(KEYS)
+        self._now = now
+        self._tries: TTLCache[str, _Tries] = TTLCache(KEYS, FORGET, now)
 
-    def wait(self, key: str, now: float) -> float:
+    def wait(self, key: str) -> float:
         """The time until the next attempt may begin, in seconds."""
         tries = self._tries.get(key)
-        if tries is None or now - tries.last > FORGET:
-            return 0.0
-        return max(0.0, tries.not_before - now)
+        return 0.0 if tries is None else max(0.0, tries.not_before - self._now())
 
-    def begin(self, key: str, now: float) -> None:
+    def begin(self, key: str) -> None:
         """Count an attempt, which must not have to wait."""
-        tries = self._tries.get(key)
-        if tries is None or now - tries.last > FORGET:
-            tries = self._tries[key] = _Tries()
+        tries = self._tries.get(key) or _Tries()
+        self._tries[key] = tries  # for another FORGET seconds
         tries.count += 1
-        tries.last = now
         beyond = tries.count - self._free
         if beyond > 0:
             # The exponent is bounded because a float overflows.
-            tries.not_before = now + min(PAUSE * 2 ** min(beyond - 1, 64), LONGEST_PAUSE)
+            pause = min(PAUSE * 2 ** min(beyond - 1, 64), LONGEST_PAUSE)
+            tries.not_before = self._now() + pause
 
     def give_back(self, key: str) -> None:
         """Take back an attempt, which was successful."""
@@ -70,7 +69,7 @@ class Attempts:
             if tries.count <= self._free:
                 tries.not_before = 0.0
             if tries.count <= 0:
-                del self._tries[key]
+                self.clear(key)
 
     def clear(self, key: str) -> None:
         """Forget all attempts under this key."""

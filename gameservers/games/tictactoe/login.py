@@ -86,9 +86,13 @@ class Authenticator:
             True: timedelta(seconds=settings.session_lifetime),
             False: timedelta(seconds=settings.temporary_lifetime),
         }
-        self._by_name = Attempts(settings.login_attempts)
-        self._by_address = Attempts(settings.login_attempts_per_address)
-        self._new_names = Attempts(settings.new_names_per_address)
+
+        def seconds() -> float:
+            return now().timestamp()
+
+        self._by_name = Attempts(settings.login_attempts, seconds)
+        self._by_address = Attempts(settings.login_attempts_per_address, seconds)
+        self._new_names = Attempts(settings.new_names_per_address, seconds)
         self._place_of = place_of
         self._queues: dict[str, AdmissionQueue] = {}  # by address
         self._queued = 0
@@ -183,12 +187,11 @@ class Authenticator:
         """
         Count an attempt under all these keys; raises L{TooManyAttempts} if one of them must wait.
         """
-        seconds = self._now().timestamp()
-        wait = max(attempts.wait(key, seconds) for attempts, key in counted)
+        wait = max(attempts.wait(key) for attempts, key in counted)
         if wait > 0:
             raise TooManyAttempts(words.TOO_MANY_ATTEMPTS.format(math.ceil(wait)))
         for attempts, key in counted:
-            attempts.begin(key, seconds)
+            attempts.begin(key)
 
     async def _open_session(self, name: str, text: str) -> Admitted | Denied:
         session = LoginSession(secrets.token_hex(16), name, True, self._now())

@@ -246,14 +246,14 @@ class Play:
                 return
             match, game = played
             closed = game.close()
-            loser = user.name if game.under_way else None
+            other = match.player_b if user.name == match.player_a else match.player_a
+            winner = other if game.under_way else None
             try:
                 changed = self._changed(match, closed)
-                finished = await self._finish(changed, closed, ABANDONED, loser=loser)
+                finished = await self._finish(changed, closed, ABANDONED, winner=winner)
             except Stale:
                 self._matches.pop(match_id, None)
                 continue
-            other = _other(match, user.name)
             try:
                 if finished.rated:
                     await self._push_elos((user.name, other))
@@ -273,13 +273,10 @@ class Play:
             return
         game = played[1]
         late = wire.name_of(match.players, game.turn)
-        loser = late if game.under_way else None
         winner = Mark.A if game.turn is Mark.B else Mark.B
         closed = game.close(winner if game.under_way else None)
         changed = self._changed(match, closed)
-        finished = await self._finish(
-            changed, closed, TIMEOUT, loser=loser, rated=self._timeout_elo
-        )
+        finished = await self._finish(changed, closed, TIMEOUT, rated=self._timeout_elo)
         self._log.info("{player} let the time of a match run out", player=late)
         self._push(match.players, finished.match)
         if finished.rated:
@@ -299,18 +296,16 @@ class Play:
         game: Game,
         outcome: str,
         *,
-        loser: str | None = None,
+        winner: str | None = None,
         rated: bool = True,
     ) -> Finished:
         """
         End a match.
 
-        @param loser: the player that loses although the board is undecided.
+        @param winner: the player that wins although the board is undecided.
         @param rated: whether ratings change.
         """
-        winner = wire.name_of(match.players, game.winner)
-        if winner is None and loser is not None:
-            winner = _other(match, loser)
+        winner = wire.name_of(match.players, game.winner) or winner
         score = elo.DRAWN
         if winner is not None:
             score = elo.A_WINS if winner == match.player_a else elo.B_WINS
@@ -427,7 +422,3 @@ class Play:
 
     async def _friends_update(self, name: str) -> str:
         return wire.friends_update(await self._records.friends(name))
-
-
-def _other(match: Match, name: str) -> str:
-    return match.player_b if name == match.player_a else match.player_a

@@ -33,6 +33,7 @@ from gameservers.store import (
     question,
 )
 from gameservers.store.columns import EXACT, ExactText, Moment, chunks, new_metadata, new_table
+from gameservers.store.worker import Batched
 
 #: Widths of columns, in characters.
 MAX_NAME = 16
@@ -615,7 +616,7 @@ class TicTacToeRecords(Records):
         @param match: the new state, with the version that was read.
         @return: the same with its new version.
         """
-        return self.store.change_batched(_save_moves, match)
+        return self.store.writer.submit(Batched(_save_moves, match))
 
     @change
     def finish_match(
@@ -688,7 +689,7 @@ class TicTacToeRecords(Records):
 
     def ranking(self, name: str | None, top: int = 100) -> Deferred[Ranking]:
         """The ranking of an account, with the C{top} best of all."""
-        return self.store.ask_batched(_rankings, (name, top))
+        return self.store.reader.submit(Batched(_rankings, (name, top)))
 
     # For the cleanup: what was last active before a moment, oldest first
 

@@ -132,51 +132,52 @@ class AttemptsTests(SynchronousTestCase):
         self.patch(attempts, "LONGEST_PAUSE", 8.0)
         self.patch(attempts, "FORGET", 100.0)
         self.patch(attempts, "KEYS", 4)
+        self.clock = Clock()
+        self.tries = Attempts(3, self.clock.seconds)
 
     def test_growing_delay(self) -> None:
         """Three are free; then the pauses are 1, 2, 4, 8 and never more seconds."""
-        tries, now, waits = Attempts(3), 1000.0, []
+        waits = []
         for _ in range(9):
-            tries.begin("k", now)
-            wait = tries.wait("k", now)
+            self.tries.begin("k")
+            wait = self.tries.wait("k")
             waits.append(wait)
-            now += wait
+            self.clock.advance(wait)
         self.assertEqual(waits, [0, 0, 0, 1, 2, 4, 8, 8, 8])
 
     def test_forgotten(self) -> None:
-        tries = Attempts(3)
         for _ in range(5):
-            tries.begin("k", 0.0)
-        self.assertEqual(tries.wait("k", 100.5), 0)
-        tries.begin("k", 100.5)
-        self.assertEqual(tries.wait("k", 100.5), 0)
+            self.tries.begin("k")
+        self.clock.advance(100.5)
+        self.assertEqual(self.tries.wait("k"), 0)
+        self.tries.begin("k")
+        self.assertEqual(self.tries.wait("k"), 0)
 
     def test_given_back(self) -> None:
         """Good attempts do not add up, and do not wash off bad ones."""
-        tries = Attempts(3)
         for _ in range(3):
-            tries.begin("k", 0.0)
+            self.tries.begin("k")
         for _ in range(10):
-            tries.begin("k", 0.0)
-            tries.give_back("k")
-        self.assertEqual(tries.wait("k", 0.0), 0)
-        tries.begin("k", 0.0)
-        self.assertEqual(tries.wait("k", 0.0), 1)
-        tries.clear("k")
-        self.assertEqual((tries.wait("k", 0.0), len(tries._tries)), (0, 0))
+            self.tries.begin("k")
+            self.tries.give_back("k")
+        self.assertEqual(self.tries.wait("k"), 0)
+        self.tries.begin("k")
+        self.assertEqual(self.tries.wait("k"), 1)
+        self.tries.clear("k")
+        self.assertEqual((self.tries.wait("k"), len(self.tries._tries)), (0, 0))
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 50), st.booleans())))
     def test_bounded(self, steps: list[tuple[str, float, bool]]) -> None:
         """However it goes, few keys are remembered and no pause is longer than the longest."""
-        tries, now = Attempts(3), 0.0
+        tries = Attempts(3, self.clock.seconds)
         for key, pause, good in steps:
-            now += pause
-            if tries.wait(key, now) == 0:
-                tries.begin(key, now)
+            self.clock.advance(pause)
+            if tries.wait(key) == 0:
+                tries.begin(key)
                 if good:
                     tries.give_back(key)
-            self.assertLessEqual(tries.wait(key, now), 8.0)
+            self.assertLessEqual(tries.wait(key), 8.0)
             self.assertLessEqual(len(tries._tries), 4)
 
 
