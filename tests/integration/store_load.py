@@ -58,7 +58,7 @@ async def play(records: TicTacToeRecords, a: str, b: str) -> None:
         for number in range(random.randint(1, 4)):
             match = await records.save_move(replace(match, state=str(number)))
             say("move", match.id, match.version)
-        await records.finish_match(match, "won", a, at=now, rate=rate, seen=[a])
+        await records.finish_match(match, "won", a, rate=rate, seen=[a])
         say("end", match.id)
         await records.mark_seen(b, [match.id])
 

@@ -59,7 +59,7 @@ class CopyTests:
         for number in range(5):
             match = Match(str(number), "ann", "bob", "{}", None, True, NOON)
             await records.open_match(match, 1)
-            await records.finish_match(match, "won", "ann", at=NOON, seen=["ann"])
+            await records.finish_match(match, "won", "ann", seen=["ann"])
         await TileGameRecords(store, reactor).save(SavedWorld("{}", bytes(range(256))))
         await store.stopService()
 

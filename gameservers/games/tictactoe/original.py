@@ -73,16 +73,12 @@ def import_original(store: StoreSettings, settings: object, arguments: Sequence[
         raise UsageError(USAGE)
     given = dict(options)
     store = replace(store, database=given.get("--database", store.database))
-    take_over(StoreSettings(database=words[0]), store, _zone(given.get("--zone")))
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    if name is None:
-        return None
+    name = given.get("--zone")
     try:
-        return ZoneInfo(name)
+        zone = None if name is None else ZoneInfo(name)
     except Exception as problem:
         raise UsageError(f"--zone must be one such as Europe/Berlin, not {name!r}") from problem
+    take_over(StoreSettings(database=words[0]), store, zone)
 
 
 def take_over(source: StoreSettings, target: StoreSettings, zone: tzinfo | None) -> None:

@@ -314,7 +314,6 @@ class Play:
             match,
             outcome,
             winner,
-            at=match.last_active,
             rate=(lambda a, b: elo.rated(a, b, score)) if decided and rated else None,
             seen=[name for name in match.players if name in self._presence],
         )

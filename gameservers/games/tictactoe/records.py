@@ -626,7 +626,6 @@ class TicTacToeRecords(Records):
         outcome: str,
         winner: str | None,
         *,
-        at: datetime,
         rate: Rate | None = None,
         seen: Sequence[str] = (),
     ) -> Finished:
@@ -635,7 +634,7 @@ class TicTacToeRecords(Records):
 
         It raises L{Stale} like L{save_move}.
 
-        @param match: as in L{save_move}.
+        @param match: as in L{save_move}; it ended at its C{last_active}.
         @param rate: L{None} leaves the ratings unchanged.  It is called only if the match is
             ranked and both accounts still exist.
         @param seen: the players that see the end now.  When both have, the match is deleted.
@@ -658,7 +657,7 @@ class TicTacToeRecords(Records):
                 new = zip(match.players, after, strict=True)
                 db.execute(_RATE, [{"of": name, "elo": elo} for name, elo in new])
                 ratings = before + after
-        values = (match.id, a, b, winner, outcome, match.state, at, *ratings)
+        values = (match.id, a, b, winner, outcome, match.state, match.last_active, *ratings)
         db.execute(sa.insert(results), dict(zip(results.c.keys(), values, strict=False)))
         saw = frozenset(match.players).intersection(seen)
         over = replace(match, version=match.version + 1, ended=True, seen=saw)

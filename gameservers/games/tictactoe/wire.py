@@ -224,11 +224,6 @@ def fold_name(typed: str) -> str | None:
     return name if _NAME.fullmatch(name) else None
 
 
-def is_password(text: str) -> bool:
-    """Whether this is a valid password."""
-    return 1 <= len(text) <= MAX_PASSWORD
-
-
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 

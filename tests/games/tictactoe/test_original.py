@@ -237,9 +237,7 @@ class OriginalTests:
         self.command()
         records = await self.records()
         running = await records.match("1" * 32)
-        await records.finish_match(
-            running, "won", "ann", at=running.last_active, rate=lambda a, b: (a + 1, b - 1)
-        )
+        await records.finish_match(running, "won", "ann", rate=lambda a, b: (a + 1, b - 1))
         await records.store.stopService()
         self.assertIn("tictactoe_players already; nothing was taken over", self.refused())
         again = await self.records()

@@ -305,7 +305,7 @@ class RecordsTests:
                 TooManyMatches, self.records.open_match(match("3", *players), 2)
             )
             self.assertEqual(problem.player, "ann")
-        await self.records.finish_match(first, "won", "ann", at=LATER, seen=["ann"])
+        await self.records.finish_match(first, "won", "ann", seen=["ann"])
         await self.records.open_match(match("3", "ann", "dan"), 2)
 
     async def test_match_limit_holds_when_asked_at_once(self) -> None:
@@ -325,7 +325,7 @@ class RecordsTests:
         first = await self.records.open_match(match("1", "ann", "bob"), 5)
         for players in (("ann", "bob"), ("bob", "ann")):
             await self.refused(AlreadyPlaying, self.records.open_match(match("2", *players), 5))
-        await self.records.finish_match(first, "won", "ann", at=LATER, seen=["ann"])
+        await self.records.finish_match(first, "won", "ann", seen=["ann"])
         await self.records.open_match(match("2", "bob", "ann"), 5)
 
     async def test_match_with_nobody(self) -> None:
@@ -371,9 +371,9 @@ class RecordsTests:
     async def test_no_move_after_the_end(self) -> None:
         await self.accounts("ann", "bob")
         opened = await self.records.open_match(match("1", "ann", "bob"), 5)
-        over = (await self.records.finish_match(opened, "draw", None, at=LATER)).match
+        over = (await self.records.finish_match(opened, "draw", None)).match
         await self.refused(Stale, self.records.save_move(over))
-        await self.refused(Stale, self.records.finish_match(over, "draw", None, at=LATER))
+        await self.refused(Stale, self.records.finish_match(over, "draw", None))
         self.assertEqual(len(await results_of(self.records, "ann")), 1)
 
     async def test_finish(self) -> None:
@@ -382,7 +382,7 @@ class RecordsTests:
         opened = await self.records.open_match(match("1", "ann", "bob"), 5)
         final = replace(opened, state="won", last_active=LATER)
         finished = await self.records.finish_match(
-            final, "won", "ann", at=LATER, rate=winner_takes_ten, seen=["ann"]
+            final, "won", "ann", rate=winner_takes_ten, seen=["ann"]
         )
         result = Result(
             opened.id, "ann", "bob", "ann", "won", "won", LATER, (1000, 1000), (1010, 990)
@@ -403,8 +403,8 @@ class RecordsTests:
         two = await self.records.open_match(match("2", "cat", "ann"), 5)
         await gatherResults(
             [
-                self.records.finish_match(one, "won", "ann", at=LATER, rate=winner_takes_ten),
-                self.records.finish_match(two, "won", "cat", at=LATER, rate=winner_takes_ten),
+                self.records.finish_match(one, "won", "ann", rate=winner_takes_ten),
+                self.records.finish_match(two, "won", "cat", rate=winner_takes_ten),
             ]
         )
         self.assertEqual(await self.elo("ann"), 1000)
@@ -415,15 +415,11 @@ class RecordsTests:
         """Unranked matches and matches with somebody who is gone change no rating."""
         await self.accounts("ann", "bob")
         casual = await self.records.open_match(match("1", "ann", "bob", ranked=False), 5)
-        finished = await self.records.finish_match(
-            casual, "won", "ann", at=LATER, rate=winner_takes_ten
-        )
+        finished = await self.records.finish_match(casual, "won", "ann", rate=winner_takes_ten)
         self.assertFalse(finished.rated)
         await self.records.open_temporary_session("2", "tim", NOON)
         odd = await self.records.open_match(match("2", "ann", "tim"), 5)
-        finished = await self.records.finish_match(
-            odd, "won", "ann", at=LATER, rate=winner_takes_ten
-        )
+        finished = await self.records.finish_match(odd, "won", "ann", rate=winner_takes_ten)
         self.assertFalse(finished.rated)
         self.assertEqual(await self.elo("ann"), 1000)
         for result in await results_of(self.records, "ann"):
@@ -439,7 +435,7 @@ class RecordsTests:
 
         await self.refused(
             ZeroDivisionError,
-            self.records.finish_match(opened, "won", "ann", at=LATER, rate=broken),
+            self.records.finish_match(opened, "won", "ann", rate=broken),
         )
         self.assertEqual(await self.records.match(opened.id), opened)
         self.assertEqual(await results_of(self.records, "ann"), ())
@@ -448,7 +444,7 @@ class RecordsTests:
         """A finished match is kept for a player who has not seen its end."""
         await self.accounts("ann", "bob")
         opened = await self.records.open_match(match("1", "ann", "bob"), 5)
-        finished = await self.records.finish_match(opened, "won", "ann", at=LATER, seen=["ann"])
+        finished = await self.records.finish_match(opened, "won", "ann", seen=["ann"])
         over = finished.match
         self.assertEqual(await self.records.matches_of("ann"), ())
         self.assertEqual(await self.records.matches_of("bob"), (over,))
@@ -462,7 +458,7 @@ class RecordsTests:
         """What both see end is not kept."""
         await self.accounts("ann", "bob")
         opened = await self.records.open_match(match("1", "ann", "bob"), 5)
-        await self.records.finish_match(opened, "draw", None, at=LATER, seen=["bob", "ann", "cat"])
+        await self.records.finish_match(opened, "draw", None, seen=["bob", "ann", "cat"])
         self.assertIsNone(await self.records.match(opened.id))
 
     async def test_seen_too_early(self) -> None:

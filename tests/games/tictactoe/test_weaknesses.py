@@ -358,6 +358,8 @@ class WeaknessTests(ArenaTestCase):
             [response] = browser.say("login", **data)
             self.assertEqual(response["data"]["msg"], words.BAD_LOGIN)
             self.assertEqual(browser.closed, 1000)
+        response = self.arena.browser().log_in("bob", "😀" * 32)[0]
+        self.assertEqual(response["data"]["msg"], words.REGISTERED.format("bob"))
 
     def test_17_times_are_fresh(self) -> None:
         """C{revoke_time} is of this move, and a log-in keeps the account."""

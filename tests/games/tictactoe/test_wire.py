@@ -154,11 +154,6 @@ class NameTests(SynchronousTestCase):
         if name is not None:
             self.assertRegex(name, r"\A[a-z0-9_-]{3,16}\Z")
 
-    def test_passwords(self) -> None:
-        self.assertTrue(wire.is_password("😀" * 32))
-        self.assertFalse(wire.is_password("x" * 33))
-        self.assertFalse(wire.is_password(""))
-
 
 class EncodeTests(SynchronousTestCase):
     def data(self, text: str) -> dict[str, Any]:
