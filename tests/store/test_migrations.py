@@ -12,7 +12,7 @@ from sqlalchemy.engine import Inspector
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from gameservers.games.tictactoe.records import Match, Session, TicTacToeRecords
+from gameservers.games.tictactoe.records import LoginSession, Match, TicTacToeRecords
 from gameservers.games.tilegame.records import TileGameRecords
 from gameservers.games.tilegame.world import SavedWorld
 from gameservers.store import (
@@ -165,7 +165,9 @@ class MigrationTests:
             self.assertEqual(await rating_of(records, name), elo)
             self.assertIs(await records.is_registered(name), True)
         self.assertIs(await records.is_registered("tim"), False)
-        self.assertEqual(await records.session("a" * 32), Session("a" * 32, "ann", True, noon))
+        self.assertEqual(
+            await records.session("a" * 32), LoginSession("a" * 32, "ann", True, noon)
+        )
         self.assertEqual([each.name for each in await records.friends("ann")], ["Ann"])
         self.assertEqual(
             await records.match("1" * 32),
