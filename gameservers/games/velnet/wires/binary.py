@@ -42,7 +42,7 @@ of messages, each a type (C{u8}) and a body::
     3  u32 sender, payload              a payload
 
 An unknown type, text that is not UTF-8, and data longer than L{MAX_DATA} bytes unless configured
-otherwise (it is refused before it is buffered) are L{WireError}s, which end the connection, since
+otherwise (it is refused before it is buffered) raise L{WireError}, which ends the connection, as
 the start of the next message is unknown.  Surplus bytes at the end of a list of ids are ignored,
 and so is a datagram that breaks the format.  An empty payload (3, 4, 5, 7, 8) is not relayed: it
 would make the receiving clients hang, and no client sends one.
