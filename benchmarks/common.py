@@ -1,4 +1,4 @@
-"""What every benchmark does: start servers, measure them alternately, print a table."""
+"""The common parts of all benchmarks: start servers, measure them alternately, print a table."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 #: How long a server may take to start or to stop, in seconds.
 PATIENCE = 15.0
 
-#: What holds unless a benchmark says otherwise.  Games listen nowhere, for their own ports may be
-#: somebody else's here, and nothing is kept.
+#: The default options of servers: no ports for single games, which may be in use on this machine,
+#: and a database in memory.
 DEFAULTS = (
     "--tictactoe-port=0",
     "--tilegame-port=0",
@@ -33,30 +33,30 @@ DEFAULTS = (
     "--logging=warning",
 )
 
-#: Systems give ports above these to outgoing connections, any of which could take a port between
-#: the moment it is chosen and the moment its server listens.
+#: Systems use ports above these for outgoing connections, which could take a chosen port before
+#: its server listens on it.
 PORTS = range(12_000, 32_000)
 
 #: Figures with this in their name are amounts of work per second of the server's processor time:
-#: they mean something on a busy machine, too.
+#: they are meaningful on a busy machine, too.
 PER_CPU = "CPU second"
 
 _chosen: set[int] = set()
 
-#: What one round has measured, by name.
+#: The figures of one round, by name.
 Figures = dict[str, float]
 
-#: What all rounds have measured: by the name of the figure, and of the server.
+#: The figures of all rounds, by the names of the figure and of the server.
 Results = dict[str, dict[str, list[float]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """
-    A server that is running.
+    A running server.
 
-    @ivar port: where players connect.
-    @ivar pid: the process whose time counts; L{None} if that is unknown.
+    @ivar port: the port to which players connect.
+    @ivar pid: the process that is measured; L{None} if it is unknown.
     @ivar others: its other ports, if a benchmark needs some.
     """
 
@@ -72,21 +72,21 @@ class Server:
         return player
 
     def cpu_seconds(self) -> float:
-        """The processor time it has taken so far; not a number if its process is unknown."""
+        """The processor time it has used so far; NaN if its process is unknown."""
         if self.pid is None:
             return float("nan")
-        # The clock of another process, which Python has no name for (clock_getcpuclockid(3)).
+        # The clock of another process; Python lacks clock_getcpuclockid(3).
         return time.clock_gettime(~self.pid << 3 | 2)
 
     def resident(self) -> float:
-        """The memory it has, in MB; not a number if its process is unknown."""
+        """Its resident memory, in MB; NaN if its process is unknown."""
         if self.pid is None:
             return float("nan")
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def pin(self, core: int) -> None:
-        """Keep the process on one core, and this process off it."""
+        """Pin the process to one core, and this process to the others."""
         if self.pid is not None:
             for thread in Path(f"/proc/{self.pid}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), {core})
@@ -99,8 +99,8 @@ class Benchmark:
     One benchmark.
 
     @ivar parser: its options, made by L{arguments}.
-    @ivar start: starts what is measured of a checkout, until the block ends.
-    @ivar measure: does one round.
+    @ivar start: a context manager that runs the server of a checkout.
+    @ivar measure: measures one round.
     """
 
     parser: argparse.ArgumentParser
@@ -108,11 +108,11 @@ class Benchmark:
     measure: Callable[[Server, argparse.Namespace], Figures]
 
     def main(self) -> None:
-        """Measure what the command line says, and print the medians."""
+        """Measure as the command line says, and print the medians."""
         show(self.run(self.parser.parse_args()))
 
     def run(self, parsed: argparse.Namespace) -> Results:
-        """Measure the checkouts and the peers alternately, ours last."""
+        """Measure the checkouts and the peers alternately, this checkout last."""
         results: Results = {}
         with ExitStack() as stack:
             servers = {each.name: each for each in parsed.peer}
@@ -150,7 +150,7 @@ def checkout(text: str) -> Path:
 def arguments(description: str | None) -> argparse.ArgumentParser:
     """The options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=3, help="medians of so many (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds (%(default)s)")
     parser.add_argument(
         "--before", type=checkout, metavar="DIR", help="measure the server of this checkout, too"
     )
@@ -162,13 +162,13 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         metavar="NAME=PORT[:PID]",
         help="measure this running server, too",
     )
-    parser.add_argument("--only-peers", action="store_true", help="do not start our own")
+    parser.add_argument("--only-peers", action="store_true", help="do not measure this checkout")
     parser.add_argument("--core", type=int, help="keep the server on this core, the load off it")
     return parser
 
 
 def free_port() -> int:
-    """A port that nobody has for TCP or for UDP, and that was not chosen before."""
+    """A port that is free for TCP and UDP, and was not chosen before."""
     while True:
         port = secrets.choice(PORTS)
         if port not in _chosen and is_free(port):
@@ -192,9 +192,9 @@ def is_free(port: int) -> bool:
 @contextmanager
 def started(command: Sequence[str], tree: Path, port: int) -> Iterator[int]:
     """
-    Run a server of a checkout until the block ends, in a directory of its own.
+    Run a server of a checkout until the block ends, in its own directory.
 
-    What is yielded is the id of its process, which listens on C{port} by then.
+    It yields the id of its process when C{port} is open.
     """
     path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
     with TemporaryDirectory() as directory:
@@ -233,8 +233,8 @@ def gameserver(tree: Path, *options: str, game: str = "") -> Iterator[Server]:
     """
     Run the server of a checkout until the block ends.
 
-    @param game: the one on whose own port players connect, the front door being among the other
-        ports; without one they connect to the front door.
+    @param game: connect players to the port of this game, with the front door among the other
+        ports; by default they connect to the front door.
     """
     front, own = free_port(), free_port()
     ports = [f"--port={front}", *([f"--{game}-port={own}"] if game else [])]
@@ -261,10 +261,10 @@ def module(name: str, tree: Path, *options: str) -> list[str]:
 
 def show(results: Results, head: str = "") -> None:
     """
-    Print the medians of all rounds, ours last, and its ratio to each of the others.
+    Print the medians of all rounds, this checkout's last, with its ratio to each of the others.
 
-    A ratio is the median of the rounds' ratios: what else the machine had to do in a round
-    concerns both sides of it.
+    A ratio is the median of the rounds' ratios, because other load on the machine in a round
+    affects both sides of it.
     """
     names = list(next(iter(results.values())))
     *others, ours = names
@@ -287,7 +287,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def per(amount: float, seconds: float) -> float:
-    """C{amount} per second; not a number if it took no time that could be measured."""
+    """C{amount} per second; NaN if the time was too short to be measured."""
     return amount / seconds if seconds else float("nan")
 
 

@@ -1,8 +1,8 @@
 """
-Every benchmark of two checkouts, before a change and after it, alternately in one run.
+Compares two checkouts, before and after a change, with all benchmarks alternately in one run.
 
-What is printed is work per second of the server's processor time, which means something on a
-busy machine, too.  A benchmark may be named with options of its own, in quotes::
+It prints work per second of the server's processor time, which is meaningful on a busy machine,
+too.  A benchmark may be given with options of its own, in quotes::
 
     python -m benchmarks.compare --before ../before
     python -m benchmarks.compare --before ../before twister "velnet --form=text --burst=8"
@@ -17,7 +17,7 @@ from importlib import import_module
 
 from benchmarks.common import PER_CPU, Results, checkout, number, show
 
-#: All of them, with rounds that are short and many.
+#: All benchmarks, with many short rounds.
 BENCHMARKS = (
     "velnet --seconds=1 --moderate=0 --idle=0",
     "vcmi_chat --seconds=1.5",
@@ -38,7 +38,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--before", type=checkout, required=True, metavar="DIR")
-    parser.add_argument("--rounds", type=int, default=5, help="medians of so many (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (%(default)s)")
     parser.add_argument("names", nargs="*", default=BENCHMARKS, help=f"from {', '.join(usual)}")
     parsed = parser.parse_args()
     core = max(os.sched_getaffinity(0))

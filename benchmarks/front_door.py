@@ -1,5 +1,5 @@
 """
-The front door: what a connection costs there, and that messages cost nothing more from then on.
+The front door: the cost of a connection, and of messages after it has been handed over.
 
 One game (VelNet's text form), alternately through the front door and through the game's own
 port.  A message makes a round trip from one player of a room to the other and back; a connection

@@ -1,10 +1,10 @@
 """
-The outbox alone: what telling one line to each of forty players costs the server.
+The outbox alone: the cost of sending lines to forty players.
 
-The lines of a batch are said in one turn, and one line to one player is a delivery.  C{outbox}
-sends what a turn has said in one piece, C{outbox, 1400} in pieces that fit into a usual path's
-segments, C{one write per line} is C{transport.write}, and C{one write per turn} is that with all
-lines of the turn.  The last two leave out what the reactor takes to send what was written.
+The lines of a batch are sent in one turn, and one line to one player is a delivery.  C{outbox}
+sends the lines of a turn in one chunk, C{outbox, 1400} in chunks that fit into the segments of a
+usual path, C{one write per line} is C{transport.write}, and C{one write per turn} is the same with
+all lines of the turn.  The last two do not include the reactor's time for sending.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LINE = b":>>MSG:a player:a line of chat, of some forty characters"
 
 @contextmanager
 def players() -> Iterator[list[Transport]]:
-    """Transports whose other ends are read by a process of its own."""
+    """Transports whose peers are read by another process."""
     reactor = MemoryReactor()
     ends, transports = [], []
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,7 +1,7 @@
 """
 The byte pipe alone: a relay that couples every two connections, in three ways.
 
-C{spliced} is what plain TCP gets, C{coupled} what everything else gets.  C{plain} is two Twisted
+C{spliced} is used for plain TCP, C{coupled} for everything else.  C{plain} is two Twisted
 protocols that write to each other's transport: a slow reader does not slow its writer there.
 """
 
@@ -92,7 +92,7 @@ def serve(ports: list[int]) -> None:
 
 @contextmanager
 def start(tree: Path, parsed: argparse.Namespace) -> Iterator[Server]:
-    """Run one process, with a relay of each kind on a port of its own."""
+    """Run a process with a relay of each kind, on different ports."""
     ports = [free_port() for _ in KINDS]
     command = module("benchmarks.net_pipe", tree, "--serve", *map(str, ports))
     with started(command, tree, ports[-1]) as pid:
@@ -109,7 +109,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
 
 
 parser = arguments(__doc__)
-parser.add_argument("--seconds", type=float, default=2.0, help="of writing (%(default)s)")
+parser.add_argument("--seconds", type=float, default=2.0, help="duration of writing (%(default)s)")
 parser.add_argument("--serve", type=int, nargs="+", help=argparse.SUPPRESS)
 
 BENCHMARK = Benchmark(parser, start, measure)

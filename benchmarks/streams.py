@@ -1,4 +1,4 @@
-"""What is measured on a byte pipe of any protocol."""
+"""The measurements of a byte pipe, for any protocol."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def one_way(server: Server, a: socket.socket, b: socket.socket, seconds: float) 
     b.settimeout(0.1)
     while writer.is_alive() or received < sent:
         with contextlib.suppress(TimeoutError):
-            # The kernel may throw the bytes away: reading them is not what is measured.
+            # The kernel discards the bytes, because reading them is not measured.
             received += b.recv_into(into, len(into), socket.MSG_TRUNC)
             end = time.monotonic()
     b.settimeout(PATIENCE)

@@ -1,9 +1,9 @@
 """
-Ultimate tic-tac-toe: log-ins with a password, and moves, which are answered when committed.
+Ultimate tic-tac-toe: log-ins with a password, and moves, which are answered after the commit.
 
-It is SQLite in a file that is measured unless C{--database} says otherwise; of a URL that ends
-with a slash, such as C{postgresql://user@host/}, a new database on that server.  The time of a
-database server is not counted as the game server's.  A peer's accounts must be new.
+The database is SQLite in a file unless C{--database} is given; for a URL that ends with a slash,
+such as C{postgresql://user@host/}, a new database on that server.  The time of a database server
+is not included.  A peer's accounts must be new.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gameservers.games.tictactoe import rules
 GAME = CHECKOUT / "tests" / "transcripts" / "tictactoe" / "full_game_win.jsonl"
 
 
-#: How long a round may take to log all players in, besides its moves, in seconds.
+#: Time limit for the log-ins of a round, in seconds.
 LONGEST = 120.0
 
 _rounds = count()
@@ -54,7 +54,9 @@ def start(tree: Path, parsed: argparse.Namespace) -> Iterator[Server]:
 
 @contextmanager
 def database(name: str) -> Iterator[str]:
-    """The database of this URL; if it ends with a slash, a new one that is dropped afterwards."""
+    """
+    The database of this URL; if it ends with a slash, a new one, which is dropped afterwards.
+    """
     if not name.endswith("/"):
         yield name
         return
@@ -80,9 +82,9 @@ def database(name: str) -> Iterator[str]:
 
 class Client(asyncio.Protocol):
     """
-    A client that does as little as possible, not to be what is measured.
+    A client that does as little as possible, so that it does not dominate the measurement.
 
-    @ivar listener: told of each message at once; while it is L{None} they wait for L{hear}.
+    @ivar listener: called with each message; while it is L{None} they wait for L{hear}.
     """
 
     def __init__(self) -> None:
@@ -142,7 +144,7 @@ class Client(asyncio.Protocol):
         self._transport.close()
 
     async def hear(self, kind: bytes) -> bytes:
-        """The next message of a type; others are passed over."""
+        """The next message of a type; others are skipped."""
         while True:
             while not self._messages:
                 if self._transport.is_closing():
@@ -172,9 +174,10 @@ def frame(message: object) -> bytes:
 
 class Game:
     """
-    A recorded game, played once more.
+    A recorded game, replayed.
 
-    A move is over when both players have been told; the waiting time is the mover's.
+    A move is complete when both players have received it; the latency is that of the player that
+    made it.
     """
 
     def __init__(
@@ -216,12 +219,12 @@ class Game:
 
 
 def unused(kind: str) -> str:
-    """What new names begin with: an old name may have a match that goes on."""
+    """A prefix for new names, because an old name may have an open match."""
     return f"{kind}{os.getpid() % 10_000}-{next(_rounds)}"
 
 
 async def measure_logins(server: Server, amount: int) -> Figures:
-    """This many accounts log in with their passwords, all at the same time."""
+    """Measure this many log-ins with passwords, all at the same time."""
     prefix = unused("l")
     names = [f"{prefix}-{number}" for number in range(amount)]
     for name in names:
@@ -262,12 +265,12 @@ def recorded_game() -> list[bytes]:
     return moves
 
 
-#: What stands for the id of a match in a recorded game.
+#: The placeholder for the id of a match in a recorded game.
 _ID = b"#" * 32
 
 
 async def measure_moves(server: Server, matches: int, seconds: float) -> Figures:
-    """Moves in this many matches at the same time."""
+    """Measure moves in this many matches at the same time."""
     prefix = unused("m")
     waits: list[float] = []
     end = 0.0
@@ -292,7 +295,7 @@ async def measure_moves(server: Server, matches: int, seconds: float) -> Figures
     ready, go = asyncio.Semaphore(0), asyncio.Event()
     games = [asyncio.create_task(play(number)) for number in range(matches)]
     for game in games:
-        game.add_done_callback(lambda _: ready.release())  # also if it comes to nothing
+        game.add_done_callback(lambda _: ready.release())  # even after an error
         await ready.acquire()
     begin, cpu, own = time.monotonic(), server.cpu_seconds(), time.process_time()
     end = begin + seconds
@@ -324,7 +327,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
 
 parser = arguments(__doc__)
 parser.add_argument("--database", default="sqlite:///games.sqlite3", help="its URL (%(default)s)")
-parser.add_argument("--seconds", type=float, default=5.0, help="of moves (%(default)s)")
+parser.add_argument("--seconds", type=float, default=5.0, help="duration of moves (%(default)s)")
 parser.add_argument("--logins", type=int, nargs="*", default=[50, 500])
 parser.add_argument("--matches", type=int, nargs="*", default=[25, 250])
 

@@ -1,6 +1,6 @@
 """
-Tile-Game players at full pace: each says where it is and asks for the next state, as the game
-does, as soon as it has the last one.  The world is kept in SQLite, in a file.
+Tile-Game players at full speed: each sends its position and requests the next state as soon as it
+has the last one, as the game does.  The world is stored in SQLite, in a file.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from gameservers.games.tilegame.wire import BLOCK
 
 
 def position(name: str, x: int, y: int) -> bytes:
-    """The block in which a client says where it is."""
+    """The block with a client's position."""
     content = b"\x1d%b\x01%b" % (wire.encode_name(name), struct.pack(">hh", x, y))
     return (b"SGPKT" + len(content).to_bytes(2, "big") + content).ljust(BLOCK)
 
 
 class Player:
-    """One client: it reads the stream block by block, so that a peer may send as it likes."""
+    """One client: it reads the stream block by block, however a peer sends it."""
 
     def __init__(self, server: Server, name: str) -> None:
         self.name = name
         self.states = 0
         self._numbers = count()
         self._data = bytearray()
-        self._state = False  # whether one comes next
+        self._state = False  # whether a state comes next
         self.socket = server.connect()
         self._join()
 
@@ -70,7 +70,7 @@ class Player:
         self.socket.sendall(wire.GLGAME_REQ)
 
     def ready(self) -> None:
-        """Answer what has arrived as the game does."""
+        """Answer received messages as the game does."""
         data = self.socket.recv(65_536)
         if not data:
             raise ConnectionError("the connection was closed")
@@ -79,7 +79,7 @@ class Player:
             self._message(bytes(self._data[:size]))
 
     def _size(self) -> int:
-        """Of the message that comes next: of a state, its first two bytes tell."""
+        """The size of the next message, which for a state is in its first two bytes."""
         if not self._state or len(self._data) < 2:
             return BLOCK
         return int.from_bytes(self._data[:2], "big")
@@ -132,7 +132,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
         }
         for player in all_players.values():
             player.socket.sendall(wire.DISCONNECT_REQ)
-    time.sleep(0.5)  # so that the names are free again
+    time.sleep(0.5)  # to free the names
     return figures
 
 

@@ -1,9 +1,9 @@
 """
-TwisteR tanks push their poses, or ask for everybody's, as fast as they are answered.
+TwisteR tanks push their poses, or request those of all, as fast as they are answered.
 
-Each tank has one request on its way; the datagrams are those of the Python API, byte for byte.
-The API receives 1024 bytes of a reply, and a server may send no more: with many tanks C{bytes}
-tells what an answer to get_data was worth.
+Each tank has one request in flight; the datagrams are those of the Python API, byte for byte. The
+API receives 1024 bytes of a reply, and a server may send no more: with many tanks C{bytes} shows
+how much of get_data was answered.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from benchmarks.common import (
 PUSHED = b'{"status": 0, "response": null}'
 LISTED = b'{"status": 0, "response": [{"key":'
 
-#: Makes the datagram of a number.
+#: Makes the datagram with this number.
 Requests = Callable[[int], bytes]
 
 
 def asked(request: str, client_data: Any, player_data: Any = None, body: Any = None) -> bytes:
-    """A request as the API spells it."""
+    """A request as the API encodes it."""
     members = {
         "request": request,
         "client_data": client_data,
@@ -74,7 +74,7 @@ class Tank:
         return reply["response"]
 
     def pushes(self) -> Requests:
-        """C{push_data}, with a pose that is hardly ever the same."""
+        """C{push_data}, with varying poses."""
         who = {"id": self.id, "key": self.key, "client_timeout_ms": 0}
         pose = {"posx": "<%d>", "posy": "<%d>", "rot": "<%d.5>", "turret_rot": "<%d.25>"}
         form = asked("push_data", who, pose).replace(b'"<', b"").replace(b'>"', b"")
@@ -151,7 +151,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
 
 parser = arguments(__doc__)
 parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 100])
-parser.add_argument("--seconds", type=float, default=2.0, help="of each (%(default)s)")
+parser.add_argument("--seconds", type=float, default=2.0, help="duration of each (%(default)s)")
 parser.add_argument(
     "--max-bytes", type=int, help="ask for longer lists than the API does, if that is offered"
 )

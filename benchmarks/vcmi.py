@@ -1,4 +1,4 @@
-"""The least of a VCMI launcher of protocol 4, and of a VCMI game, that makes load."""
+"""A minimal VCMI launcher of protocol 4, and a minimal VCMI game, for load."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import struct
 
 from benchmarks.common import PATIENCE, Server
 
-#: The last thing a newcomer is told.
+#: The last message to a client that has logged in.
 WELCOME = b"Here available"
 
 PROTOCOL = 4

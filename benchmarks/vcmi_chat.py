@@ -1,7 +1,7 @@
 """
-Chat: some of the players in a VCMI lobby talk, and all of them listen.
+Chat: some of the players in a VCMI lobby send lines, and all of them receive them.
 
-The loop is closed: each sender keeps C{--window} lines on their way.  A line is one delivery per
+The loop is closed: each sender keeps C{--window} lines in flight.  A line is one delivery per
 player.
 """
 
@@ -24,7 +24,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
     names = [f"c{os.getpid():07}-{number:04}" for number in range(players)]
     sockets: dict[int, socket.socket] = {}
     owners: dict[int, bytes] = {}  # how each sender's own lines begin
-    tails: dict[int, bytes] = {}  # its last bytes, for beginnings that were cut
+    tails: dict[int, bytes] = {}  # its last bytes, for beginnings that were split
     poll = select.epoll()
     for name in names:
         player = log_in(server, name)
@@ -34,7 +34,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
         if len(owners) < parsed.senders:
             owners[player.fileno()] = f":>>MSG:{name}:".encode()
             tails[player.fileno()] = b""
-    while events := poll.poll(0.5):  # until nothing is said any more
+    while events := poll.poll(0.5):  # until nothing is sent any more
         for fd, _ in events:
             sockets[fd].recv(65536)
     line = say(f"<MSG>{TEXT}")
@@ -79,7 +79,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
 parser = arguments(__doc__)
 parser.add_argument("--players", type=int, default=40)
 parser.add_argument("--senders", type=int, default=10)
-parser.add_argument("--window", type=int, default=16, help="lines on their way per sender")
+parser.add_argument("--window", type=int, default=16, help="lines in flight per sender")
 parser.add_argument("--seconds", type=float, default=3.0)
 
 BENCHMARK = Benchmark(

@@ -33,7 +33,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
         for fd, _ in events:
             heard = sockets[fd].recv(1024 * 1024)
             if not heard:
-                raise ConnectionError("a player was not let in")
+                raise ConnectionError("a player was refused")
             received += len(heard)
             if fd in waiting:
                 if WELCOME in waiting[fd] + heard:
@@ -44,7 +44,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
     poll.close()
     for player in sockets.values():
         player.close()
-    time.sleep(1.0)  # let the server see them go
+    time.sleep(1.0)  # let the server notice their end
     return {
         "logins per server CPU second": per(players, cpu),
         "logins per second": players / elapsed,
@@ -54,7 +54,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
 
 parser = arguments(__doc__)
 parser.add_argument("--players", type=int, default=500)
-parser.add_argument("--at-once", type=int, default=40, help="logins on their way")
+parser.add_argument("--at-once", type=int, default=40, help="logins in flight")
 
 BENCHMARK = Benchmark(
     parser, lambda tree, parsed: gameserver(tree, f"--capacity={2 * parsed.players}"), measure

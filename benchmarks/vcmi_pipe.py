@@ -18,7 +18,7 @@ def measure(server: Server, parsed: argparse.Namespace) -> Figures:
 
 
 parser = arguments(__doc__)
-parser.add_argument("--seconds", type=float, default=3.0, help="of writing (%(default)s)")
+parser.add_argument("--seconds", type=float, default=3.0, help="duration of writing (%(default)s)")
 
 BENCHMARK = Benchmark(parser, lambda tree, parsed: gameserver(tree), measure)
 

@@ -1,13 +1,13 @@
 """
-VelNet: rooms of 10 and of 50 players, where one or all send payloads of 100 bytes.
+VelNet: rooms of 10 and of 50 players, in which one or all send payloads of 100 bytes.
 
 The loop is closed: every sender sends a burst, and the next when the one before last has reached
-everybody.  The binary form is also measured in WebSockets and in datagrams, which one player
-sends.  Besides there are the time from sending to hearing at a moderate rate (every player of a
-room of 10 sends 20 payloads a second) and the memory of 500 players that say nothing.
+all players.  The binary form is also measured in WebSockets and in datagrams, which one player
+sends.  In addition the latency at a moderate rate (every player of a room of 10 sends 20 payloads
+a second) and the memory of 500 idle players are measured.
 
-The driver is one process, so the figures mean most on a machine with a processor for it alone.
-A peer is any server that speaks one of the forms, C{--form} says which.
+The driver is one process, so the figures are best on a machine with a processor for it alone. A
+peer is any server with one of the forms, which C{--form} chooses.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from benchmarks.common import (
 )
 
 PAYLOAD = 100  # bytes
-DEPTH = 2  # bursts under way at once
+DEPTH = 2  # bursts in flight
 SHAPES = ((10, 1), (10, 10), (50, 1), (50, 50))  # players, and how many of them send
 
 
 class Text:
-    """What the driver says and hears in the text form."""
+    """The driver's messages in the text form."""
 
     login = b"0:driver:\n"
     join = b"2:bench\n"
@@ -48,7 +48,7 @@ class Text:
 
     @staticmethod
     def counter() -> Callable[[bytes], int]:
-        """How many bytes of VelNet's own are in each piece of what one player receives."""
+        """Counts VelNet's own bytes in each chunk that a player receives."""
         return len
 
     @staticmethod
@@ -57,13 +57,13 @@ class Text:
 
     @staticmethod
     def contents(stream: bytes) -> tuple[list[bytes], bytes]:
-        """The payloads heard, and what is not complete yet."""
+        """The payloads received, and the incomplete rest."""
         *lines, rest = stream.split(b"\n")
         return [line.split(b":", 2)[2] for line in lines if line.startswith(b"3:")], rest
 
 
 class Binary(Text):
-    """What the driver says and hears in the binary form, as generation 1."""
+    """The driver's messages in the binary form, as generation 1."""
 
     login = b"\x00\x06driver\x05bench"
     join = b"\x02\x05bench"
@@ -91,7 +91,7 @@ def masked(message: bytes) -> bytes:
 
 
 def frame_head(stream: bytes) -> tuple[int, int] | None:
-    """The size of the head of a server's frame, and that of the payload, if it tells yet."""
+    """The sizes of a server frame's header and payload, if the header is complete."""
     head = 2 + {126: 2, 127: 8}.get(stream[1], 0) if len(stream) > 1 else 2
     if len(stream) < head:
         return None
@@ -99,7 +99,7 @@ def frame_head(stream: bytes) -> tuple[int, int] | None:
 
 
 class WebSocket(Binary):
-    """The binary form in a WebSocket, each message in one of its own, as generation 2."""
+    """The binary form in a WebSocket, each message in one WebSocket message, as generation 2."""
 
     login = masked(Binary.login)
     join = masked(Binary.join)
@@ -152,15 +152,15 @@ FORMS: dict[str, Form] = {"binary": Binary, "text": Text, "websocket": WebSocket
 
 DATAGRAMS = "datagrams"
 
-#: Datagrams that are sent at once: the kernel keeps so many for a reader that is late.
+#: Datagrams that are sent at once; the kernel's buffer holds this many for a late reader.
 FEW = 8
 
-#: After so many seconds a datagram is lost.
+#: Time after which a datagram counts as lost, in seconds.
 LOST = 0.5
 
 
 def settle(connections: list[socket.socket], quiet: float = 0.3) -> None:
-    """Read until nothing comes any more."""
+    """Read until nothing arrives any more."""
     while True:
         ready, _, _ = select.select(connections, [], [], quiet)
         if not ready:
@@ -183,7 +183,7 @@ def room(server: Server, form: Form, size: int) -> list[socket.socket]:
 
 
 def relayed_sizes(players: list[socket.socket], senders: int, form: Form) -> list[int]:
-    """How many bytes each sender's payload takes where it is heard."""
+    """The size of each sender's payload as it is received, in bytes."""
     sizes = []
     for player in players[:senders]:
         player.sendall(form.payload(b"x" * PAYLOAD))
@@ -245,7 +245,7 @@ def throughput(
 
 
 def latency(server: Server, form: Form, seconds: float) -> tuple[float, float]:
-    """The median and the 99th percentile of the time from sending to hearing, in ms."""
+    """The median and the 99th percentile of the latency, in ms."""
     players = room(server, form, 10)
     streams = dict.fromkeys(players, b"")
     due = [(time.perf_counter() + index * 0.005, player) for index, player in enumerate(players)]
@@ -308,7 +308,7 @@ def datagrams(server: Server, size: int, burst: int, seconds: float) -> tuple[fl
 
 
 def memory(server: Server, form: Form, players: int) -> float:
-    """What that many silent players take of the server's memory, in MB."""
+    """The server's memory for this many silent players, in MB."""
     before = server.resident()
     idle = [form.connect(server) for _ in range(players)]
     for player in idle:

@@ -78,7 +78,7 @@ class House:
     """A server that runs."""
 
     def __init__(self, test: SynchronousTestCase, *arguments: str) -> None:
-        """@param arguments: options besides those that keep it in memory."""
+        """Start it with these options, and a database in memory."""
         self.test = test
         self.reactor = MemoryReactor()
         options = options_for(getPlugins(IGame))

@@ -106,7 +106,7 @@ class Client:
         return b"".join(self.house.datagrams(self._address))
 
     def log_in(self, name: str) -> bytes:
-        """@return: what it has been told by then."""
+        """Log in, and return what was received by then."""
         for message in self.form.log_in(name):
             self.send(message)
         self.house.turn(1)

@@ -1,12 +1,12 @@
 """
 The game's own names for its server: C{PlayerHandler}, C{WorldHandler}, C{ServerTasks}.
 
-A server or a bot that was written against the game's API finds it here, over the same world,
-players and rules that C{gameservers.games.tilegame} uses; the game server itself does not need
-this module.  A C{conn} is an object with C{send(bytes)}, such as a socket; the tasks of the
-handshake also call its C{recv(size)}, once for each message.
+It is for servers and bots written for the game's own API, and uses the world, players and rules of
+C{gameservers.games.tilegame}; the game server itself does not need this module.  A C{conn} is an
+object with C{send(bytes)}, such as a socket; the tasks of the handshake also call its
+C{recv(size)}, once for each message.
 
-A connection speaks for one player only: the one it joined with (L{ServerTasks.player_join}
+A connection belongs to one player: the one it joined with (L{ServerTasks.player_join}
 remembers that) or, if it has one, that of its attribute C{name}.
 """
 
@@ -27,13 +27,13 @@ from gameservers.wire import WireError
 
 
 class Sender(Protocol):
-    """Somebody to whom bytes can be sent."""
+    """A connection to which bytes can be sent."""
 
     def send(self, data: bytes, /) -> object: ...
 
 
 class Conversation(Sender, Protocol):
-    """Somebody who also answers."""
+    """A connection that can also be read."""
 
     def recv(self, size: int, /) -> bytes: ...
 
@@ -48,14 +48,14 @@ class PlayerHandler:
         self.settings = settings or TileGameSettings()
         self.players = Players()
         self._participants: dict[str, Participant] = {}
-        self._conns: dict[str, object] = {}  # by the name of the player who joined
+        self._conns: dict[str, object] = {}  # by the name of the player
 
     def track_player(self, player: Mapping[str, Any]) -> str:
         """
-        A player is here from now on.
+        Add a player.
 
         @return: the player's name.
-        @raise ValueError: the name cannot be one.
+        @raise ValueError: the name is invalid.
         """
         name: str = player["name"]
         if wire.parse_name(name.encode("utf-8")) is None:
@@ -64,39 +64,39 @@ class PlayerHandler:
         return name
 
     def untrack_player(self, player_name: str) -> None:
-        """A player is gone; nothing happens if it was not here."""
+        """Remove a player, if it exists."""
         self.players.remove(player_name)
         self._participants.pop(player_name, None)
         self._conns.pop(player_name, None)
 
     def update_player(self, player: Mapping[str, Any]) -> None:
-        """Everything about a player who is here."""
+        """Set the attributes of a player."""
         if self.players.get(player["name"]) is not None:
             self.players.add(_player(player))
 
     def update_player_position(self, player: Mapping[str, Any]) -> None:
-        """Where a player who is here is now; where it was becomes its previous position."""
+        """Set a player's position; the old one becomes its previous position."""
         known = self.players.get(player["name"])
         if known is not None:
             known.move(player["x"], player["y"])
 
     def get_player(self, player_name: str) -> dict[str, int | dict[str, Any] | None]:
-        """A player and its place in the list; both C{None} if it is not here."""
+        """A player and its index in the list; both C{None} if it does not exist."""
         for index, player in enumerate(self.players):
             if player.name == player_name:
                 return {"index": index, "player": _described(player)}
         return {"index": None, "player": None}
 
     def get_players(self, compressed: bool = False) -> list[dict[str, Any]] | bytes:
-        """All players, in joining order; compressed, as a state packet has them."""
+        """All players, in joining order; compressed, as in a state packet."""
         return self.players.block() if compressed else [_described(each) for each in self.players]
 
     def bind(self, conn: object, player_name: str) -> None:
-        """This connection speaks for this player."""
+        """Let this connection belong to this player."""
         self._conns[player_name] = conn
 
     def participant(self, conn: object) -> Participant | None:
-        """The stay of the player for whom a connection speaks, if it is here."""
+        """The player in the room to which a connection belongs, if it exists."""
         joined = (name for name, each in self._conns.items() if each is conn)
         name = next(joined, None) or getattr(conn, "name", None)
         player = self.players.get(name) if isinstance(name, str) else None
@@ -158,13 +158,13 @@ class WorldHandler:
         self._world = world
 
     def get_world(self) -> World:
-        """@raise LookupError: there is none yet."""
+        """The world; raises L{LookupError} if there is none yet."""
         if self._world is None:
             raise LookupError("there is no world yet")
         return self._world
 
     def update_broken_tile(self, player: Mapping[str, Any]) -> None:
-        """A player has broken a tile, if it is one that can be broken."""
+        """Break a tile for a player, if it can be broken."""
         self.get_world().break_tile(player["broken_tile_x"], player["broken_tile_y"])
 
     def get_map_data(self, only_dynatile: bool = False) -> bytes:
@@ -174,11 +174,11 @@ class WorldHandler:
 
 
 class ServerTasks:
-    """What the server does for one connection, step by step; the caller keeps the order."""
+    """The server's steps for one connection; the caller calls them in order."""
 
     @staticmethod
     def recognition(conn: Conversation, addr: object) -> bool:
-        """Whether this is a client of the game; it is told so."""
+        """Whether this is a client of the game; if so, it gets the answer."""
         known = conn.recv(wire.BLOCK) == wire.RECOGNITION_REQ
         if known:
             conn.send(wire.RECOGNITION_RES)
@@ -186,7 +186,7 @@ class ServerTasks:
 
     @staticmethod
     def map_data(conn: Conversation, addr: object, world_handler: WorldHandler) -> None:
-        """Send the map if it is asked for."""
+        """Send the map if the client requests it."""
         if conn.recv(wire.BLOCK) == wire.MAPDATA_REQ:
             messages = wire.map_messages(wire.payload(world_handler.get_map_data()))
             for at in range(0, len(messages), wire.PIECE):
@@ -194,7 +194,7 @@ class ServerTasks:
 
     @staticmethod
     def player_join(conn: Conversation, player_handler: PlayerHandler) -> str:
-        """Let a player in; its name, or an empty text if it was refused."""
+        """Add a player and return its name, or an empty text if it was refused."""
         if conn.recv(wire.BLOCK) != wire.PLAYERJOIN_REQ:
             return ""
         conn.send(wire.PLAYERJOIN_RES)
@@ -214,7 +214,7 @@ class ServerTasks:
     def game_state(
         conn: Sender, data: bytes, player_handler: PlayerHandler, world_handler: WorldHandler
     ) -> bool:
-        """Send the state if C{data} asks for it."""
+        """Send the state if C{data} requests it."""
         if data != wire.GLGAME_REQ:
             return False
         world = world_handler.get_world()
@@ -237,9 +237,9 @@ class ServerTasks:
         conn: Sender, data: bytes, player_handler: PlayerHandler, world_handler: WorldHandler
     ) -> bool:
         """
-        Answer C{data} if it is a packet, and do what it says if that is possible.
+        Answer C{data} if it is a packet, and carry it out if possible.
 
-        Whatever is wrong with it, it is answered and changes nothing.
+        An invalid packet is answered and changes nothing.
         """
         packet = None
         try:
@@ -260,7 +260,7 @@ class ServerTasks:
 
     @staticmethod
     def disconnection(data: bytes) -> bool:
-        """Whether C{data} says good-bye."""
+        """Whether C{data} is the good-bye."""
         return data == wire.DISCONNECT_REQ
 
 

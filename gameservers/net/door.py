@@ -328,8 +328,8 @@ class FirstBytes(Protocol):
         if protocol is None:
             self._refuse(Reason.REFUSED, "not taken here")
             return
-        if not hasattr(protocol, "ticket"):  # nobody would hear of the connection's end
-            raise TypeError(f"{type(protocol).__name__} is no Connection")
+        if not hasattr(protocol, "ticket"):  # the guard would miss its end
+            raise TypeError(f"{type(protocol).__name__} is not a Connection")
         first, self._first = self._first, b""
         protocol.ticket = self._ticket
         hand_over(self.transport, protocol, first)

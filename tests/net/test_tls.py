@@ -62,7 +62,7 @@ class Client:
     """A TLS client in memory."""
 
     def __init__(self, certificates: Certificates, offers: Sequence[bytes] = ()) -> None:
-        """@param offers: the protocols that the client would speak inside, for ALPN."""
+        """Connect; C{offers} are the protocols that the client offers inside TLS (ALPN)."""
         self.clock = Clock()  # Twisted gathers small writes over a turn
         echoes = Factory.forProtocol(Echo)
         factory = TLSMemoryBIOFactory(certificates, False, echoes, self.clock)

@@ -1,4 +1,4 @@
-"""Makes C{twistd gameserver} known, and the built-in games."""
+"""Registers C{twistd gameserver} and the built-in games."""
 
 from twisted.application.service import ServiceMaker
 

@@ -1,5 +1,5 @@
 """
-A room in which players roll dice: the skeleton of a game, in small.
+A room in which players roll dice: a small example of a game.
 """
 
 from __future__ import annotations

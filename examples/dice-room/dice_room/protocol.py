@@ -1,4 +1,4 @@
-"""How lines come in."""
+"""The protocol of the game's clients."""
 
 from __future__ import annotations
 

@@ -22,14 +22,14 @@ SCHEMA = Schema("dice", _metadata, Path(__file__).parent / "revisions")
 class DiceRecords(Records):
     @question
     def best(self, db: Connection) -> tuple[str, int] | None:
-        """Who has rolled the highest number of all, and which."""
+        """The highest number of all, with the player that rolled it."""
         highest = select(scores).order_by(scores.c.best.desc(), scores.c.name).limit(1)
         row = db.execute(highest).first()
         return row and (row.name, row.best)
 
     @change
     def roll(self, db: Connection, name: str, number: int) -> None:
-        """A player has rolled a number."""
+        """Record a player's roll."""
         own = scores.c.name == name
         before = db.scalar(select(scores.c.best).where(own))
         if before is None:

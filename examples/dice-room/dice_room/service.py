@@ -1,4 +1,4 @@
-"""The game that runs: the table, and what all players share."""
+"""The game's service: the state that all players share."""
 
 from __future__ import annotations
 

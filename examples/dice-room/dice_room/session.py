@@ -1,4 +1,4 @@
-"""One player: messages become wishes of the lobby, and answers."""
+"""The session of one player: handles its messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Session:
         self._lobby = service.lobby
 
     def handle(self, message: Message) -> None:
-        """Do what a message asks for, or say why not."""
+        """Handle a message, or answer why it is refused."""
         try:
             TABLE[self.phase][type(message)](self, message)
         except Refused as refused:
@@ -67,7 +67,7 @@ class Session:
         kept.addCallbacks(lambda _: self._rolled(number), self._not_now)
 
     def _rolled(self, number: int) -> None:
-        """The number is kept for good; the player may be gone by now."""
+        """Announce a roll that is in the database; the player may have left by now."""
         if not self.connection.ended:
             with suppress(Refused):  # muted
                 self._lobby.say(self.player, f"rolls {number}", ToRoom())

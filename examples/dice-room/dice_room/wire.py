@@ -1,7 +1,7 @@
 """
 A message is one line of UTF-8, at most L{MAX_LINE} bytes, and LF::
 
-    client to server            server to everybody in the room
+    client to server            server to all players in the room
     DICE <name>     come in     <name> is here
     ROLL <sides>    2 to 100    <name> rolls <number>
     (the connection ends)       <name> is gone
@@ -9,7 +9,7 @@ A message is one line of UTF-8, at most L{MAX_LINE} bytes, and LF::
     client to server            server to this client
     BEST            ask         the best is <number> by <name>
 
-What cannot be done is answered C{! <why>}; a line that is none of these ends the connection.
+A refused request is answered with C{! <why>}; any other line ends the connection.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ recognise = begins(b"DICE ")
 
 
 def parse(line: bytes) -> Message:
-    """Decode one line, without its LF; L{WireError} if it is none of these."""
+    """Decode one line, without its LF, or raise L{WireError}."""
     match line.decode("utf-8", "replace").split(" "):
         case ["DICE", name] if re.fullmatch(r"\w+", name):
             return Enter(name)

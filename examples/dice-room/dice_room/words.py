@@ -1,4 +1,4 @@
-"""What the lobby tells, in this game's words."""
+"""The lobby's events as messages of this game."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Words:
         del self._sessions[player]
 
     def deliver(self, players: Sequence[int], event: object) -> None:
-        """Tell these players of an event of theirs."""
+        """Send an event to these players."""
         match event:
             case MemberJoined(player=player, members=members):
                 name = next(member.name for member in members if member.id == player)
@@ -37,7 +37,7 @@ class Words:
                 for player in players:
                     self._sessions[player].expelled(why)
             case _:
-                pass  # this game has no words for anything else
+                pass  # this game has no message for anything else
 
     def _tell(self, players: Sequence[int], text: str) -> None:
         for player in players:

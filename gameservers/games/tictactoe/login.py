@@ -97,25 +97,25 @@ class Authenticator:
         self._queues: dict[str, AdmissionQueue] = {}  # by address
         self._queued = 0
 
-    async def log_in(self, wish: wire.LogIn, address: str) -> Admitted | Denied:
+    async def log_in(self, message: wire.LogIn, address: str) -> Admitted | Denied:
         """Log in with a password, creating the account if needed, or temporarily without one."""
-        name = wire.fold_name(wish.name)
-        if name is None or len(wish.password) > wire.MAX_PASSWORD:
+        name = wire.fold_name(message.name)
+        if name is None or len(message.password) > wire.MAX_PASSWORD:
             return BAD_LOGIN
         try:
-            if wish.password == "":
+            if message.password == "":
                 return await self._open_temporary(name, self._place_of(address))
-            return await self._log_in(name, wish.password, address)
+            return await self._log_in(name, message.password, address)
         except TooManyAttempts as limit:
-            return _denied(str(limit), Reason.FLOOD, registered=bool(wish.password))
+            return _denied(str(limit), Reason.FLOOD, registered=bool(message.password))
         except (Busy, StoreError):
-            return _denied(words.UNAVAILABLE, Reason.FAILED, registered=bool(wish.password))
+            return _denied(words.UNAVAILABLE, Reason.FAILED, registered=bool(message.password))
 
-    async def reconnect(self, wish: wire.Reconnect) -> Admitted | Denied:
+    async def reconnect(self, message: wire.Reconnect) -> Admitted | Denied:
         """Log in with an existing session."""
         now = self._now()
         try:
-            session = await self._records.session(wish.session_id)
+            session = await self._records.session(message.session_id)
             if session is None or session.last_seen < now - self._lifetimes[session.registered]:
                 return NO_SESSION
             await self._records.touch([session.id], now)

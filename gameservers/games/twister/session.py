@@ -34,7 +34,7 @@ class Phase(enum.Enum):
     """The kind of sender of a request."""
 
     CLIENT = "a client: the request has its id and key"
-    ANYBODY = "anybody else"
+    OTHER = "not a client"
 
 
 class Session:
@@ -83,7 +83,7 @@ class Session:
         try:
             request = wire.parse(datagram, self._limits)
             client = self.arena.recognise(request.who, address, now)
-            table = _OF_ANYBODY if client is None else _OF_CLIENT
+            table = _OF_OTHERS if client is None else _OF_CLIENT
             reply = table[type(request)](self, request, client, address)
         except RequestDenied as denied:
             reply = self._refuse(denied.status)
@@ -268,7 +268,7 @@ _OF_CLIENT: dict[type[Request], Function] = {
     wire.Disconnect: Session._disconnect,
 }
 
-_OF_ANYBODY: dict[type[Request], Function] = {
+_OF_OTHERS: dict[type[Request], Function] = {
     **_OF_EITHER,
     wire.Connect: Session._connect,
     wire.PushData: Session._deny_push,
@@ -281,13 +281,13 @@ _OF_ANYBODY: dict[type[Request], Function] = {
 #: address.
 TABLE: Mapping[Phase, Mapping[type[Request], Function]] = {
     Phase.CLIENT: _OF_CLIENT,
-    Phase.ANYBODY: _OF_ANYBODY,
+    Phase.OTHER: _OF_OTHERS,
 }
 
 #: Impossible combinations: these requests never identify a client.
 IGNORED: Mapping[Phase, frozenset[type[Request]]] = {
     Phase.CLIENT: frozenset({wire.Connect, wire.Unknown}),
-    Phase.ANYBODY: frozenset(),
+    Phase.OTHER: frozenset(),
 }
 
 

@@ -26,7 +26,7 @@ class Json:
     farewell = b""  # the code of the close frame
 
     def log_in(self, name: str) -> list[bytes]:
-        """@param name: of any form; names here have at least three characters."""
+        """Log in; names are padded to three characters."""
         return [_message("login", name=f"{name:_<3}", pw="")]
 
     def answered(self, name: str) -> bytes:

@@ -38,7 +38,7 @@ class TranscriptTests(VcmiTestCase):
     """Every scenario: what each client receives is what was recorded, or differs as declared."""
 
     def replay(self, scenario: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """@return: what every connection received, then and now, as lists of messages."""
+        """Return what every connection received, then and now, as lists of messages."""
         house = House(**{"ping_interval": 0, **SETTINGS.get(scenario, {})})
         house.service.startService()
         clients: dict[str, Client] = {}

@@ -1,4 +1,4 @@
-"""Makes the dice room known to gameservers."""
+"""Registers the dice room with gameservers."""
 
 from dice_room import DiceRoom
 

@@ -35,7 +35,7 @@ export function isLast(state, subX, subY, x, y) {
     && Number(last.x) === x && Number(last.y) === y;
 }
 
-/** The small boards that won the game, as "subX,subY"; none if nobody has three in a row. */
+/** The small boards that won the game, as "subX,subY"; none if no player has three in a row. */
 export function winningLine(state) {
   for (const line of LINES) {
     const [first, ...others] = line.map(([x, y]) => state.global_field[y][x]);
