@@ -81,7 +81,7 @@ class Turn:
             except Exception:
                 self._log.failure("{call} failed at the end of a turn", call=call)
         # Sending may lose connections, which others are told of in the next turn: so every
-        # # queue is taken before the first byte is sent.
+        # queue is taken before the first byte is sent.
         outboxes, self._outboxes, self._calls = self._outboxes, [], []
         self._scheduled = False
         for outbox, messages in [(outbox, outbox.take()) for outbox in outboxes]:
@@ -389,6 +389,13 @@ class Outbox:
         if self._last:
             new = [*new, self._last]
             self._last = b""
+        if len(new) == 1 and self._at_once and not self._registered and self._state is _State.OPEN:
+            # Most often all there is leaves in one go.
+            (chunk,) = new
+            sent = self._send(self._transport, chunk)
+            if sent == len(chunk):
+                return
+            new = [chunk[sent:]]
         self._post(new)
 
     def _post(self, new: list[bytes]) -> None:
