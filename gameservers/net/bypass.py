@@ -120,9 +120,9 @@ def send_some(transport: Connection, data: bytes | memoryview) -> int:
 
 def write_at_once(transport: Any, data: bytes) -> None:
     """
-    Write a few bytes, the first on this transport, so that no outbox overtakes them.
+    Send the first bytes on this transport, so that no outbox overtakes them.
 
-    What Twisted's C{write} takes leaves in the next turn, and what an outbox sends in this one.
+    Twisted's C{write} sends in the next reactor turn, an outbox in this one.
     """
     sent = send_some(transport, data) if is_idle(transport) else 0
     if sent < len(data):

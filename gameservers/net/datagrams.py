@@ -38,12 +38,12 @@ RETRY = 0.005
 class Drop(enum.StrEnum):
     """Why a datagram is dropped; one list for all games."""
 
-    UNKNOWN = "unknown"  # it is of no wire format
+    UNKNOWN = "unknown"  # no wire format recognises it
     MALFORMED = "malformed"  # it breaks its wire format
-    FLOOD = "flood"  # its sender, or its receiver, has had enough
+    FLOOD = "flood"  # the budget of its sender or receiver is used up
     CONGESTED = "congested"  # too many wait for the network
-    UNREACHABLE = "unreachable"  # the network knows no way to its receiver
-    FAILED = "failed"  # a mistake of ours
+    UNREACHABLE = "unreachable"  # there is no route to its receiver
+    FAILED = "failed"  # a bug of the server
 
 
 class DatagramPort(DatagramProtocol):

@@ -56,7 +56,7 @@ MAX_FIRST_BYTES = 64
 METHODS = (b"GET ", b"HEAD ", b"POST ", b"OPTIONS ")
 HTTP = begins(*METHODS)
 
-#: Where nothing else is spoken: the site answers methods that it does not know, too.
+#: The recogniser on a port with HTTP alone: the site answers unknown methods, too.
 HTTP_ALONE = begins(*METHODS, b"PUT ", b"DELETE ", b"TRACE ", b"PATCH ", b"CONNECT ")
 
 #: The start of a TLS handshake record: its type, and the major version, which is the same in all

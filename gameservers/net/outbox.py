@@ -9,8 +9,9 @@ What the network does not take stays in the outbox, where its size is known.  If
 bytes wait at the end of a turn, the recipient does not read: the outbox drops what it held and
 tells its owner, once, which cuts the connection.
 
-A L{Topic} is a list of which only the newest state counts, such as the players present: changed
-ten times in a turn it is sent once, and when it changes all the time, once per C{interval}.
+A L{Topic} is a list whose newest state replaces all earlier ones, such as the players present:
+changed ten times in a turn it is sent once, and when it changes all the time, once per
+C{interval}.
 """
 
 from __future__ import annotations
@@ -390,7 +391,7 @@ class Outbox:
             new = [*new, self._last]
             self._last = b""
         if len(new) == 1 and self._at_once and not self._registered and self._state is _State.OPEN:
-            # Most often all there is leaves in one go.
+            # Usually everything is sent in one go.
             (chunk,) = new
             sent = self._send(self._transport, chunk)
             if sent == len(chunk):
@@ -490,7 +491,7 @@ class Outbox:
 
 class Topic(Generic[Form]):
     """
-    A list of which all subscribers must know the newest state.
+    A list whose newest state all subscribers must know.
 
     The first change after a pause reserves a place in every subscriber's outbox; at the end of the
     turn the newest state is put there, so it keeps its order among the other messages. Changes

@@ -52,7 +52,7 @@ class Closed:
         return fail(Unavailable("the store is not open"))
 
 
-#: Runs calls: a worker thread, or the calling thread, or nobody.
+#: Runs calls: in a worker thread or in the calling thread; or rejects them.
 Executor = Worker | Inline | Closed
 
 
@@ -64,7 +64,7 @@ class Store(Service):
     and takes calls until it stops.
 
     @ivar reader: runs what only reads; L{ask} is the usual way to it.  It takes also a
-        L{gameservers.store.worker.Batched}, of which several calls are run together.
+        L{gameservers.store.worker.Batched}, whose calls are combined.
     @ivar writer: the same for what may write, and for L{change}.
     """
 

@@ -40,7 +40,7 @@ class Attempts:
     """
 
     def __init__(self, free: int, now: Callable[[], float]) -> None:
-        """@param now: the time, in seconds."""
+        """Allow C{free} attempts without delay; C{now} returns the time in seconds."""
         self._free = free
         self._now = now
         self._tries: TTLCache[str, _Tries] = TTLCache(KEYS, FORGET, now)

@@ -1,5 +1,5 @@
 """
-The world: square, made of tiles, some of which can be broken.
+The world: a square of tiles; some kinds of tiles can be broken.
 
 A tile is a 24-bit number on the wire; in memory it is one byte, a L{Tile}, so that the largest map
 takes 36 KiB and its runs can be found by a regular expression.  A broken tile is C{DIRT} and has

@@ -28,7 +28,7 @@ from gameservers.store import StoreError
 #: Calls a function with arguments, in a thread.
 InThread = Callable[..., Deferred[Any]]
 
-#: Number of parts in which a world is generated, each of which is logged.
+#: Number of parts in which a world is generated; the end of each is logged.
 PARTS = 4
 
 

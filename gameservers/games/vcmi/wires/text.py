@@ -115,7 +115,7 @@ _CODECS = [
     "shift_jis",
 ]
 
-#: The encodings a client may name, all of which leave ASCII as it is: name to Python codec.
+#: The encodings a client may choose, all supersets of ASCII: name to Python codec.
 ENCODINGS = {codec: codec for codec in _CODECS} | {
     alias: codec for alias, codec in aliases.items() if codec in _CODECS
 }
