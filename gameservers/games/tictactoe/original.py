@@ -146,9 +146,8 @@ Rows = dict[str, list[Row[Any]]]
 
 
 def _read(db: Connection) -> Rows:
-    tables = _tables(db)
     rows: Rows = {name: [] for name in ORIGINAL}
-    for name, original in tables.items():
+    for name, original in _tables(db).items():
         rows[name] = list(db.execute(select(original)))
         print(f"{name}: {len(rows[name])} rows read", flush=True)
     return rows
