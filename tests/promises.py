@@ -22,6 +22,9 @@ from tests.transports import Peer
 #: Bytes that may wait for a client that does not read, in these tests.
 MAX_UNREAD = 65_536
 
+#: What stands for the sender's id in a datagram of a form whose clients log in on a stream.
+PLAYER = b"<player>"
+
 
 class Form(Protocol):
     """
@@ -35,6 +38,8 @@ class Form(Protocol):
     @ivar full: words that are told to a client when the game is full; empty if there are none.
     @ivar farewell: words that are told when the server stops; empty if there are none.
     @ivar tables: those of the session, by phase and kind of message.
+    @ivar stream: of datagrams, the form in which their clients log in, if not in datagrams; then
+        C{player} is the id that an answer gives, as datagrams have it in place of L{PLAYER}.
     """
 
     name: str
@@ -71,11 +76,15 @@ class Client:
 
     size = 1 << 30
 
-    def __init__(self, house: House, form: Form, host: str = "192.0.2.1", port: int = 0) -> None:
+    def __init__(self, house: House, form: Any, host: str = "192.0.2.1", port: int = 0) -> None:
         self.house = house
         self.form = form
         self.peer: Peer | None = None
         self._socket: Socket | None = None
+        self._stream: Client | None = None
+        self._player = b""
+        if getattr(form, "stream", None) is not None:
+            self._stream = Client(house, form.stream, host)
         self._address = (host, 40_000 + port)
         if form.carriage in (Carriage.TEXT, Carriage.BINARY):
             self._socket = house.open_socket(host)
@@ -87,7 +96,7 @@ class Client:
         if self.peer is not None:
             self.peer.send(self.framed(message), self.size)
         else:
-            self.house.datagram(message, self._address)
+            self.house.datagram(message.replace(PLAYER, self._player), self._address)
 
     def framed(self, message: bytes) -> bytes:
         """A message as it is on a stream."""
@@ -107,6 +116,8 @@ class Client:
 
     def log_in(self, name: str) -> bytes:
         """Log in, and return what was received by then."""
+        if self._stream is not None:
+            self._player = self.form.player(self._stream.log_in(name))
         for message in self.form.log_in(name):
             self.send(message)
         self.house.turn(1)
@@ -316,6 +327,10 @@ class DatagramPromises(Promises):
         other.received()
         other.send(self.form.provoke())
         self.assertNotEqual(other.received(), b"")
+
+
+class DatagramLoginPromises(DatagramPromises):
+    """What forms promise whose clients log in with a datagram."""
 
     def test_full(self) -> None:
         """A full game is full, in the wire's own words."""

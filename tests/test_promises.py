@@ -10,9 +10,14 @@ from tests.games.twister import speaking as twister
 from tests.games.vcmi import speaking as vcmi
 from tests.games.velnet import speaking as velnet
 
+_kind: type[promises.Promises]
 for _form in (*tictactoe.FORMS, *tilegame.FORMS, *twister.FORMS, *vcmi.FORMS, *velnet.FORMS):
-    _datagrams = _form.carriage is Carriage.DATAGRAM
-    _kind = promises.DatagramPromises if _datagrams else promises.StreamPromises
+    if _form.carriage is not Carriage.DATAGRAM:
+        _kind = promises.StreamPromises
+    elif getattr(_form, "stream", None) is not None:
+        _kind = promises.DatagramPromises
+    else:
+        _kind = promises.DatagramLoginPromises
     _name = f"{_form.game} {_form.name}".title().replace(" ", "") + "Tests"
     globals()[_name] = type(_name, (_kind,), {"form": _form, "__module__": __name__})
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from gameservers.games import Carriage
 from gameservers.games.velnet import game
 from gameservers.games.velnet.session import BinarySession, TextSession
 from tests.games.velnet.world import KEEP_ALIVE, data, join, log_in
+from tests.promises import PLAYER
 
 ROOM = "room"
 
@@ -83,4 +85,52 @@ class WebSocket(Binary):
     carriage = Carriage.BINARY
 
 
-FORMS = (Text(), Binary(), WebSocket())
+class TextDatagrams:
+    """Datagrams of a text client."""
+
+    name = "text datagrams"
+    game = game.name
+    carriage = Carriage.DATAGRAM
+    options: tuple[str, ...] = ()
+    stream = Text()
+    junk = b"99:3:1:hello"  # in the name of another player
+    tables: ClassVar = {"datagrams": TextSession.DATAGRAMS}
+
+    def player(self, answer: bytes) -> bytes:
+        return answer.split(b":")[1]
+
+    def log_in(self, name: str) -> list[bytes]:
+        return [PLAYER + b":0:hello"]
+
+    def answered(self, name: str) -> bytes:
+        return b"0:"
+
+    def provoke(self) -> bytes:
+        return b"%b:3:1:%b" % (PLAYER, b"x" * 20)
+
+
+class BinaryDatagrams:
+    """Datagrams of a binary client."""
+
+    name = "binary datagrams"
+    game = game.name
+    carriage = Carriage.DATAGRAM
+    options: tuple[str, ...] = ()
+    stream = Binary()
+    junk = b"\x05\0\0\0\1"
+    tables: ClassVar = {"datagrams": BinarySession.DATAGRAMS}
+
+    def player(self, answer: bytes) -> bytes:
+        return answer[1:5]
+
+    def log_in(self, name: str) -> list[bytes]:
+        return [b"\0" + PLAYER]
+
+    def answered(self, name: str) -> bytes:
+        return b"\0"
+
+    def provoke(self) -> bytes:
+        return b"\x0a%b%b" % (PLAYER, b"x" * 20)
+
+
+FORMS = (Text(), Binary(), WebSocket(), TextDatagrams(), BinaryDatagrams())
