@@ -45,6 +45,16 @@ class Channel(HTTPChannel):
     """
 
     ticket: Ticket | None = None
+    _closing = False
+
+    def loseConnection(self) -> None:
+        self._closing = True
+        super().loseConnection()
+
+    def lineReceived(self, line: bytes) -> None:
+        """Ignore what follows a bad request: a TLS transport does not say that it is closing."""
+        if not self._closing:
+            super().lineReceived(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)

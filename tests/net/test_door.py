@@ -18,7 +18,7 @@ from gameservers.net.guard import DoorSettings, Guard
 from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode
 from gameservers.web.site import WebSite
 from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
-from tests.net.visitors import Connection, Listeners, connect
+from tests.net.visitors import Connection, Listeners, address, connect
 from tests.transports import Network
 
 
@@ -221,6 +221,25 @@ class HTTPTests(DoorTestCase):
             self.assertTrue(connection.heard().endswith(b"\r\n\r\na page"))
             connection.hang_up()
             self.assertEqual(len(self.guard), 0)
+
+    def test_bad_request_over_tls(self) -> None:
+        """TLS closes later: what came with a request that is refused is not looked at."""
+
+        class Encrypted(Connection):
+            @property
+            def disconnecting(self) -> bool:
+                return False
+
+            @disconnecting.setter
+            def disconnecting(self, closing: bool) -> None:
+                self.closing = closing
+
+        connection = Encrypted()
+        channel = self.site.buildProtocol(address("192.0.2.1"))
+        channel.makeConnection(connection)
+        channel.dataReceived(b"GET /\r\nHost: here\r\n\r\n")
+        self.assertEqual(connection.heard(), b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.assertTrue(connection.closing)
 
     def test_game_beside_http(self) -> None:
         self.say(b"tic", 1)
