@@ -17,9 +17,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-#: The value of a metric's label, or the values of its labels.
-Labels = str | tuple[str, ...]
-
 
 class Gauge:
     """

@@ -139,7 +139,7 @@ class GameService(MultiService):
         """Call it, and log a failure without ending the repetition."""
 
         def failed(failure: Failure) -> None:
-            self._log.failure("{game} failed at {call}", failure, game=self.game, call=call)
+            self._log.failure("{game} failed at a repeated call", failure, game=self.game)
 
         return maybeDeferred(call).addErrback(failed)
 
