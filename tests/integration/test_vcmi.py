@@ -64,7 +64,7 @@ class GameConnection:
         self.socket.sendall(b"\x01")
 
     def handshake(self) -> tuple[str, str]:
-        """What the partner said of itself."""
+        """What the partner said of itself, and the uuid that came with it."""
         words = []
         for _ in range(3):
             (length,) = struct.unpack("<I", self.exactly(4))
@@ -161,8 +161,8 @@ class VcmiTests(ProcessTestCase):
         gone.socket.close()
         client = GameConnection(port, "client", uuid)
         server = GameConnection(port, "server", host_uuid)
-        self.assertEqual(server.handshake(), ("VCMI 1.3.2 (client)", uuid))
-        self.assertEqual(client.handshake(), ("VCMI 1.3.2 (server)", host_uuid))
+        self.assertEqual(server.handshake(), ("VCMI 1.3.2 (client)", host_uuid))
+        self.assertEqual(client.handshake(), ("VCMI 1.3.2 (server)", uuid))
         server.socket.sendall(b"good evening")
         self.assertEqual(client.exactly(12), b"good evening")
         client.socket.close()
@@ -175,8 +175,8 @@ class VcmiTests(ProcessTestCase):
         servers = []
         for guest in guests:
             server = GameConnection(port, "server", host_uuid)
-            self.assertEqual(server.handshake(), ("VCMI 1.3.2 (client)", guest.uuid))
-            self.assertEqual(guest.handshake(), ("VCMI 1.3.2 (server)", host_uuid))
+            self.assertEqual(server.handshake(), ("VCMI 1.3.2 (client)", host_uuid))
+            self.assertEqual(guest.handshake(), ("VCMI 1.3.2 (server)", guest.uuid))
             servers.append(server)
         sides = [*guests, *servers]
         partners = [*servers, *guests]

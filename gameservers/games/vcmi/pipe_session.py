@@ -47,8 +47,8 @@ class PipeSession:
         self.phase = Phase.NEW
         self._games = service.games
         self._started: StartedGame | None = None
-        self._said = bytearray()  # for the partner: handshake, then early bytes
-        self._handshake = 0  # size of the handshake
+        self._hello = b""  # for the partner: the first two frames
+        self._early = bytearray()  # for the partner, too: what followed the handshake
 
     @property
     def waiting(self) -> bool:
@@ -64,27 +64,32 @@ class PipeSession:
         """Handle a frame of the handshake, or bytes after it."""
         TABLE[self.phase](self, data)
 
-    def release(self) -> bytes:
-        """End the wait, and return the bytes that the partner is sent first."""
+    def release(self, uuid: str) -> bytes:
+        """
+        End the wait, and return the bytes that the partner is sent first.
+
+        @param uuid: the partner's own.  This side's would be a key: with the server's, a client
+            could take the server's role towards the other clients.
+        """
         self.phase = Phase.PAIRED
-        said = bytes(self._said)
-        self._said.clear()
+        said = self._hello + pipe.framed(uuid.encode("ascii")) + self._early
+        self._early.clear()
         return said
 
     def left(self) -> None:
         """Remove this side, as its connection has ended."""
-        self._said.clear()
+        self._early.clear()
         if self._started is not None:
             self._games.detach(self._started, self)
 
     def _take_magic(self, frame: bytes) -> None:
         pipe.check_magic(frame)
-        self._said += pipe.framed(frame)
+        self._hello += pipe.framed(frame)
         self.phase = Phase.GREETED
 
     def _take_role(self, frame: bytes) -> None:
         self.role = pipe.role(frame)
-        self._said += pipe.framed(frame)
+        self._hello += pipe.framed(frame)
         self.phase = Phase.NAMED
 
     def _take_uuid(self, frame: bytes) -> None:
@@ -94,19 +99,19 @@ class PipeSession:
             raise WireError("an unknown uuid")
         self.connection.logged_in()
         self.connection.time_limit(None)
-        self._said += pipe.framed(frame)
-        self._handshake = len(self._said)
         self.phase = Phase.WAITING
         partner = self._games.attach(self._started, self)
         if not self.connection.ended:
             self._keep(self.connection.take_rest())
             if partner is not None:
-                self.connection.couple(partner.connection, partner.release(), self.release())
+                self.connection.couple(
+                    partner.connection, partner.release(self.uuid), self.release(partner.uuid)
+                )
 
     def _keep(self, data: bytes) -> None:
         """Keep bytes for the partner; after L{MAX_EARLY} reading is paused until it connects."""
-        self._said += data
-        if len(self._said) - self._handshake >= MAX_EARLY:
+        self._early += data
+        if len(self._early) >= MAX_EARLY:
             self.connection.hold()
 
     def _pass_on(self, data: bytes) -> None:

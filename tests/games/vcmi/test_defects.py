@@ -601,15 +601,15 @@ class PipeDefects(DefectTestCase):
         return client
 
     def test_b24_own_handshake_and_lost_bytes(self) -> None:
-        """Each side gets the other's handshake, and everything that followed it."""
+        """Each side gets the other's magic and text, its own uuid, and all that followed."""
         host, (first, _) = self.game(2)
         client = self.pipe("VCMI 1.3.2 (client)", first, b"\x01early")
         client.say(b" bytes")
         server = self.pipe("VCMI 1.3.2 (server)", host, b"\x01glued")
         self.assertEqual(
-            server.heard, pipe_hello("VCMI 1.3.2 (client)", first) + b"\x01early bytes"
+            server.heard, pipe_hello("VCMI 1.3.2 (client)", host) + b"\x01early bytes"
         )
-        self.assertEqual(client.heard, pipe_hello("VCMI 1.3.2 (server)", host) + b"\x01glued")
+        self.assertEqual(client.heard, pipe_hello("VCMI 1.3.2 (server)", first) + b"\x01glued")
 
     def test_b24_the_survivor_is_not_closed(self) -> None:
         host, (first, second) = self.game(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -25,6 +26,9 @@ from tests.games.vcmi.clients import (
 )
 from tests.house import FRONT_DOOR
 from tests.house import House as WholeServer
+
+UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ROLES = ("client", "server")
 
 
 class TableTests(VcmiTestCase):
@@ -82,8 +86,8 @@ class HandshakeTests(PipeTestCase):
                         pipe_hello(as_server, self.host, magic),
                     )
                     client, server = map(self.pipe, hellos)
-                    self.assertEqual(client.heard, hellos[1])
-                    self.assertEqual(server.heard, hellos[0])
+                    self.assertEqual(client.heard, pipe_hello(as_server, self.uuids[1], magic))
+                    self.assertEqual(server.heard, pipe_hello(as_client, self.host, magic))
                     client.lose()
 
     def test_server_first(self) -> None:
@@ -312,6 +316,58 @@ class MeetingTests(PipeTestCase):
         self.assertPaired(*second)
 
 
+class SecrecyTests(PipeTestCase):
+    """A uuid is a key to one role, which nobody but its owner is ever shown."""
+
+    def test_what_a_guest_learns(self) -> None:
+        """Nothing that it was ever sent lets it be the server towards another guest."""
+        guest = self.client(1, b"\x01")
+        server = self.server(b"\x01")
+        server.say(b"the game's own bytes")
+        victim = self.client(2)
+        learned = [each.decode() for each in UUID.findall(guest.heard)]
+        self.assertEqual(learned, [self.uuids[1]])
+        for uuid in learned:
+            for role in ("VCMI 1.3.2 (server)", "server"):
+                false = self.pipe(pipe_hello(role, uuid) + b"\x01false bytes")
+                self.assertFalse(false.connected)
+                self.assertEqual(false.heard, b"")
+        self.assertWaiting(victim)
+        self.assertPaired(guest, server)
+
+    def test_what_a_server_learns(self) -> None:
+        server, _ = self.server(), self.client(1)
+        self.assertEqual(UUID.findall(server.heard), [self.host.encode()])
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 1), st.integers(0, 4), st.sampled_from(ROLES)), max_size=8
+        )
+    )
+    def test_any_uuid_in_any_role(self, attempts: list[tuple[int, int, str]]) -> None:
+        """In two games: a uuid is good for one role, and its partner is told its own uuid."""
+        self.play(3)
+        games = [(self.host, *self.uuids)]
+        host, uuids = started_game(self.house, "alice", "bobby", "clara")
+        games.append((host, *uuids))
+        inside = []
+        for game, number, role in attempts:
+            uuid = [*games[game], "0" * 36][number]
+            before = self.house.service.games.playing
+            pipe = self.pipe(pipe_hello(f"({role})", uuid) + f"{game}{role}".encode())
+            if number < 4 and role == ("client" if number else "server"):
+                inside.append((pipe, uuid, game, role))
+                continue
+            self.assertFalse(pipe.connected)
+            self.assertEqual(pipe.heard, b"")
+            self.assertEqual(self.house.service.games.playing, before)
+        for pipe, uuid, game, role in inside:
+            other = "client" if role == "server" else "server"
+            told = pipe_hello(f"({other})", uuid) + f"{game}{other}".encode()
+            self.assertIn(pipe.heard, (b"", told))
+
+
 class LifetimeTests(PipeTestCase):
     limits: ClassVar[dict[str, Any]] = {"pipe_lifetime": 100}
 
@@ -407,7 +463,7 @@ class EarlyTests(PipeTestCase):
         session = client.protocol.session
         client.lose()
         self.house.turn(LOOK)
-        self.assertEqual(len(session._said), 0)
+        self.assertEqual(len(session._early), 0)
 
     def test_end_of_one_that_is_not_read(self) -> None:
         """Nobody watches its socket, so it is asked from time to time, and before it is given."""
@@ -489,19 +545,23 @@ class FragmentTests(PipeTestCase):
     @given(st.data())
     def test_any_fragments(self, data: st.DataObject) -> None:
         sides = []
-        for role, uuid in (("VCMI 1.3.2 (client)", self.uuids[0]), ("(server)", self.host)):
-            stream = pipe_hello(role, uuid) + data.draw(st.binary(max_size=60))
+        roles = ("VCMI 1.3.2 (client)", "(server)")
+        uuids = (self.uuids[0], self.host)
+        early = []
+        for role, uuid in zip(roles, uuids, strict=True):
+            early.append(data.draw(st.binary(max_size=60)))
+            stream = pipe_hello(role, uuid) + early[-1]
             cuts = data.draw(st.sets(st.integers(1, len(stream)), max_size=12))
             ends = [0, *sorted(cuts | {len(stream)})]
             parts = [stream[a:b] for a, b in pairwise(ends)]
-            sides.append((self.house.connect(), stream, parts))
-        order = data.draw(st.permutations([0] * len(sides[0][2]) + [1] * len(sides[1][2])))
+            sides.append((self.house.connect(), parts))
+        order = data.draw(st.permutations([0] * len(sides[0][1]) + [1] * len(sides[1][1])))
         for which in order:
-            client, _, parts = sides[which]
+            client, parts = sides[which]
             client.say(parts.pop(0))
-        (client, said, _), (server, answered, _) = sides
-        self.assertEqual(client.heard, answered)
-        self.assertEqual(server.heard, said)
+        (client, _), (server, _) = sides
+        self.assertEqual(client.heard, pipe_hello(roles[1], uuids[0]) + early[1])
+        self.assertEqual(server.heard, pipe_hello(roles[0], uuids[1]) + early[0])
         client.lose()
         self.assertFalse(server.connected)
 
@@ -515,8 +575,10 @@ class FragmentTests(PipeTestCase):
             for side, stream in zip(sides, streams, strict=True):
                 if stream[at : at + 1]:
                     side.say(stream[at : at + 1])
-        self.assertEqual(sides[0].heard, streams[1])
-        self.assertEqual(sides[1].heard, streams[0])
+        self.assertEqual(
+            sides[0].heard, pipe_hello("VCMI 1.3.2 (server)", self.uuids[0]) + b"\x01defghi"
+        )
+        self.assertEqual(sides[1].heard, pipe_hello("(client)", self.host) + b"\x01abc")
 
     @settings(max_examples=60, deadline=None)
     @given(st.lists(st.binary(max_size=40), max_size=4), st.booleans())

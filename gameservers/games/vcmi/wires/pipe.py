@@ -9,8 +9,13 @@ L{MAX_HANDSHAKE} bytes::
     36 characters                   a uuid of START (client) or HOST (server)
 
 Every byte after them is the game's.  Once the partner is connected, each side gets the other's
-three frames and whatever followed them, and from then on bytes pass unchanged both ways.  An
-unknown uuid, or anything else in the handshake, closes the connection.
+first two frames, its own uuid as the third, and whatever the other has sent since; from then on
+bytes pass unchanged both ways.  Programs only log what they read in the handshake.  A uuid is a
+key, and no side ever learns another's: with the server's, a client could take the server's role.
+
+A uuid of HOST is good for the role of the server only, one of START for that of a client only.
+One that is unknown or has the other role, or anything else in the handshake, closes the
+connection.
 
 A client is paired with the server connection of its game that has waited longest, and vice versa:
 the game's server opens one connection per guest, and all are equivalent.
