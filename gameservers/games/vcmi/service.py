@@ -17,12 +17,14 @@ class VcmiService(GameService):
     VCMI's service.
 
     @ivar games: the started games, whose pipes are paired here.
+    @ivar place_of: what the games of a host are counted under; C{""} if it has no such limit.
     @ivar text_words: sends messages to the launchers in the text lobby.
     """
 
     def __init__(self, dependencies: Dependencies) -> None:
         super().__init__(dependencies)
-        self.games = StartedGames(self.game, self.clock, self.metrics, self.settings.pipe_lifetime)
+        self.games = StartedGames(self.game, self.clock, self.metrics, self.settings)
+        self.place_of = dependencies.place_of
         self.text_words = TextWords(self)
         self._logins = 0
         self._addresses: set[str] = set()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gameservers.games.vcmi import rules
 from gameservers.games.vcmi.wires import text
+from gameservers.games.vcmi.words import TOO_MANY_GAMES
 from gameservers.lobby import Refused, Room, RoomKey, ToChannel, ToPlayer, ToRoom, Why
 from gameservers.net.connection import Connection, Reason
 
@@ -323,8 +324,11 @@ class TextSession:
         room = self._room
         if room is None or not self._is_in(name):
             return
+        ready = not room.member(self.id).ready
         at_once = room.host == self.id and self.dialect.version in rules.STARTS_AT_ONCE
-        self._lobby.set_ready(self.id, not room.member(self.id).ready)
+        if (ready or at_once) and self._no_more_games(room):
+            return
+        self._lobby.set_ready(self.id, ready)
         if at_once and self._lobby.room(room.key) is not None:  # not started yet
             self._lobby.start(self.id)
 
@@ -335,8 +339,17 @@ class TextSession:
                 self._lobby.kick(self.id, target.id)
 
     def _forcestart(self, name: str) -> None:
-        if self._is_in(name):
+        room = self._room
+        if room is not None and self._is_in(name) and not self._no_more_games(room):
             self._lobby.start(self.id)
+
+    def _no_more_games(self, room: Room) -> bool:
+        """Whether this room's host may start no other game; if so, say it to this client."""
+        place = self._service.place_of(self._lobby.player(room.host).address)
+        full = self._service.games.full(place)
+        if full:
+            self._refuse(TOO_MANY_GAMES)
+        return full
 
     def _hostmode(self, value: str) -> None:
         if value in rules.MODES:

@@ -55,6 +55,20 @@ class VcmiSettings:
         maximum=256,
     )
     max_chat: int = common.max_chat(1_000, minimum=100)
+    max_games: int = option(
+        1_000,
+        "Started games that are kept at once, played or waiting for connections; no other starts",
+        unit="games",
+        minimum=1,
+        maximum=100_000,
+    )
+    max_games_per_address: int = option(
+        50,
+        "The same of hosts with one IPv4 address or IPv6 /64 that is not --trusted",
+        unit="games",
+        minimum=1,
+        maximum=100_000,
+    )
     pipe_lifetime: int = option(
         1_800,
         "Time for which a started game waits for reconnections after the last connection ended",

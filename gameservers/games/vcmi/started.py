@@ -4,12 +4,14 @@ The started games, in which sides of pipes are paired; see L{gameservers.games.v
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from gameservers.games.vcmi.settings import VcmiSettings
 from gameservers.games.vcmi.wires.pipe import Role
 from gameservers.metrics import Metrics
 from gameservers.net.connection import Reason
@@ -25,11 +27,13 @@ class StartedGame:
     """
     One started game: its uuids and its connections.
 
+    @ivar place: the address of the one who started it; C{""} if that has no limit.
     @ivar host: the uuid of the game's server.
     @ivar clients: the uuids of the players, in joining order.
     """
 
-    def __init__(self, players: int) -> None:
+    def __init__(self, players: int, place: str) -> None:
+        self.place = place
         self.host = str(uuid4())
         self.clients = [str(uuid4()) for _ in range(players)]
         self.sides: dict[PipeSession, None] = {}
@@ -49,25 +53,41 @@ class StartedGame:
 
 class StartedGames:
     """
-    All started games.
+    All started games, at most C{--vcmi-max-games}, of one address C{--vcmi-max-games-per-address}.
 
     @ivar playing: the number of connections, of both roles, paired or not.
     """
 
     _log = Logger()
 
-    def __init__(self, game: str, clock: IReactorTime, metrics: Metrics, lifetime: float) -> None:
-        """Keep the uuids of a game valid for C{lifetime} seconds without a connection."""
+    def __init__(
+        self, game: str, clock: IReactorTime, metrics: Metrics, settings: VcmiSettings
+    ) -> None:
         self._game = game
         self._clock = clock
         self._metrics = metrics
-        self._lifetime = lifetime
+        self._settings = settings
         self._by_uuid: dict[str, StartedGame] = {}
+        self._kept = 0
+        self._from: Counter[str] = Counter()  # games, by place
         self.playing = 0
 
-    def open(self, players: int) -> StartedGame:
-        """Register a started game with this number of players, including the host."""
-        started = StartedGame(players)
+    def full(self, place: str) -> bool:
+        """Whether no other game can be started from this place."""
+        if self._kept >= self._settings.max_games:
+            return True
+        return bool(place) and self._from[place] >= self._settings.max_games_per_address
+
+    def open(self, players: int, place: str) -> StartedGame:
+        """
+        Register a started game.
+
+        @param players: their number, including the host.
+        @param place: the host's; C{""} if it has no limit.
+        """
+        started = StartedGame(players, place)
+        self._kept += 1
+        self._from[place] += 1
         self._by_uuid |= dict.fromkeys(started.uuids, started)
         self._let_expire(started)
         return started
@@ -124,13 +144,21 @@ class StartedGames:
         for started in self._by_uuid.values():
             started.keep()
         self._by_uuid.clear()
+        self._kept = 0
+        self._from.clear()
 
     def _let_expire(self, started: StartedGame) -> None:
         if started.host in self._by_uuid:
-            started.expiry = self._clock.callLater(self._lifetime, self._expire, started)
+            started.expiry = self._clock.callLater(
+                self._settings.pipe_lifetime, self._expire, started
+            )
 
     def _expire(self, started: StartedGame) -> None:
         started.expiry = None
         for uuid in started.uuids:
             del self._by_uuid[uuid]
+        self._kept -= 1
+        self._from[started.place] -= 1
+        if not self._from[started.place]:
+            del self._from[started.place]
         self._log.debug("The uuids of a started game have expired")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gameservers.games.vcmi.service import VcmiService
     from gameservers.games.vcmi.session import TextSession
 
+TOO_MANY_GAMES = "Too many games have been started, please try again later"
+
 #: Maximum number of groups of players that are cached, as the same groups recur.
 REMEMBERED = 100
 
@@ -34,6 +36,7 @@ class TextWords:
         self._game = service.game
         self._games = service.games
         self._lobby = service.lobby
+        self._place_of = service.place_of
         self.sessions: dict[int, TextSession] = {}
         self.users: Topic[str] = Topic(service.turn, self._render_users)
         self.rooms: Topic[str] = Topic(service.turn, self._render_rooms)
@@ -108,8 +111,8 @@ class TextWords:
                     self.update_channel(each)
             case events.PropertyChanged(_, rules.MODE, mode):
                 self.tell(ids, text.gamemode(mode), since=text.SINCE_GAMEMODE)
-            case events.RoomStarted(_, host, members):
-                self._start(host, members)
+            case events.RoomStarted(key, host, members):
+                self._start(key.name, host, members)
             case events.Announced(line):
                 self.tell(ids, text.system(line))
             case events.Expelled(why):
@@ -148,8 +151,14 @@ class TextWords:
             self._known[ids] = found
         return found
 
-    def _start(self, host: int, members: Sequence[Member]) -> None:
-        started = self._games.open(len(members))
+    def _start(self, room: str, host: int, members: Sequence[Member]) -> None:
+        place = self._place_of(self._lobby.player(host).address)
+        if self._games.full(place):  # all were ready before, and now somebody has left
+            for member in members:
+                self.tell((member.id,), text.kick(room, member.name), text.error(TOO_MANY_GAMES))
+                self.update_channel(member.id)
+            return
+        started = self._games.open(len(members), place)
         self.sessions[host].say(text.host(started.host, len(members) - 1))
         for member, uuid in zip(members, started.clients, strict=True):
             session = self.sessions[member.id]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import struct
 from functools import partial
+from ipaddress import ip_network
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,11 +20,15 @@ from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
 from gameservers.net import pipe
 from gameservers.net.door import Door, Routes, WireFactory
-from gameservers.net.guard import DoorSettings, Guard
+from gameservers.net.guard import DoorSettings, Guard, place_of
 from tests.transports import ROOM, MemoryKernelPipe, Network, Peer
 
 #: The door has no limits that matter here.
 DOOR = DoorSettings(first_byte_timeout=60, login_timeout=86_400, max_per_address=1_000_000)
+
+
+#: Hosts without a limit per address.
+TRUSTED = (ip_network("198.51.100.0/24"),)
 
 
 def frame(data: bytes) -> bytes:
@@ -46,7 +51,14 @@ class House:
         self.lobby = Lobby(self.clock, self.metrics)
         self.settings = VcmiSettings(**settings)
         self.service: VcmiService = game.build(
-            Dependencies(game.name, self.lobby, self.clock, self.settings, self.metrics)
+            Dependencies(
+                game.name,
+                self.lobby,
+                self.clock,
+                self.settings,
+                self.metrics,
+                place_of=lambda host: place_of(host, TRUSTED),
+            )
         )
         self.door = Door(
             Guard(self.clock, DOOR, self.metrics),
@@ -63,10 +75,16 @@ class House:
         return Client(self, host, deaf)
 
     def launcher(
-        self, name: str, version: int = 4, program: str = "VCMI 1.3.2", *, deaf: bool = False
+        self,
+        name: str,
+        version: int = 4,
+        program: str = "VCMI 1.3.2",
+        *,
+        host: str = "192.0.2.1",
+        deaf: bool = False,
     ) -> Client:
         """A client that is in the lobby; what it was told so far is forgotten."""
-        client = self.connect(deaf=deaf)
+        client = self.connect(host, deaf=deaf)
         client.greet(name, version, program)
         self.settle()
         for each in self.clients:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from gameservers.games.vcmi import session
 from gameservers.games.vcmi.protocol import LINGER
 from gameservers.games.vcmi.wires import text as wire
+from gameservers.lobby import RoomKey
 from gameservers.net.connection import FAREWELL
 from tests.games.vcmi.clients import (
     Client,
@@ -596,6 +597,97 @@ class StartTests(LobbyTestCase):
 
 
 PLAYERS = [("alice", 4), ("bobby", 1), ("carol", 2), ("diana", 3), ("eddie", 5)]
+
+
+class GamesKeptTests(LobbyTestCase):
+    """How many started games are kept, of one host's address and in all."""
+
+    MANY = ":>>ERROR:Too many games have been started, please try again later"
+
+    def test_of_one_address(self) -> None:
+        """A host that starts one after the other is refused; nobody else is."""
+        house = self.house_of(max_games=10, max_games_per_address=3, pipe_lifetime=100)
+        for number in range(3):
+            started_game(house, f"alone{number}")
+        alice = house.launcher("alice", host="192.0.2.1")
+        house.room("Arena", alice)
+        for _ in range(3):
+            alice.send("<FORCESTART>Arena")
+            self.assertTold({alice: [self.MANY]})
+        self.assertEqual(len(house.service.games._by_uuid), 3 * 2)
+        self.assertIsNotNone(house.lobby.room(RoomKey("vcmi", "", "Arena")))
+        other = house.launcher("other", host="192.0.2.2")
+        house.room("Other", other)
+        other.send("<FORCESTART>Other")
+        self.assertEqual(len(other.of_kind("START")), 1)
+        alice.forget()
+        house.turn(100)
+        alice.send("<FORCESTART>Arena")
+        self.assertEqual(len(alice.of_kind("START")), 1)
+
+    def test_in_all(self) -> None:
+        house = self.house_of(max_games=4, max_games_per_address=3)
+        for number in range(4):
+            one = house.launcher("alone", host=f"192.0.2.{number}")
+            house.room("Room", one)
+            one.send("<FORCESTART>Room")
+            self.assertEqual(len(one.of_kind("START")), 1)
+        for host in ("192.0.2.9", "198.51.100.1"):
+            late = house.launcher("late", host=host)
+            house.room("Room", late)
+            late.send("<FORCESTART>Room")
+            self.assertTold({late: [self.MANY]})
+            late.lose()
+        self.assertEqual(len(house.service.games._by_uuid), 4 * 2)
+
+    def test_trusted_hosts(self) -> None:
+        """They have no limit per address."""
+        house = self.house_of(max_games=10, max_games_per_address=1)
+        for _ in range(3):
+            one = house.launcher("alone", host="198.51.100.1")
+            house.room("Room", one)
+            one.send("<FORCESTART>Room")
+            self.assertEqual(len(one.of_kind("START")), 1)
+
+    def test_readiness(self) -> None:
+        """Nobody becomes ready for a game that cannot start; who says so is told."""
+        house = self.house_of(max_games=1)
+        started_game(house, "alone")
+        for version in range(1, 6):
+            alice, bobby = house.launcher("alice", version), house.launcher("bobby", version)
+            house.room("Arena", alice, bobby)
+            for each in (alice, bobby):
+                each.send("<READY>Arena")
+                self.assertTold({each: [self.MANY]})
+            alice.lose()
+            bobby.lose()
+
+    def test_all_that_remain_were_ready(self) -> None:
+        """The last who was not ready goes when no game can start any more."""
+        for leaves in ("lost", "kicked"):
+            house = self.house_of(max_games=1)
+            room = [house.launcher(name) for name in ("alice", "bobby", "carol")]
+            alice, bobby, carol = room
+            house.room("Common", *room)
+            alice.send("<READY>Common")
+            bobby.send("<READY>Common")
+            started_game(house, "alone")
+            for each in room:
+                each.forget()
+            if leaves == "lost":
+                carol.lose()
+            else:
+                alice.send("<KICK>carol")
+            for each, name in ((alice, "alice"), (bobby, "bobby")):
+                told = each.messages()
+                at = told.index(f":>>KICK:Common:{name}")
+                self.assertEqual(told[at + 1], self.MANY)
+                self.assertIn(":>>SESSIONS:0", told)
+                self.assertTrue(each.connected)
+            self.assertEqual(len(house.service.games._by_uuid), 2)
+            house.room("Again", alice, bobby)
+            alice.send("<FORCESTART>Again")
+            self.assertEqual(alice.messages(), [self.MANY])
 
 
 class ChatTests(LobbyTestCase):
