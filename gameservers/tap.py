@@ -18,6 +18,7 @@ from gameservers.games import Dependencies, GameService, IGame
 from gameservers.lobby import Lobby
 from gameservers.log import observer
 from gameservers.metrics import Metrics
+from gameservers.net.bypass import follow_monotonic_clock
 from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
 from gameservers.net.door import Door, routes
 from gameservers.net.guard import Guard
@@ -44,6 +45,8 @@ def makeService(options: GameserverOptions, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor
+
+        follow_monotonic_clock(reactor)
     try:
         return put_together(options, reactor)
     except (BadCertificate, BadDatabase, UsageError) as error:

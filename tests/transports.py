@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -41,6 +42,10 @@ class Network(Clock):
         self.writers: dict[Any, None] = {}
         self.peers: list[Peer] = []
         self._sockets: dict[int, Any] = {}
+
+    def now(self) -> datetime:
+        """The date and time, if the clock's seconds count from 1970."""
+        return datetime.fromtimestamp(self.seconds(), UTC)
 
     def addReader(self, reader: Any) -> None:
         self.readers[reader] = None

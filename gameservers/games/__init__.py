@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -36,17 +37,24 @@ MAX_UNREAD = 1024 * 1024
 LOGIN_TIMEOUT = 60.0
 
 
+def utc_now() -> datetime:
+    """The present date and time, aware."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """
     What the server provides to a game.
 
     @ivar game: its name, from its description.
-    @ivar clock: the reactor or, in tests, a L{twisted.internet.task.Clock}.
+    @ivar clock: the reactor or, in tests, a L{twisted.internet.task.Clock}.  Its seconds are for
+        durations only: they do not count from 1970.
     @ivar settings: an instance of its settings class.
     @ivar store: the database.
     @ivar place_of: normalises a host for the game's own limits per address: an IPv4 address, an
         IPv6 /64, or C{""} for a trusted host, which has no such limits.
+    @ivar now: the present date and time, aware.
     """
 
     game: str
@@ -56,6 +64,7 @@ class Dependencies:
     metrics: Metrics = field(default_factory=Metrics)
     store: Store | None = None
     place_of: Callable[[str], str] = place_of
+    now: Callable[[], datetime] = utc_now
 
 
 class GameService(MultiService):
@@ -84,6 +93,7 @@ class GameService(MultiService):
         self.game = dependencies.game
         self.lobby = dependencies.lobby
         self.clock = dependencies.clock
+        self.now = dependencies.now
         self.settings: Any = dependencies.settings
         self.metrics = dependencies.metrics
         self.store = dependencies.store

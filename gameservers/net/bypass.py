@@ -1,7 +1,7 @@
 """
-Every place where the server bypasses a Twisted transport and uses its socket directly.
+Every place where the server bypasses Twisted: mostly a transport, to use its socket directly.
 
-Each is justified by a measurement (Linux 6, one core of a shared machine, so only the ratios are
+Most are justified by a measurement (Linux 6, one core of a shared machine, so only the ratios are
 meaningful; the command is beside each).  All of them need a kernel socket; any other transport,
 such as TLS, uses Twisted's own methods.
 
@@ -20,6 +20,7 @@ L{KernelPipe}                     C{splice} moves bytes between two sockets insi
                                   times the bytes per CPU-second of a proxy that reads them
                                   (C{python -m benchmarks.net_pipe})
 L{has_ended}, L{segment_size}     Twisted offers no way to ask
+L{follow_monotonic_clock}         Twisted's timers follow the wall clock, without an option
 ================================  =================================================================
 """
 
@@ -29,6 +30,7 @@ import contextlib
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
@@ -62,6 +64,22 @@ CHUNK = 1024 * 1024
 BUSY = 16 * 1024
 
 _SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
+
+
+def follow_monotonic_clock(reactor: Any) -> None:
+    """
+    Let all timers of a reactor follow the monotonic clock, also those that are set already.
+
+    Twisted's reactors ask C{time.time}, so that when the wall clock is stepped forward every time
+    limit ends at once, and when it is stepped back no timer fires until it has caught up.  This is
+    the one place where a method of somebody else's object is replaced: each reactor reads the
+    time through this attribute alone, and there is no option for it.
+    """
+    shift = time.monotonic() - reactor.seconds()
+    for call in reactor.getDelayedCalls():
+        call.time += shift
+        call.seconds = time.monotonic
+    reactor.seconds = time.monotonic
 
 
 def is_plain(transport: ITransport) -> TypeGuard[Connection]:

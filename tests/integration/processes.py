@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Timer
 
@@ -59,7 +60,13 @@ def is_free(port: int) -> bool:
 
 
 class ProcessTestCase(SynchronousTestCase):
-    """Tests that start C{gameserver} in a directory of their own."""
+    """
+    Tests that start C{gameserver} in a directory of their own.
+
+    @ivar command: what Python is given to run it.
+    """
+
+    command: Sequence[str] = ("-m", "gameservers")
 
     def setUp(self) -> None:
         self.directory = Path(self.mktemp())
@@ -71,7 +78,7 @@ class ProcessTestCase(SynchronousTestCase):
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start C{gameserver} with these arguments."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "gameservers", *arguments],
+            [sys.executable, *self.command, *arguments],
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,

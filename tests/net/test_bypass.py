@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import socket
 from unittest import skipUnless
+from unittest.mock import patch
 
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
-from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.internet.testing import MemoryReactor, MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.net import bypass
 from gameservers.net.bypass import (
     LARGEST_SEGMENT,
     SAFE_SEGMENT,
     TCP_OPTIONS,
+    follow_monotonic_clock,
     has_ended,
     is_plain,
     make_prompt,
@@ -118,3 +122,23 @@ class SendSomeTests(SynchronousTestCase):
         """That a connection is lost is for the transport to find out."""
         self.theirs.close()
         self.assertEqual(send_some(self.transport, b"nobody"), 0)
+
+
+class ClockTests(SynchronousTestCase):
+    def test_monotonic(self):
+        """Timers that are set keep their time, and none asks for the wall clock any more."""
+        reactor = MemoryReactorClock()
+        reactor.advance(1_800_000_000)
+        called = []
+        early = reactor.callLater(10, called.append, "early")
+        late = reactor.callLater(20, called.append, "late")
+        uptime = Clock()
+        uptime.advance(100)
+        with patch.object(bypass.time, "monotonic", uptime.seconds):
+            follow_monotonic_clock(reactor)
+        self.assertEqual(reactor.seconds(), 100)
+        self.assertEqual([early.getTime(), late.getTime()], [110, 120])
+        late.reset(5)
+        self.assertEqual(
+            [late.getTime(), reactor.callLater(1, called.append, 0).getTime()], [105, 101]
+        )

@@ -60,7 +60,7 @@ class CopyTests:
             match = Match(str(number), "ann", "bob", "{}", None, True, NOON)
             await records.open_match(match, 1)
             await records.finish_match(match, "won", "ann", seen=["ann"])
-        await TileGameRecords(store, reactor).save(SavedWorld("{}", bytes(range(256))))
+        await TileGameRecords(store).save(SavedWorld("{}", bytes(range(256))))
         await store.stopService()
 
     def make(self, database: databases.Database) -> str:

@@ -190,7 +190,7 @@ class MigrationTests:
             ),
         )
         self.assertEqual((draw.outcome, draw.elo_before), ("draw", None))
-        world = await TileGameRecords(store, reactor).load()
+        world = await TileGameRecords(store).load()
         self.assertEqual(world, SavedWorld(numbered.STATE, bytes(range(256))))
 
         present = set(inspect(self.engine).get_table_names())

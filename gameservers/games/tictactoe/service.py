@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar, cast
 
@@ -70,10 +70,6 @@ class TicTacToeService(GameService):
         self.pages = Pages(__package__, PAGES)
         # Not at once, so that clients have time to reconnect after a long downtime.
         self.every(SWEEP_INTERVAL, self.sweep)
-
-    def now(self) -> datetime:
-        """The present moment, aware."""
-        return datetime.fromtimestamp(self.clock.seconds(), UTC)
 
     def sweep(self) -> Deferred[None]:
         """

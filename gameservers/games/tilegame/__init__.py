@@ -45,7 +45,7 @@ class TileGame:
         settings, clock = dependencies.settings, dependencies.clock
         if dependencies.store is None:
             raise ValueError(f"{self.title} needs a store")
-        records = TileGameRecords(dependencies.store, clock)
+        records = TileGameRecords(dependencies.store, dependencies.now)
         make = partial(terrain_of, settings)
         worlds = WorldService(dependencies, make, records, threads_of(clock))
         stop = clock.stop if IReactorCore.providedBy(clock) else None

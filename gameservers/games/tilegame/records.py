@@ -4,13 +4,14 @@ Storage of the world: one row of C{tilegame_worlds}.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, LargeBinary, insert, select, update
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
+from gameservers.games import utc_now
 from gameservers.games.tilegame.world import SavedWorld
 from gameservers.store import Records, Schema, Store, change, question
 from gameservers.store.columns import ExactText, Moment, new_metadata, new_table
@@ -40,9 +41,9 @@ _ROW = worlds.c.name == NAME
 class TileGameRecords(Records):
     """Stores one world."""
 
-    def __init__(self, store: Store, clock: IReactorTime) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime] = utc_now) -> None:
         super().__init__(store)
-        self._clock = clock
+        self._now = now
 
     def load(self) -> Deferred[SavedWorld | None]:
         """Load the saved world, or L{None}, after waiting until the store is ready."""
@@ -61,7 +62,7 @@ class TileGameRecords(Records):
         columns = {
             "description": world.description,
             "content": world.content,
-            "saved_at": datetime.fromtimestamp(self._clock.seconds(), UTC),
+            "saved_at": self._now(),
         }
         if not connection.execute(update(worlds).where(_ROW).values(columns)).rowcount:
             connection.execute(insert(worlds), {"name": NAME} | columns)

@@ -1,7 +1,7 @@
 """
 The rules of the arena: its clients, chat, log and map.
 
-It has no sockets and no clock: the caller gives the time, in seconds since 1970.  What the rules
+It has no sockets and no clock: the caller gives the time, in seconds of any clock.  What the rules
 forbid raises L{RequestDenied} with the status to answer, and changes nothing.
 
 A client is identified by id and key; its last address is used only for requests without them. Ids
@@ -16,9 +16,9 @@ import hmac
 import random
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from gameservers.games.twister import wire
 from gameservers.games.twister.settings import TwisterSettings
@@ -74,9 +74,13 @@ class Client:
 class Arena:
     """The state of the arena."""
 
-    def __init__(self, settings: TwisterSettings, admin_key: str, now: float) -> None:
+    def __init__(
+        self, settings: TwisterSettings, admin_key: str, now: Callable[[], datetime]
+    ) -> None:
+        """Open an arena; C{now} returns the date and time of a log line."""
         self._settings = settings
         self._admin_key = admin_key.encode()
+        self._now = now
         self._clients: dict[int, Client] = {}
         self._ids: list[int] = []  # those in use, in order
         self._free: list[int] = []  # a heap of those that were in use before
@@ -86,7 +90,7 @@ class Arena:
         self._chat: deque[bytes] = deque(maxlen=settings.chat_size)
         self._log: deque[bytes] = deque(maxlen=LOG_LINES)
         self.map_reply = wire.map_reply(make_map(settings.map_seed or None))
-        self.note(now, "INFO", "the arena is open")
+        self.note("INFO", "the arena is open")
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -124,7 +128,7 @@ class Arena:
         insort(self._ids, client.id)
         self._by_address[address] = client
         self._changed.add(client)
-        self.note(now, "INFO", f"client {client.id} at {authority(*address)} connected")
+        self.note("INFO", f"client {client.id} at {authority(*address)} connected")
         return client
 
     def recognise(self, who: Credentials, address: Address, now: float) -> Client | None:
@@ -176,7 +180,7 @@ class Arena:
         self._changed.discard(client)
         if client.entry:
             self._entries_size -= len(client.entry) + 1
-        self.note(now, "INFO", f"client {client.id} at {authority(*client.address)} {why}")
+        self.note("INFO", f"client {client.id} at {authority(*client.address)} {why}")
 
     def _describe(self, client: Client) -> None:
         shown = NOWHERE if self._settings.hide_addresses else client.address
@@ -232,9 +236,9 @@ class Arena:
 
     # --- log ----------------------------------------------------------------------------------
 
-    def note(self, now: float, level: str, text: str) -> None:
+    def note(self, level: str, text: str) -> None:
         """Store a log line; special characters in C{text} are escaped."""
-        moment = datetime.fromtimestamp(now, UTC)
+        moment = self._now()
         stamp = f"{moment:%Y-%m-%d %H:%M:%S},{moment.microsecond // 1000:03}"
         plain = text.encode("unicode_escape").decode("ascii")
         line = f"[{stamp}]-<SERVER>-<{level}> - {plain}"

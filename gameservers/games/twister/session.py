@@ -53,8 +53,7 @@ class Session:
     def __init__(self, service: GameService, room: RoomKey, admin_key: str) -> None:
         """Serve this arena, with C{room} as its room in the lobby."""
         settings: TwisterSettings = service.settings
-        now = service.clock.seconds()
-        self.arena = Arena(settings, admin_key, now)
+        self.arena = Arena(settings, admin_key, service.now)
         self.received = 0
         self._clock = service.clock
         self._game = service.game
@@ -68,7 +67,7 @@ class Session:
         )
         trusted = [ipaddress.ip_network(text) for text in settings.trusted]
         self._origin = lru_cache(MAX_SENDERS)(lambda host: origin(host, trusted))
-        self._budgets = Budgets(settings, now)
+        self._budgets = Budgets(settings, service.clock.seconds())
         # Like Client.after, for senders that are not clients.
         self._after: LRUCache[Address, int] = LRUCache(MAX_SENDERS)
 
@@ -223,7 +222,7 @@ class Session:
 
     def _malformed(self, fault: str, status: Status, address: Address) -> bytes:
         self._metrics.datagrams_dropped[self._game, Drop.MALFORMED.value] += 1
-        self.arena.note(self._clock.seconds(), "ERROR", f"{fault}, from {authority(*address)}")
+        self.arena.note("ERROR", f"{fault}, from {authority(*address)}")
         return wire.PLAIN[status]
 
     def _expelled(self, player: int) -> None:

@@ -213,7 +213,15 @@ class Arena:
         self.metrics = Metrics()
         self.lobby = Lobby(self.clock, self.metrics)
         self.game = TicTacToeService(
-            Dependencies(GAME, self.lobby, self.clock, self.settings, self.metrics, self.store),
+            Dependencies(
+                GAME,
+                self.lobby,
+                self.clock,
+                self.settings,
+                self.metrics,
+                self.store,
+                now=self.clock.now,
+            ),
             self.passwords,
         )
         routes = Routes(

@@ -51,7 +51,7 @@ class GameTests(SynchronousTestCase):
         dependencies = Dependencies(
             game.name, lobby, clock, TileGameSettings(**settings), lobby.metrics, store
         )
-        return clock, game.build(dependencies), TileGameRecords(store, clock)
+        return clock, game.build(dependencies), TileGameRecords(store)
 
     def connect(self, clock: Network, service) -> Peer:
         [wire] = game.wires

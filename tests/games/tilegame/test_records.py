@@ -4,12 +4,11 @@ Where the world is kept, on every database.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from gameservers.games.tilegame.records import MAX_CONTENT, SCHEMA, TileGameRecords, worlds
@@ -27,23 +26,23 @@ class RecordsTests:
         made = type(self).database()
         url = made.__enter__()
         self.addCleanup(made.__exit__, None, None, None)
-        self.clock = Clock()
+        self.now = datetime(2027, 1, 15, tzinfo=UTC)
         self.store = Store(StoreSettings(database=url), reactor, [SCHEMA])
         self.store.startService()
         self.addCleanup(self.store.stopService)
-        self.records = TileGameRecords(self.store, self.clock)
+        self.records = TileGameRecords(self.store, lambda: self.now)
         await self.store.ready()
 
     async def test_saved(self) -> None:
         """What was saved last is loaded, byte for byte, and it is known when that was."""
         self.assertIsNone(await self.records.load())
-        for seconds, content in ((1_800_000_000, bytes(range(256)) * 400), (1_800_000_060, b"")):
-            self.clock.rightNow = seconds
+        for content in (bytes(range(256)) * 400, b""):
+            self.now += timedelta(minutes=1)
             kept = SavedWorld('{"seed": "x"}', content)
             await self.records.save(kept)
             self.assertEqual(await self.records.load(), kept)
             (row,) = await self.store.ask(lambda c: c.execute(select(worlds)).all())
-            self.assertEqual(row.saved_at, datetime.fromtimestamp(seconds, UTC))
+            self.assertEqual(row.saved_at, self.now)
 
     async def test_size(self) -> None:
         """What is larger than every world is refused, and what was kept stays."""

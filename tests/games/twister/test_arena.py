@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -17,6 +19,7 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.games import utc_now
 from gameservers.games.twister import game
 from gameservers.games.twister.arena import Arena, Client, RequestDenied, make_map, newest
 from gameservers.games.twister.settings import TwisterSettings
@@ -30,8 +33,8 @@ HERE: Address = ("192.0.2.1", 1)
 THERE: Address = ("192.0.2.1", 2)
 
 
-def arena(**options: Any) -> Arena:
-    return Arena(TwisterSettings(**options), "admin", now=0)
+def arena(now: Callable[[], datetime] = utc_now, **options: Any) -> Arena:
+    return Arena(TwisterSettings(**options), "admin", now)
 
 
 def ids(reply: bytes) -> list[int]:
@@ -209,7 +212,8 @@ class LogTests(SynchronousTestCase):
         return lines
 
     def test_what_is_noted(self) -> None:
-        made = arena()
+        moments = iter((0, 1.5, 86_400))
+        made = arena(lambda: datetime.fromtimestamp(next(moments), UTC))
         client = made.connect(7, b"secret", 0, HERE, now=1.5)
         made.recognise(Credentials(0, b"secret"), THERE, now=86_400)
         made.remove(client, 86_400, "disconnected")
@@ -226,7 +230,7 @@ class LogTests(SynchronousTestCase):
         """The log keeps its last lines, and is never emptied."""
         made = arena()
         for number in range(250):
-            made.note(0, "INFO", f"{number}")
+            made.note("INFO", f"{number}")
         self.assertEqual(
             [line.rpartition(" ")[2] for line in self.lines(made)],
             [str(number) for number in range(150, 250)],
@@ -235,7 +239,7 @@ class LogTests(SynchronousTestCase):
     def test_harmless(self) -> None:
         """Nothing forges a line, and no line is too long."""
         made = arena()
-        made.note(0, "ERROR", "a\nb\r\x1b[2J\u2028\N{GRINNING FACE}" + "x" * 1_000)
+        made.note("ERROR", "a\nb\r\x1b[2J\u2028\N{GRINNING FACE}" + "x" * 1_000)
         line = self.lines(made)[-1]
         self.assertEqual(len(line), 200)
         self.assertTrue(re.fullmatch(r"[ -~]*", line))
