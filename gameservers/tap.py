@@ -79,7 +79,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     if certificates is not None:
         Renewal(certificates, reactor).setServiceParent(server)
     pages = [(service.game, service.pages) for service, _ in games if service.pages is not None]
-    site = WebSite(pages, reactor) if pages else None
+    site = WebSite(pages, reactor, config.site) if pages else None
 
     def listen(what: str, where: Listening, spoken: list[Any], *, alone: bool = False) -> None:
         has_pages = any(service.pages is not None for service, _ in spoken)

@@ -63,12 +63,11 @@ class DocumentedTests(SynchronousTestCase):
             for name in re.findall(r"(?<![\w-])--([a-z][a-z_-]*[a-z])", text):
                 self.assertIn(name.removeprefix("no-"), names, path)
 
-    def test_limits_of_the_door(self) -> None:
+    def test_limits_of_the_server(self) -> None:
         table = dict(re.findall(r"^``--([a-z-]+)`` +(\d+ [a-z]+) ", self.operations, re.MULTILINE))
-        door = [each for each in self.known.settings if each.part == "The door"]
-        declared = {
-            each.name: f"{each.default} {each.option.unit}" for each in door if each.option.unit
-        }
+        parts = ("The door", "The web site")
+        limits = [each for each in self.known.settings if each.part in parts and each.option.unit]
+        declared = {each.name: f"{shown(each)} {each.option.unit}" for each in limits}
         self.assertEqual(table, declared)
 
     def test_limits_of_games(self) -> None:

@@ -33,6 +33,7 @@ from gameservers.config.vocabulary import Listening, Option, option
 from gameservers.games import IGame
 from gameservers.net.guard import DoorSettings
 from gameservers.store import StoreSettings
+from gameservers.web.channel import SiteSettings
 
 #: Options that run a command; they are not settings and cannot be in a file.
 COMMANDS = frozenset({"config", "check-config", "migrate", "version", "help"})
@@ -229,6 +230,7 @@ class Known:
             Part("The server", ServerSettings),
             Part("The door", DoorSettings),
             Part("The database", StoreSettings),
+            Part("The web site", SiteSettings),
         ]
         titles: dict[str, str] = {}
         for game in games:
@@ -283,6 +285,7 @@ class Config:
     server: ServerSettings
     door: DoorSettings
     store: StoreSettings
+    site: SiteSettings
     games: Mapping[str, Any]
     values: Mapping[str, tuple[Setting, Any]]
     origins: Mapping[str, str]
@@ -320,9 +323,9 @@ def load(
         setting = known.names[name]
         values[setting.name] = (setting, setting.parse(text))
         origins[setting.name] = "command line"
-    server, door, store, *played = (part.instance(values) for part in known.parts)
+    server, door, store, site, *played = (part.instance(values) for part in known.parts)
     settings = {game.name: each for game, each in zip(games, played, strict=True)}
-    return Config(server, door, store, settings, values, origins)
+    return Config(server, door, store, site, settings, values, origins)
 
 
 def read_file(path: str, known: Known) -> dict[str, Any]:

@@ -21,6 +21,8 @@ L{KernelPipe}                     C{splice} moves bytes between two sockets insi
                                   (C{python -m benchmarks.net_pipe})
 L{has_ended}, L{segment_size}     Twisted offers no way to ask
 L{follow_monotonic_clock}         Twisted's timers follow the wall clock, without an option
+L{bound_buffers}                  Twisted offers no way to set: an HTTP client that does not read
+                                  makes the server hold at most 32 KiB besides one answer
 ================================  =================================================================
 """
 
@@ -123,6 +125,16 @@ def make_prompt(transport: ITransport) -> None:
     if ITCPTransport.providedBy(transport):
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
+
+
+def bound_buffers(transport: Any, size: int) -> None:
+    """
+    Let a socket be read in pieces of at most this size, and its producer pause beyond it.
+
+    Twisted has one constant for both, 64 KiB.
+    """
+    if isinstance(transport, Connection):
+        transport.bufferSize = size
 
 
 def send_some(transport: Connection, data: bytes | memoryview) -> int:

@@ -224,6 +224,11 @@ class Guard:
 
     def cut(self, ticket: Ticket, reason: Reason, detail: str) -> None:
         """End a connection now; the reason is logged and counted."""
+        self.count(ticket, reason, detail)
+        ticket.transport.abortConnection()
+
+    def count(self, ticket: Ticket, reason: Reason, detail: str) -> None:
+        """Log and count the reason why a connection is ended."""
         self._metrics.cuts["door", reason.value] += 1
         self._log.debug(
             "connection {id} from {address} is cut off at the door as {reason}: {detail}",
@@ -232,7 +237,6 @@ class Guard:
             reason=reason.value,
             detail=detail,
         )
-        ticket.transport.abortConnection()
 
     def _find_room(self, ticket: Ticket) -> bool:
         """Count a connection under its address, or cut it off."""

@@ -8,62 +8,31 @@ are handled elsewhere (L{gameservers.net.door}).
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
-from twisted.web.http import NOT_FOUND, HTTPChannel
+from twisted.web.http import NOT_FOUND, NOT_MODIFIED
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 from twisted.web.util import redirectTo
 
-from gameservers.net.guard import Ticket
+from gameservers.web.channel import TEXT, Channel, SiteSettings, WebRequest
 
-#: How long an HTTP client may be silent, in seconds.
-SILENCE_TIMEOUT = 30.0
-
-#: Sent with every page: it may load nothing from other sites, nor be embedded in other pages.
-HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"
-    " img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",
-}
-
-
-class Channel(HTTPChannel):
-    """
-    One HTTP connection.
-
-    @ivar ticket: the guard's ticket, set by the door.
-    """
-
-    ticket: Ticket | None = None
-    _closing = False
-
-    def loseConnection(self) -> None:
-        self._closing = True
-        super().loseConnection()
-
-    def lineReceived(self, line: bytes) -> None:
-        """Ignore what follows a bad request: a TLS transport does not say that it is closing."""
-        if not self._closing:
-            super().lineReceived(line)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)
-        if self.ticket is not None:
-            self.ticket.lost()
+#: An entity tag, without the mark of a weak one.
+_TAG = re.compile(r'"[!#-~\x80-\xff]*"')
 
 
 class Page(Resource):
-    """One file, kept in memory."""
+    """
+    One file, kept in memory.
+
+    Its entity tag is a hash of its content, so a browser that has it already is told so (304).
+    """
 
     isLeaf = True
 
@@ -71,11 +40,15 @@ class Page(Resource):
         super().__init__()
         self._content_type = content_type
         self._content = content
+        self._tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
     def render_GET(self, request: Request) -> bytes:
-        for name, value in HEADERS.items():
-            request.setHeader(name, value)
-        request.setHeader("content-type", self._content_type)
+        request.setHeader("ETag", self._tag)
+        known = ",".join(request.requestHeaders.getRawHeaders("If-None-Match", ()))
+        if known.strip() == "*" or self._tag in _TAG.findall(known):
+            request.setResponseCode(NOT_MODIFIED)
+            return b""
+        request.setHeader("Content-Type", self._content_type)
         return self._content
 
 
@@ -86,8 +59,10 @@ class NoPage(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         request.setResponseCode(NOT_FOUND)
-        request.setHeader("content-type", "text/plain; charset=utf-8")
+        request.setHeader("Content-Type", TEXT)
         return b"There is no such page.\n"
+
+    render_POST = render_PUT = render_DELETE = render_PATCH = render_GET
 
 
 class Pages(Resource):
@@ -135,16 +110,29 @@ class Root(Resource):
 
 
 class WebSite(Site):
-    """
-    The factory of HTTP connections.
-
-    @param games: name and pages of each game that has any.
-    """
+    """The factory of HTTP connections."""
 
     noisy = False
 
-    def __init__(self, games: Iterable[tuple[str, IResource]], reactor: IReactorTime) -> None:
-        super().__init__(Root(games), timeout=SILENCE_TIMEOUT, reactor=reactor)
+    def __init__(
+        self,
+        games: Iterable[tuple[str, IResource]],
+        reactor: IReactorTime,
+        settings: SiteSettings | None = None,
+    ) -> None:
+        """
+        Serve these pages.
+
+        @param games: name and pages of each game that has any.
+        @param settings: L{None} for the defaults.
+        """
+        super().__init__(
+            Root(games),
+            WebRequest,
+            timeout=(settings or SiteSettings()).http_timeout,
+            reactor=reactor,
+            parsePOSTFormSubmission=False,
+        )
         self.protocol: Any = Channel
 
     def log(self, request: HttpRequest) -> None:
