@@ -6,4 +6,7 @@ closed loop for a limited time.  C{--before DIR} measures the server of another 
 same rounds, and C{--peer NAME=PORT:PID} any server that is already running; the figures are
 printed side by side with their ratio.  C{python -m benchmarks.compare --before DIR} does this for
 all benchmarks.
+
+C{python -m benchmarks.fairness} measures something else: how long honest players wait while others
+misbehave.
 """

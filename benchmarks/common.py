@@ -58,6 +58,7 @@ class Server:
     @ivar port: the port to which players connect.
     @ivar pid: the process that is measured; L{None} if it is unknown.
     @ivar others: its other ports, if a benchmark needs some.
+    @ivar source: the address from which players connect; empty for the system's choice.
     """
 
     name: str
@@ -65,9 +66,11 @@ class Server:
     pid: int | None = None
     host: str = "127.0.0.1"
     others: tuple[int, ...] = ()
+    source: str = ""
 
     def connect(self, port: int = 0) -> socket.socket:
-        player = socket.create_connection((self.host, port or self.port), PATIENCE)
+        address = (self.host, port or self.port)
+        player = socket.create_connection(address, PATIENCE, (self.source, 0))
         player.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return player
 

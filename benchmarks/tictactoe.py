@@ -85,9 +85,11 @@ class Client(asyncio.Protocol):
     A client that does as little as possible, so that it does not dominate the measurement.
 
     @ivar listener: called with each message; while it is L{None} they wait for L{hear}.
+    @ivar pongs: called with the payload of each pong.
     """
 
     def __init__(self) -> None:
+        self.pongs: Callable[[bytes], None] = lambda payload: None
         self.listener: Callable[[bytes], None] | None = None
         self._transport: asyncio.Transport
         self._buffer = b""
@@ -95,9 +97,11 @@ class Client(asyncio.Protocol):
         self._messages: deque[bytes] = deque()
         self._more = asyncio.Event()
 
-    async def connect(self, port: int) -> None:
+    async def connect(self, port: int, source: str = "127.0.0.1") -> None:
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_connection(lambda: self, "127.0.0.1", port)
+        self._transport, _ = await loop.create_connection(
+            lambda: self, "127.0.0.1", port, local_addr=(source, 0)
+        )
         self._transport.write(
             b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -122,6 +126,8 @@ class Client(asyncio.Protocol):
                 self._received(data[begin:start])
             elif first == 0x89:
                 self.send(bytes([0x8A, 0x80 | size, 0, 0, 0, 0]) + data[begin:start])
+            elif first == 0x8A:
+                self.pongs(data[begin:start])
         self._buffer = data[start:]
 
     def _received(self, message: bytes) -> None:
@@ -133,6 +139,8 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, reason: Exception | None) -> None:
         self._more.set()
+        if not self._upgraded.done():
+            self._upgraded.set_exception(ConnectionError("the server closed"))
 
     def say(self, kind: str, **data: object) -> None:
         self.send(frame({"type": kind, "data": data}))
@@ -143,11 +151,16 @@ class Client(asyncio.Protocol):
     def close(self) -> None:
         self._transport.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether either side has ended the connection."""
+        return self._transport.is_closing()
+
     async def hear(self, kind: bytes) -> bytes:
         """The next message of a type; others are skipped."""
         while True:
             while not self._messages:
-                if self._transport.is_closing():
+                if self.closed:
                     raise ConnectionError("the server closed")
                 self._more.clear()
                 await self._more.wait()
@@ -155,8 +168,8 @@ class Client(asyncio.Protocol):
             if kind in message[:60]:
                 return message
 
-    async def log_in(self, port: int, name: str) -> None:
-        await self.connect(port)
+    async def log_in(self, port: int, name: str, source: str = "127.0.0.1") -> None:
+        await self.connect(port, source)
         self.say("login", name=name, pw="secret")
         answer = await self.hear(b'"login_response"')
         if b"true" not in answer[:70]:
@@ -184,7 +197,7 @@ class Game:
         self, players: tuple[Client, Client], match_id: bytes, waits: list[float]
     ) -> None:
         self._players = players
-        self._moves = [move.replace(_ID, match_id) for move in recorded_game()]
+        self._moves = moves(match_id)
         self._waits = waits
         self._made = self._told = 0
         self._over = asyncio.get_running_loop().create_future()
@@ -267,6 +280,11 @@ def recorded_game() -> list[bytes]:
 
 #: The placeholder for the id of a match in a recorded game.
 _ID = b"#" * 32
+
+
+def moves(match_id: bytes) -> list[bytes]:
+    """The frame of each move of the recorded game, in this match."""
+    return [move.replace(_ID, match_id) for move in recorded_game()]
 
 
 async def measure_moves(server: Server, matches: int, seconds: float) -> Figures:

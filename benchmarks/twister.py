@@ -55,11 +55,15 @@ class Tank:
         self.id: int | None = None
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.settimeout(PATIENCE)
+        self.socket.bind((server.source, 0))
         self.socket.connect((server.host, server.port))
 
     def __enter__(self) -> Tank:
-        self.id = self._ask("connect", 0)
+        self.enter()
         return self
+
+    def enter(self) -> None:
+        self.id = self._ask("connect", 0)
 
     def __exit__(self, *error: object) -> None:
         with self.socket:
