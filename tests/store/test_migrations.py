@@ -29,7 +29,7 @@ from tests.games.tictactoe.kept import Result, rating_of, results_of
 from tests.store import databases, numbered
 
 #: Where all are when they are up to date.
-NOW = ["server 0001", "tictactoe 0002", "tilegame 0002"]
+NOW = ["server 0001", "tictactoe 0003", "tilegame 0002"]
 
 
 class Cut(BaseException):

@@ -1,17 +1,33 @@
 """
 Authentication: names, passwords and log-in sessions.
+
+Passwords can be guessed only slowly, and no guesser locks out the owner of a name.  These limits
+apply to log-ins that fail with the password of an account; those that succeed do not count:
+
+====================  ==========================================================================
+a name at an address  growing delays (L{Attempts})
+an address            a number per minute; a third of it is for the names alone that have logged
+                      in from there before
+a name                a number per minute, two thirds of which are for all those addresses
+                      together from which it has not logged in before, and which have to wait
+                      beyond them
+====================  ==========================================================================
+
+So a player that logs in from where they did before has to wait only for guesses of their own name
+from there, or for many guesses from there of several names that are at home there.  The last few
+addresses of each account are stored; what is C{trusted} counts like any other address.
 """
 
 from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gameservers.games.tictactoe import elo, wire, words
-from gameservers.games.tictactoe.attempts import AdmissionQueue, Attempts
+from gameservers.games.tictactoe.attempts import Attempts, FairQueue, Limit, PerMinute
 from gameservers.games.tictactoe.records import LoginSession, TicTacToeRecords
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.net.connection import Reason
@@ -19,12 +35,14 @@ from gameservers.net.guard import place_of
 from gameservers.store import Account, NameTaken, NotFound, StoreError
 from gameservers.store.passwords import Busy, Passwords
 
-#: Maximum number of log-ins with a password in progress from one address.  Further ones wait, so
-#: that many players behind one address are served, and password guesses stop at the limit.
-AT_ONCE = 8
-
 #: Maximum number of waiting password checks, from all addresses together.
 MAX_WAITING = 1_000
+
+#: Threads for passwords beyond those that one address can use at once.
+SPARE_THREADS = 1
+
+#: The share of the failures per minute for names that have not logged in from the address.
+STRANGERS = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +94,15 @@ class Authenticator:
         passwords: Passwords,
         settings: TicTacToeSettings,
         now: Callable[[], datetime],
+        seconds: Callable[[], float],
         place_of: Callable[[str], str] = place_of,
     ) -> None:
-        """Check log-ins; C{place_of} is C{""} for hosts that may take any number of names."""
+        """
+        Check log-ins.
+
+        @param seconds: a monotonic clock.
+        @param place_of: is C{""} for hosts that may take any number of names.
+        """
         self._records = records
         self._passwords = passwords
         self._now = now
@@ -86,16 +110,17 @@ class Authenticator:
             True: timedelta(seconds=settings.session_lifetime),
             False: timedelta(seconds=settings.temporary_lifetime),
         }
-
-        def seconds() -> float:
-            return now().timestamp()
-
-        self._by_name = Attempts(settings.login_attempts, seconds)
-        self._by_address = Attempts(settings.login_attempts_per_address, seconds)
+        per_address = settings.login_attempts_per_address
+        self._by_both = Attempts(settings.login_attempts, seconds)  # a name at an address
+        self._by_address = PerMinute(per_address, seconds)
+        self._strangers = PerMinute(per_address * STRANGERS, seconds)  # by address
+        self._by_name = PerMinute(settings.login_attempts_per_name * STRANGERS, seconds)
         self._new_names = Attempts(settings.new_names_per_address, seconds)
         self._place_of = place_of
-        self._queues: dict[str, AdmissionQueue] = {}  # by address
-        self._queued = 0
+        threads = settings.password_threads
+        # Of one address no more than may fail at the same moment.
+        at_once = min(threads, int(self._strangers.at_once))
+        self._hashing = FairQueue(threads + SPARE_THREADS, at_once, MAX_WAITING)
 
     async def log_in(self, message: wire.LogIn, address: str) -> Admitted | Denied:
         """Log in with a password, creating the account if needed, or temporarily without one."""
@@ -111,99 +136,95 @@ class Authenticator:
         except (Busy, StoreError):
             return _denied(words.UNAVAILABLE, Reason.FAILED, registered=bool(message.password))
 
-    async def reconnect(self, message: wire.Reconnect) -> Admitted | Denied:
+    async def reconnect(self, message: wire.Reconnect, address: str) -> Admitted | Denied:
         """Log in with an existing session."""
         now = self._now()
         try:
             session = await self._records.session(message.session_id)
             if session is None or session.last_seen < now - self._lifetimes[session.registered]:
                 return NO_SESSION
-            await self._records.touch([session.id], now)
+            await self._records.resume_session(session, now, place_of(address))
         except StoreError:
             return _not_back(words.UNAVAILABLE, Reason.FAILED)
         response = wire.reconnect_response(True, session.id, session.name, session.registered, "")
         return Admitted(session, response, new=False)
 
     async def _log_in(self, name: str, password: str, address: str) -> Admitted | Denied:
-        """Log in after waiting for other log-ins from the same address."""
-        if self._queued >= MAX_WAITING:
-            raise Busy
-        place = place_of(address)  # guesses from a trusted address are limited, too
-        queue = self._queues.setdefault(place, AdmissionQueue(AT_ONCE))
-        self._queued += 1
-        await queue.turn()
+        place = place_of(address)
+        _must_not_wait((self._by_both, (name, place)))
+        account = await self._records.account(name)
+        text = words.LOGGED_IN
         try:
-            return await self._attempt(name, password, place, self._place_of(address))
-        finally:
-            self._queued -= 1
-            queue.done()
-            if queue.is_empty:
-                self._queues.pop(place, None)
-
-    async def _attempt(
-        self, name: str, password: str, place: str, names_from: str
-    ) -> Admitted | Denied:
-        self._begin((self._by_name, name), (self._by_address, place))
-        try:
-            text = await self._prove(name, password, names_from)
+            if account is None and await self._register(name, password, address):
+                text = words.REGISTERED
+            else:
+                if account is None:  # it exists by now, or a temporary session has its name
+                    account = await self._records.account(name)
+                await self._prove(account, name, password, place)
         except WrongPassword as wrong:
             return _denied(str(wrong))
-        except Exception:  # it is not known if the password was wrong
-            self._by_name.give_back(name)
-            self._by_address.give_back(place)
-            raise
-        self._by_name.clear(name)
-        self._by_address.give_back(place)
-        return await self._open_session(name, text.format(name))
+        return await self._open_session(name, place, text.format(name))
 
-    async def _prove(self, name: str, password: str, place: str) -> str:
-        """
-        Check the password, or create the account.
-
-        @return: the text for the client.
-        @raise WrongPassword: the password is not the account's.
-        """
-        account = await self._records.account(name)
-        if account is None:
-            if place:
-                self._begin((self._new_names, place))
+    async def _register(self, name: str, password: str, address: str) -> bool:
+        """Create an account; returns L{False} if the name is taken."""
+        names_from = self._place_of(address)
+        if names_from:
+            _begin((self._new_names, names_from))
+        place = place_of(address)
+        await self._hashing.turn(place, name)
+        try:
             record = await self._passwords.make(password)
+        finally:
+            self._hashing.done(place)
+        try:
+            await self._records.create_account(Account(name, self._now(), record), elo.START)
+        except NameTaken:
+            return False
+        return True
+
+    async def _prove(self, account: Account | None, name: str, password: str, place: str) -> None:
+        """
+        Check the password.
+
+        @param account: L{None} if a temporary session has the name.
+        @raise WrongPassword: it is not the account's.
+        """
+        counted: list[tuple[Limit, Hashable]]
+        counted = [(self._by_both, (name, place)), (self._by_address, place)]
+        if account is None or not await self._records.is_known(name, place):
+            counted += [(self._strangers, place), (self._by_name, name)]
+        if account is None:
+            _begin(*counted)
+            raise WrongPassword(words.NAME_RESERVED.format(name))
+        await self._hashing.turn(place, name)
+        try:
+            _begin(*counted)
             try:
-                await self._records.create_account(Account(name, self._now(), record), elo.START)
-                return words.REGISTERED
-            except NameTaken:
-                # By a temporary session, or by another log-in at the same moment.
-                account = await self._records.account(name)
-                if account is None:
-                    raise WrongPassword(words.NAME_RESERVED.format(name)) from None
-        checked = await self._passwords.check(account.password, password)
+                checked = await self._passwords.check(account.password, password)
+            except Exception:  # it is not known if the password was wrong
+                _give_back(*counted)
+                raise
+            if checked.right:
+                _give_back(*counted)
+        finally:
+            self._hashing.done(place)
         if not checked.right:
             raise WrongPassword(words.WRONG_PASSWORD.format(name))
+        self._by_both.clear((name, place))
         if checked.replacement is not None:
             await self._records.change_password(name, checked.replacement)
-        return words.LOGGED_IN
 
-    def _begin(self, *counted: tuple[Attempts, str]) -> None:
-        """
-        Count an attempt under all these keys; raises L{TooManyAttempts} if one of them must wait.
-        """
-        wait = max(attempts.wait(key) for attempts, key in counted)
-        if wait > 0:
-            raise TooManyAttempts(words.TOO_MANY_ATTEMPTS.format(math.ceil(wait)))
-        for attempts, key in counted:
-            attempts.begin(key)
-
-    async def _open_session(self, name: str, text: str) -> Admitted | Denied:
+    async def _open_session(self, name: str, place: str, text: str) -> Admitted | Denied:
         session = LoginSession(secrets.token_hex(16), name, True, self._now())
         try:
-            await self._records.open_session(session.id, name, session.last_seen)
+            await self._records.open_session(session.id, name, session.last_seen, place)
         except NotFound:  # the account was removed a moment ago
             return _denied(words.NAME_RESERVED.format(name))
         return Admitted(session, wire.login_response(True, session.id, True, text), new=True)
 
     async def _open_temporary(self, name: str, place: str) -> Admitted | Denied:
         if place:
-            self._begin((self._new_names, place))
+            _begin((self._new_names, place))
         session = LoginSession(secrets.token_hex(16), name, False, self._now())
         try:
             await self._records.open_temporary_session(session.id, name, session.last_seen)
@@ -212,6 +233,25 @@ class Authenticator:
             return _denied(words.NAME_EXISTS.format(name), registered=False)
         text = words.TEMPORARY.format(name)
         return Admitted(session, wire.login_response(True, session.id, False, text), new=True)
+
+
+def _must_not_wait(*counted: tuple[Limit, Hashable]) -> None:
+    """Raise L{TooManyAttempts} if one of these keys must wait."""
+    wait = max(limit.wait(key) for limit, key in counted)
+    if wait > 0:
+        raise TooManyAttempts(words.TOO_MANY_ATTEMPTS.format(math.ceil(wait)))
+
+
+def _begin(*counted: tuple[Limit, Hashable]) -> None:
+    """Count an attempt under all these keys, or raise L{TooManyAttempts} and count nothing."""
+    _must_not_wait(*counted)
+    for limit, key in counted:
+        limit.begin(key)
+
+
+def _give_back(*counted: tuple[Limit, Hashable]) -> None:
+    for limit, key in counted:
+        limit.give_back(key)
 
 
 def _denied(text: str, reason: Reason = Reason.REFUSED, *, registered: bool = True) -> Denied:

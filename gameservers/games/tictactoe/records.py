@@ -40,6 +40,10 @@ MAX_NAME = 16
 MAX_ID = 32
 MAX_STATE = 4096
 MAX_OUTCOME = 16
+MAX_PLACE = 64
+
+#: Addresses of an account that are remembered, the last ones from which it was used.
+PLACES = 8
 
 #: From the ratings of A and B before a match to those after it.  It must be pure: it is called in
 #: the database's thread, inside the transaction, and again if that is repeated.
@@ -205,6 +209,15 @@ sessions = new_table(
     Index("uq_tictactoe_sessions_temp_user", "temp_user", unique=True),
 )
 
+#: Where accounts were used from: an IPv4 address or an IPv6 /64.
+addresses = new_table(
+    "tictactoe_addresses",
+    _metadata,
+    Column("player", ExactText(MAX_NAME), primary_key=True),
+    Column("place", ExactText(MAX_PLACE), primary_key=True),
+    Column("last_used", Moment, nullable=False),
+)
+
 friends = new_table(
     "tictactoe_friends",
     _metadata,
@@ -267,6 +280,17 @@ def _open_count(side: str) -> sa.ColumnElement[int]:
 _ELO = sa.select(players.c.elo).where(players.c.name == bindparam("of"))
 _RESERVED = sa.select(sessions.c.id).where(sessions.c.temp_user == bindparam("of"))
 _SESSION = sa.select(sessions).where(sessions.c.id == bindparam("of"))
+_KNOWN = sa.select(addresses.c.last_used).where(
+    addresses.c.player == bindparam("of"), addresses.c.place == bindparam("at")
+)
+_USED = sa.update(addresses).where(
+    addresses.c.player == bindparam("of"), addresses.c.place == bindparam("at")
+)
+_PLACES = (
+    sa.select(addresses.c.place)
+    .where(addresses.c.player == bindparam("of"))
+    .order_by(addresses.c.last_used.desc(), addresses.c.place)
+)
 _FRIENDS = (
     sa.select(players)
     .join(friends, friends.c.friend == players.c.name)
@@ -402,6 +426,27 @@ def _is_registered(db: Connection, name: str) -> bool | None:
     return None if db.scalar(_RESERVED, {"of": name}) is None else False
 
 
+def _touch(db: Connection, session_ids: Sequence[str], at: datetime) -> None:
+    for ids in chunks(session_ids):
+        these = sessions.c.id.in_(ids)
+        db.execute(sa.update(sessions).where(these).values(last_seen=at))
+        owners = sa.select(sessions.c.registered_user).where(these)
+        names = [name for name in db.scalars(owners) if name is not None]
+        accounts.touch(db, names, at)
+
+
+def _remember_place(db: Connection, name: str, place: str, at: datetime) -> None:
+    """Record an account's address; of more than L{PLACES} those used longest ago are removed."""
+    it = {"of": name, "at": place}
+    if db.execute(_USED, it | {"last_used": at}).rowcount:
+        return
+    db.execute(sa.insert(addresses), {"player": name, "place": place, "last_used": at})
+    old = db.scalars(_PLACES, {"of": name}).all()[PLACES:]
+    if old:
+        theirs = sa.and_(addresses.c.player == name, addresses.c.place.in_(old))
+        db.execute(sa.delete(addresses).where(theirs))
+
+
 def _remove_sessions(db: Connection, chosen: sa.ColumnElement[bool]) -> tuple[LoginSession, ...]:
     gone = tuple(map(_session, db.execute(sa.select(sessions).where(chosen))))
     if gone:
@@ -426,6 +471,11 @@ class TicTacToeRecords(Records):
     def account(self, db: Connection, name: str) -> Account | None:
         """Find the account of this name."""
         return accounts.find(db, name)
+
+    @question
+    def is_known(self, db: Connection, name: str, place: str) -> bool:
+        """Whether an account has been used from this address."""
+        return db.scalar(_KNOWN, {"of": name, "at": place}) is not None
 
     @question
     def is_registered(self, db: Connection, name: str) -> bool | None:
@@ -454,7 +504,8 @@ class TicTacToeRecords(Records):
         self, db: Connection, name: str, unseen_since: datetime | None = None
     ) -> Removal | None:
         """
-        Remove an account with its sessions, matches and friendships (in both directions).
+        Remove an account with its addresses, sessions, matches and friendships (in both
+        directions).
 
         @param unseen_since: only if the account was last seen before this moment.
         @return: L{None} if nothing was removed.
@@ -466,6 +517,7 @@ class TicTacToeRecords(Records):
         db.execute(
             sa.delete(friends).where(sa.or_(friends.c.player == name, friends.c.friend == name))
         )
+        db.execute(sa.delete(addresses).where(addresses.c.player == name))
         db.execute(sa.delete(players).where(players.c.name == name))
         return Removal(gone_sessions, gone_matches)
 
@@ -479,11 +531,12 @@ class TicTacToeRecords(Records):
 
     @change
     def open_session(
-        self, db: Connection, session_id: str, name: str, at: datetime
+        self, db: Connection, session_id: str, name: str, at: datetime, place: str = ""
     ) -> tuple[str, ...]:
         """
         Open a session of an account, which counts as seen; raises L{NotFound}.
 
+        @param place: the address from which the account is used.
         @return: the ids of the account's older sessions, which are removed.
         """
         if not accounts.touch(db, [name], at):
@@ -491,7 +544,17 @@ class TicTacToeRecords(Records):
         void = _remove_sessions(db, sessions.c.registered_user == name)
         row = {"id": session_id, "registered_user": name, "last_seen": at}
         db.execute(sa.insert(sessions), row)
+        _remember_place(db, name, place, at)
         return tuple(older.id for older in void)
+
+    @change
+    def resume_session(
+        self, db: Connection, session: LoginSession, at: datetime, place: str
+    ) -> None:
+        """Record that a session, if it still exists, and its account were used from an address."""
+        _touch(db, [session.id], at)
+        if session.registered and db.scalar(_ELO, {"of": session.name}) is not None:
+            _remember_place(db, session.name, place, at)
 
     @change
     def open_temporary_session(
@@ -509,12 +572,7 @@ class TicTacToeRecords(Records):
     @change
     def touch(self, db: Connection, session_ids: Sequence[str], at: datetime) -> None:
         """Record when these sessions and their accounts were seen; unknown ids are ignored."""
-        for ids in chunks(session_ids):
-            these = sessions.c.id.in_(ids)
-            db.execute(sa.update(sessions).where(these).values(last_seen=at))
-            owners = sa.select(sessions.c.registered_user).where(these)
-            names = [name for name in db.scalars(owners) if name is not None]
-            accounts.touch(db, names, at)
+        _touch(db, session_ids, at)
 
     @change
     def remove_session(

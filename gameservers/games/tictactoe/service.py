@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from gameservers.games import Dependencies, GameService
-from gameservers.games.tictactoe.login import MAX_WAITING, Authenticator
+from gameservers.games.tictactoe.login import MAX_WAITING, SPARE_THREADS, Authenticator
 from gameservers.games.tictactoe.play import Play
 from gameservers.games.tictactoe.presence import Presence
 from gameservers.games.tictactoe.records import Removal, Stale, TicTacToeRecords
@@ -58,14 +58,16 @@ class TicTacToeService(GameService):
             passwords = Passwords(
                 cast(IReactorFromThreads, self.clock),
                 cost=settings.password_cost,
-                threads=settings.password_threads,
+                threads=settings.password_threads + SPARE_THREADS,
                 waiting=MAX_WAITING,
             )
             passwords.setServiceParent(self)
         self.lobby.limit(self.game, settings.max_players)
         records = self.records = TicTacToeRecords(self.store)
         self.presence = Presence(self.lobby, self.game, max_per_player=settings.max_per_player)
-        self.logins = Authenticator(records, passwords, settings, self.now, dependencies.place_of)
+        self.logins = Authenticator(
+            records, passwords, settings, self.now, self.clock.seconds, dependencies.place_of
+        )
         self.play = Play(records, self.presence, settings, self.now, self.metrics, self.game)
         self.pages = Pages(__package__, PAGES)
         # Not at once, so that clients have time to reconnect after a long downtime.

@@ -138,7 +138,7 @@ class TicTacToeSession:
         await self._enter(logins.log_in(message, address))
 
     async def _reconnect(self, message: wire.Reconnect) -> None:
-        await self._enter(self._service.logins.reconnect(message))
+        await self._enter(self._service.logins.reconnect(message, self._connection.address))
 
     async def _malformed_login(self, message: wire.Malformed) -> None:
         match message.type:

@@ -78,17 +78,26 @@ class TicTacToeSettings:
     )
     login_attempts: int = option(
         5,
-        "Log-ins that may fail, per name, before there are delays of 1 second, 2, 4, up to 60",
+        "Log-ins that may fail, per name and address, before there are delays of 1 second, 2, 4,"
+        " up to 60",
         unit="log-ins",
         minimum=1,
         aliases=("tictactoe-attempts",),
     )
     login_attempts_per_address: int = option(
-        50,
-        "The same, per address",
-        unit="log-ins",
-        minimum=1,
+        30,
+        "Log-ins that may fail, per address; names that have not logged in from there before may"
+        " have two thirds of them",
+        unit="log-ins per minute",
+        minimum=6,
         aliases=("tictactoe-address-attempts",),
+    )
+    login_attempts_per_name: int = option(
+        300,
+        "Log-ins that may fail, per name; two thirds of them may be from addresses from which it"
+        " has not logged in before, the others have only the limit per name and address",
+        unit="log-ins per minute",
+        minimum=6,
     )
     new_names_per_address: int = option(
         100,
@@ -101,7 +110,11 @@ class TicTacToeSettings:
         14, "scrypt's N for passwords, as a power of two", minimum=10, maximum=17
     )
     password_threads: int = option(
-        2, "Threads that check passwords", unit="threads", minimum=1, maximum=64
+        2,
+        "Threads that check passwords of one address; one more is for the other addresses",
+        unit="threads",
+        minimum=1,
+        maximum=64,
     )
 
     retired: ClassVar[Retired] = {

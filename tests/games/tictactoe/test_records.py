@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from gameservers.games.tictactoe.records import (
+    PLACES,
     SCHEMA,
     AlreadyPlaying,
     LoginSession,
@@ -175,8 +176,8 @@ class RecordsTests:
     async def test_remove_account(self) -> None:
         """Everything of an account goes with it and nothing else."""
         await self.accounts("ann", "bob", "cat")
-        await self.records.open_session("1", "ann", NOON)
-        await self.records.open_session("2", "bob", NOON)
+        await self.records.open_session("1", "ann", NOON, "192.0.2.1")
+        await self.records.open_session("2", "bob", NOON, "192.0.2.1")
         hers = await self.records.open_match(match("m1", "bob", "ann"), 5)
         other = await self.records.open_match(match("m2", "bob", "cat"), 5)
         for name, friend in (("ann", "bob"), ("bob", "ann"), ("bob", "cat")):
@@ -189,6 +190,8 @@ class RecordsTests:
         self.assertIsNone(await self.records.session("1"))
         self.assertEqual(await self.records.matches_of("bob"), (other,))
         self.assertEqual(await self.records.friends("bob"), (Rating("cat", 1000),))
+        self.assertFalse(await self.records.is_known("ann", "192.0.2.1"))
+        self.assertTrue(await self.records.is_known("bob", "192.0.2.1"))
         self.assertIsNone(await self.records.remove_account("ann"))
 
     async def test_remove_account_seen_again(self) -> None:
@@ -213,6 +216,35 @@ class RecordsTests:
         self.assertEqual((await self.records.account("ann")).last_seen, LATER)
         await self.refused(NotFound, self.records.open_session("4", "tim", NOON))
         self.assertIsNone(await self.records.session("4"))
+
+    async def test_places(self) -> None:
+        """The addresses used last are known, of each account, and no more than a few."""
+        await self.accounts("ann", "bob")
+        places = [f"2001:db8:0:{n:x}::/64" for n in range(PLACES + 1)]
+        for n, place in enumerate(places[:PLACES]):
+            await self.records.open_session(str(n), "ann", NOON + timedelta(hours=n), place)
+        again = LoginSession("7", "ann", True, NOON)
+        for place in (places[0], places[PLACES]):
+            await self.records.resume_session(again, NOON + timedelta(days=1), place)
+        known = [await self.records.is_known("ann", place) for place in places]
+        self.assertEqual(known, [place != places[1] for place in places])
+        self.assertFalse(await self.records.is_known("bob", places[0]))
+
+    async def test_resume_session(self) -> None:
+        """It is a sign of life, of what is still there; only accounts have addresses."""
+        await self.accounts("ann")
+        await self.records.open_session("1", "ann", NOON)
+        await self.records.open_temporary_session("2", "tim", NOON)
+        for number, name, registered in (("1", "ann", True), ("2", "tim", False)):
+            session = LoginSession(number, name, registered, NOON)
+            await self.records.resume_session(session, LATER, "192.0.2.1")
+            self.assertEqual((await self.records.session(number)).last_seen, LATER)
+        self.assertEqual((await self.records.account("ann")).last_seen, LATER)
+        self.assertTrue(await self.records.is_known("ann", "192.0.2.1"))
+        self.assertFalse(await self.records.is_known("tim", "192.0.2.1"))
+        await self.records.remove_account("ann")
+        await self.records.resume_session(LoginSession("1", "ann", True, NOON), LATER, "192.0.2.1")
+        self.assertFalse(await self.records.is_known("ann", "192.0.2.1"))
 
     async def test_touch(self) -> None:
         """Sessions of both kinds and accounts are seen; the others are not."""

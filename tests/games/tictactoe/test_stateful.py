@@ -6,7 +6,13 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tictactoe.rules import Cell
 from tests.games.tictactoe.arena import GAME, Arena, Browser
@@ -143,5 +149,8 @@ class Wishes(RuleBasedStateMachine):
         assert len(pairs) == len(set(pairs))
 
 
-Wishes.TestCase.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
-WishesTests = Wishes.TestCase
+class WishesTests(SynchronousTestCase):
+    def test_any_history(self) -> None:
+        run_state_machine_as_test(
+            Wishes, settings=settings(max_examples=12, stateful_step_count=30, deadline=None)
+        )
