@@ -63,12 +63,14 @@ class RoomRules:
 
     C{starts_when_ready} is the number of members from which a room starts by itself once all are
     ready (0: never).  A C{hosted} room has a host while it is open; others never have one.  A
-    C{permanent} room stays when it is empty, and cannot be closed.
+    C{permanent} room stays when it is empty, and cannot be closed.  The names of C{distinct} rooms
+    do not look alike in one scope (L{gameservers.names.skeleton}).
     """
 
     succession: Succession = Succession.OLDEST
     hosted: bool = True
     permanent: bool = False
+    distinct: bool = False
     leaving_resets_readiness: bool = False
     starts_when_ready: int = 0
     ends_when_started: bool = False

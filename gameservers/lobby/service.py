@@ -21,6 +21,7 @@ from gameservers.lobby.queue import Queue
 from gameservers.lobby.rooms import Refused, RoomRecord, RoomRules, Why
 from gameservers.lobby.views import Listing, Player, Room
 from gameservers.metrics import Metrics
+from gameservers.names import skeleton
 
 #: How a wire format receives events: with the ids of its players concerned, and the event.  It is
 #: called once per event, however many players are concerned, so that it can encode once.
@@ -94,9 +95,11 @@ class Lobby(Service):
         self._next_id = 1
         self._players: dict[int, PlayerRecord] = {}
         self._names: dict[tuple[str, str], PlayerRecord] = {}
+        self._looks: Counter[tuple[str, str]] = Counter()  # of unique names, by game
         self._wires: dict[int, Deliver] = {}
         self._one_wire: dict[tuple[int, ...], Deliver] = {}
         self._rooms: dict[RoomKey, RoomRecord] = {}
+        self._room_looks: set[RoomKey] = set()  # of those with distinct names
         self._channels = Channels()
         self._queues: dict[str, Queue] = {}
         self._capacities: dict[str, int] = {}
@@ -121,14 +124,19 @@ class Lobby(Service):
         *,
         address: str = "",
         unique: bool = True,
+        registered: bool = False,
         traits: Mapping[str, Any] = NOTHING,
     ) -> Player:
         """
-        Add a player.  Names are compared exactly; a C{unique} name may exist only once per game.
+        Add a player.  A C{unique} name may exist only once per game, and no other may look like it
+        (L{gameservers.names.skeleton}).
 
+        @param registered: the name is kept for this player, so it may look like another's.
         @raise Refused: C{NAME_TAKEN} or C{LOBBY_FULL}.
         """
-        if unique and (game, name) in self._names:
+        if unique and (
+            (game, name) in self._names if registered else self.looks_taken(game, name)
+        ):
             raise Refused(Why.NAME_TAKEN)
         if self._present[game] >= self._capacities.get(game, self._present[game] + 1):
             raise Refused(Why.LOBBY_FULL)
@@ -141,7 +149,7 @@ class Lobby(Service):
         self._players[player_id] = player
         self._wires[player_id] = deliver
         if unique:
-            self._names[game, name] = player
+            self._hold_name(player)
         self._present[game] += 1
         self.metrics.players_entered[game] += 1
         view = player.view()
@@ -155,7 +163,7 @@ class Lobby(Service):
         del self._wires[player_id]
         self._one_wire.clear()
         if player.unique:
-            del self._names[player.game, player.name]
+            self._drop_name(player)
         self._present[player.game] -= 1
         self._channels.forget(player.game, player.channels, player_id)
         for queue in self._queues.values():
@@ -177,11 +185,13 @@ class Lobby(Service):
         """
         player = self._players[player_id]
         if player.unique:
-            if self._names.get((player.game, name), player) is not player:
+            self._drop_name(player)
+            if self.looks_taken(player.game, name):
+                self._hold_name(player)
                 raise Refused(Why.NAME_TAKEN)
-            del self._names[player.game, player.name]
-            self._names[player.game, name] = player
         player.name = name
+        if player.unique:
+            self._hold_name(player)
         player.current = None
         if player.room is not None:
             player.room.rename(player_id, name)
@@ -200,6 +210,10 @@ class Lobby(Service):
         """The player of this name, in a game where names are unique."""
         player = self._names.get((game, name))
         return None if player is None else player.view()
+
+    def looks_taken(self, game: str, name: str) -> bool:
+        """Whether a player has this name or one that looks like it, where names are unique."""
+        return self._looks[game, skeleton(name)] > 0
 
     def players(self, game: str | None = None) -> Iterator[Player]:
         """All players (of one game), in order of arrival."""
@@ -476,11 +490,25 @@ class Lobby(Service):
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
+    def _hold_name(self, player: PlayerRecord) -> None:
+        self._names[player.game, player.name] = player
+        self._looks[player.game, skeleton(player.name)] += 1
+
+    def _drop_name(self, player: PlayerRecord) -> None:
+        del self._names[player.game, player.name]
+        look = player.game, skeleton(player.name)
+        self._looks[look] -= 1
+        if not self._looks[look]:
+            del self._looks[look]
+
     def _new_room(
         self, key: RoomKey, rules: RoomRules, capacity: int, password: str, visible: bool
     ) -> RoomRecord:
-        if key in self._rooms:
+        look = key._replace(name=skeleton(key.name))
+        if key in self._rooms or (rules.distinct and look in self._room_looks):
             raise Refused(Why.ROOM_EXISTS)
+        if rules.distinct:
+            self._room_looks.add(look)
         room = RoomRecord(key, rules, capacity, password, visible=visible)
         self._rooms[key] = room
         self.metrics.rooms_opened[key.game] += 1
@@ -524,6 +552,8 @@ class Lobby(Service):
                     self._dismiss(room, members)
         if room.ended:
             del self._rooms[room.key]
+            if room.rules.distinct:
+                self._room_looks.discard(room.key._replace(name=skeleton(room.key.name)))
             told.append(events.RoomChanged(room.key, Change.ENDED))
         self._tell(envelopes, *told)
 

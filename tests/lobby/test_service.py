@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from functools import partial
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -39,7 +43,11 @@ from gameservers.lobby.events import (
 )
 from gameservers.lobby.rooms import RoomRecord
 from gameservers.metrics import Metrics
+from gameservers.names import skeleton
 from tests.lobby.wires import Wire
+
+#: Names of which many look alike.
+ALIKE = st.text("a\u0430\uff41o\u043e0Oe\u0451\u200b", min_size=1, max_size=3)
 
 DEN = RoomKey("chess", "", "den")
 
@@ -111,6 +119,63 @@ class PresenceTests(LobbyTestCase):
         self.lobby.exit(self.ann.id)
         (again,) = self.wire.enter(self.lobby, "ann")
         self.assertEqual(self.lobby.find("chess", "ann"), again)
+
+    def test_names_that_look_alike(self) -> None:
+        """No two unique names of a game look alike, however a player comes by its name."""
+        zoe, _ = self.wire.enter(self.lobby, "Zo\u00eb", "Bob")
+        self.public.clear()
+        for name in ("\u0430nn", "ann\u3164", "Zoe\u0308"):
+            self.assertTrue(self.lobby.looks_taken("chess", name))
+            self.assertFalse(self.lobby.looks_taken("go", name))
+            self.assertRefused(Why.NAME_TAKEN, self.lobby.enter, name, "chess", self.wire.deliver)
+            self.assertIsNone(self.lobby.find("chess", name))
+            self.assertRefused(Why.NAME_TAKEN, self.lobby.rename, self.bob.id, name)
+        self.assertEqual(self.lobby.find("chess", "bob").id, self.bob.id)
+        self.lobby.rename(zoe.id, "Zoe\u0308")
+        self.lobby.rename(zoe.id, "Eve")
+        self.lobby.rename(self.bob.id, "Zo\u00eb")
+        self.lobby.exit(self.ann.id)
+        self.wire.enter(self.lobby, "\u0430nn", "bob")
+
+    def test_registered_names(self) -> None:
+        """Who has a name of old may use it beside one that looks like it."""
+        deliver = self.wire.deliver
+        one = self.lobby.enter("tom1", "chess", deliver, registered=True)
+        two = self.lobby.enter("toml", "chess", deliver, registered=True)
+        self.public.clear()
+        self.assertRefused(
+            Why.NAME_TAKEN, self.lobby.enter, "tom1", "chess", deliver, registered=True
+        )
+        self.assertEqual(self.lobby.find("chess", "tom1"), one)
+        self.assertEqual(self.lobby.find("chess", "toml"), two)
+        self.lobby.exit(one.id)
+        self.public.clear()
+        self.assertRefused(Why.NAME_TAKEN, self.lobby.enter, "tomI", "chess", deliver)
+        self.lobby.exit(two.id)
+        self.wire.enter(self.lobby, "tomI")
+
+    def test_unique_names_leave_nothing(self) -> None:
+        for player in (self.ann, self.bob, self.cid):
+            self.lobby.exit(player.id)
+        self.assertEqual((self.lobby._names, self.lobby._looks), ({}, {}))
+
+    @given(st.lists(st.tuples(st.booleans(), ALIKE), max_size=20))
+    def test_no_two_look_alike(self, wishes: list[tuple[bool, str]]) -> None:
+        """Whoever comes, goes or is renamed, in whatever order."""
+        lobby, deliver = Lobby(self.clock, self.metrics), self.wire.deliver
+        for coming, name in wishes:
+            present = list(lobby.players("chess"))
+            with contextlib.suppress(Refused):
+                if coming or not present:
+                    lobby.enter(name, "chess", deliver)
+                elif name[0] == "a":
+                    lobby.rename(present[0].id, name)
+                else:
+                    lobby.exit(present[0].id)
+            looks = [skeleton(player.name) for player in lobby.players("chess")]
+            self.assertEqual(len(set(looks)), len(looks))
+            for player in lobby.players("chess"):
+                self.assertEqual(lobby.find("chess", player.name), player)
 
     def test_shared_names(self) -> None:
         """Names that need not be unique are not found by, and free nobody's name."""
@@ -202,6 +267,25 @@ class RoomsTests(LobbyTestCase):
         self.assertRefused(Why.IN_A_ROOM, open_room, self.bob.id, attic, rules, capacity=2)
         self.assertRefused(Why.IN_A_ROOM, self.lobby.join, self.bob.id, DEN)
         self.assertRefused(Why.NO_SUCH_ROOM, self.lobby.join, dot.id, attic)
+
+    def test_distinct_rooms(self) -> None:
+        """Rooms with distinct names do not look alike; others may."""
+        dot, eve = self.wire.enter(self.lobby, "dot", "eve")
+        open_room = partial(self.lobby.open_room, capacity=2)
+        distinct = RoomRules(distinct=True)
+        for scope in ("a", "b"):
+            key, like = RoomKey("chess", scope, "coco"), RoomKey("chess", scope, "\u0441oco")
+            open_room(dot.id, key, distinct)
+            self.wire.take()
+            self.public.clear()
+            self.assertRefused(Why.ROOM_EXISTS, open_room, eve.id, like, distinct)
+            open_room(eve.id, like, RoomRules())
+            self.assertEqual(len(list(self.lobby.rooms("chess", scope))), 2)
+            self.lobby.leave_room(eve.id)
+            self.lobby.leave_room(dot.id)
+            open_room(eve.id, like, distinct)
+            self.lobby.leave_room(eve.id)
+        self.assertEqual(self.lobby._room_looks, set())
 
     def test_outside(self) -> None:
         """Who is in no room has no wishes for one."""

@@ -89,7 +89,9 @@ class Presence:
         """
         user = self._users.get(session.name)
         if user is None:
-            player = self._lobby.enter(session.name, self._game, self.deliver, address=address)
+            player = self._lobby.enter(
+                session.name, self._game, self.deliver, address=address, registered=True
+            )
             user = User(session.name, session.registered, session.id, player.id)
             self._users[session.name] = self._by_player[player.id] = user
         elif user.session_id != session.id:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from gameservers import names
 from gameservers.lobby import RoomRules, Succession
 
 #: A room ends when its host leaves or when it starts, and starts by itself when it has at least
@@ -14,6 +15,7 @@ ROOM_RULES = RoomRules(
     succession=Succession.CLOSE,
     leaving_resets_readiness=True,
     starts_when_ready=2,
+    distinct=True,
     ends_when_started=True,
 )
 
@@ -44,7 +46,8 @@ SHORTEST_NAME = 3
 #: Protocol versions in which the host's readiness starts the game at once.
 STARTS_AT_ONCE = range(1, 3)
 
-_RESERVED = frozenset({"System", "all", "room"})
+#: The names that no user may have, nor one that looks like them.
+_RESERVED = frozenset(map(names.skeleton, ("System", "all", "room")))
 _USER = re.compile(r"[\w.%+-]+")
 _NUMBER = re.compile(r"[0-9]{1,3}")
 
@@ -57,9 +60,9 @@ def user_name_fault(name: str, longest: int) -> str | None:
     """
     if len(name) < SHORTEST_NAME:
         return f"Too short username {name}"
-    if name in _RESERVED:
+    if names.skeleton(name[:longest]) in _RESERVED:
         return f"Username {name} is reserved by system"
-    if len(name) > longest or not _USER.fullmatch(name):
+    if len(name) > longest or not (_USER.fullmatch(name) and names.is_legible(name)):
         return "Invalid username"
     return None
 
@@ -68,7 +71,7 @@ def room_name_fault(name: str, longest: int) -> str | None:
     """What is wrong with a room's name, which is sent between colons in the room list."""
     good = (
         SHORTEST_NAME <= len(name) <= longest
-        and name.isprintable()
+        and names.is_legible(name)
         and ":" not in name
         and not name.startswith((" ", ">>"))
     )

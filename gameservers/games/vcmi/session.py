@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gameservers import names
 from gameservers.games.vcmi import rules
 from gameservers.games.vcmi.wires import text
 from gameservers.games.vcmi.words import TOO_MANY_GAMES
@@ -179,7 +180,9 @@ class TextSession:
         self._refuse("User already authorized")
 
     def _ver(self, program: str) -> None:
-        self._lobby.set_trait(self.id, rules.PROGRAM, program[: self._settings.max_name])
+        self._lobby.set_trait(
+            self.id, rules.PROGRAM, names.one_line(program[: self._settings.max_name])
+        )
 
     # --- chat ---------------------------------------------------------------------------------
 
@@ -191,7 +194,7 @@ class TextSession:
         self._say(line, TO_ROOM if in_room else TO_ALL)
 
     def _say(self, line: str, audience: ToRoom | ToChannel) -> None:
-        line = line[: self._settings.max_chat]
+        line = names.one_line(line[: self._settings.max_chat])
         to: ToRoom | ToChannel | ToPlayer = audience
         if self._is_old and line.startswith("@") and not line.startswith("@ "):
             name, _, line = line[1:].partition(" ")
@@ -311,7 +314,7 @@ class TextSession:
     def _mods(self, value: str) -> None:
         if self.dialect.version < text.SINCE_MODS:
             return
-        mods = text.mods(value, MAX_MODS)
+        mods = text.mods(names.one_line(value), MAX_MODS)
         if self.phase is Phase.HOST:
             self._lobby.set_property(self.id, rules.MODS, mods)
         room = self._room

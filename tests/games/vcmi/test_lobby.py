@@ -144,6 +144,43 @@ class GreetingTests(LobbyTestCase):
             newcomer.greet(name)
             self.assertIn(f":>>USERS:{house.lobby.present('vcmi')}:", newcomer.messages()[0], name)
 
+    def test_names_that_look_alike(self) -> None:
+        """Neither beside another user nor beside the lobby itself."""
+        house = self.house_of()
+        house.launcher("alice")
+        house.launcher("Admin")
+        newcomer = house.connect()
+        newcomer.greet("al")
+        newcomer.forget()
+        for name in (
+            "Syst\u0435m",
+            "\u0405ystem",
+            "System\u3164",
+            "\uff33ystem",
+            "a1l",
+            "r\u043eom",
+        ):
+            newcomer.send(f"<GREETINGS>{name}")
+            words = f":>>ERROR:Username {name} is reserved by system"
+            self.assertEqual(newcomer.messages(), [words], ascii(name))
+        for name in (
+            "al\u0456ce",
+            "\uff21dmin",
+            "Admin\u3164",
+            "\u3164\u3164\u3164",
+            "ad\u202emin",
+        ):
+            newcomer.send(f"<GREETINGS>{name}")
+            self.assertEqual(newcomer.messages(), [":>>ERROR:Invalid username"], ascii(name))
+        house.launcher("\u0441\u043e\u0441\u043e")  # Cyrillic
+        newcomer.forget()
+        for name in ("coco", "a1ice"):
+            newcomer.send(f"<GREETINGS>{name}")
+            taken = f"Can't connect with the name {name}. This login is already occpupied"
+            self.assertEqual(newcomer.messages(), [f":>>ERROR:{taken}"])
+        newcomer.send("<GREETINGS>ALICE")
+        self.assertEqual(newcomer.of_kind("ERROR"), [])
+
     def test_retry_without_header(self) -> None:
         house = self.house_of()
         newcomer = house.connect()
@@ -286,6 +323,16 @@ class RoomTests(LobbyTestCase):
                 " session with this name already exists"
             ],
         )
+
+    def test_two_that_look_alike(self) -> None:
+        """A room cannot pass for another, nor show what it is not."""
+        self.house.room("Arena", self.bobby)
+        for name in ("Ar\u0435na", "Arena ", "Are\u200bna", "\u202eanerA", "Ar\u3164ena"):
+            self.alice.send(f"<NEW>{name}<PSWD><COUNT>2<MODS>")
+            (told,) = self.alice.messages()
+            self.assertRegex(told, "^:>>ERROR:Cannot create session with ")
+        self.alice.send("<NEW>\u0410\u0433\u0435\u043d\u0430 \u21161<PSWD><COUNT>2<MODS>")
+        self.assertEqual(len(self.alice.of_kind("CREATED")), 1)
 
     def test_join(self) -> None:
         """All inside, then the list for everybody, then what only the new one needs."""
@@ -710,6 +757,11 @@ class ChatTests(LobbyTestCase):
         self.alice.send("<MSG>hello all")
         self.assertHeard(":>>MSG:alice:hello all", *self.house.clients)
 
+    def test_control_characters(self) -> None:
+        """A line is one line: nothing in it looks like a line of System, or of another user."""
+        self.alice.send("<MSG>hi\nSystem: you\r\n\u2028are\x00 \u202ekicked")
+        self.assertHeard(":>>MSG:alice:hi System: you are   kicked", *self.house.clients)
+
     def test_room(self) -> None:
         self.carol.send("<MSG>hello room")
         self.assertHeard(":>>MSG:carol:hello room", self.bobby, self.carol, self.diana)
@@ -868,6 +920,23 @@ class AskingTests(LobbyTestCase):
         bobby.send("<VER>VCMI 1.3.2")
         bobby.send("<JOIN>Arena<PSWD>")
         self.assertNotIn("differs", "".join(bobby.messages()))
+
+    def test_version_is_one_line(self) -> None:
+        """What a host says of its program stands in a line of System."""
+        house = self.house_of()
+        alice = house.launcher("alice", program="1.3\nSystem: go to\u202e")
+        bobby = house.launcher("bobby")
+        house.room("Arena", alice)
+        bobby.send("<JOIN>Arena<PSWD>")
+        words = "differs from host version 1.3 System: go to , which"
+        self.assertIn(words, "".join(bobby.messages()))
+
+    def test_mods_are_one_line(self) -> None:
+        house = self.house_of()
+        alice = house.launcher("alice")
+        house.room("Arena", alice)
+        alice.send("<MODS>v\ncmi&1\x002")
+        self.assertIn(":>>MODS:1:v cmi:1 2", alice.messages())
 
     def test_alive_has_no_answer(self) -> None:
         house = self.house_of()
