@@ -19,10 +19,11 @@ from gameservers.lobby import Lobby
 from gameservers.log import observer
 from gameservers.metrics import Metrics
 from gameservers.net.bypass import follow_monotonic_clock
-from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
+from gameservers.net.datagrams import DatagramPort
 from gameservers.net.door import Door, routes
+from gameservers.net.fair_queue import FairQueue
 from gameservers.net.guard import Guard
-from gameservers.net.ports import Listener, endpoint, everywhere
+from gameservers.net.ports import Listener, endpoint, everywhere, listen_udp
 from gameservers.net.tls import BadCertificate, Renewal, certificates_of
 from gameservers.process import Server
 from gameservers.store import BadDatabase, Store, schemas_of
@@ -64,6 +65,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     lobby = Lobby(reactor, metrics)
     lobby.setServiceParent(server)
     guard = Guard(reactor, config.door, metrics)
+    queue = FairQueue(reactor, config.door, guard.place_of)
 
     games: list[tuple[GameService, IGame]] = []
     for game in options.games:
@@ -89,10 +91,9 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
             start = endpoint(reactor, where, interface).listen
             Listener(what, start, Door(guard, to)).setServiceParent(server)
         if datagrams and isinstance(where, int):
-            start = partial(
-                reactor.listenUDP, where, interface=interface, maxPacketSize=MAX_DATAGRAM
-            )
-            Listener(what, start, DatagramPort(datagrams, metrics)).setServiceParent(server)
+            port = DatagramPort(datagrams, queue, metrics)
+            udp = partial(listen_udp, reactor, where, interface)
+            Listener(what, udp, port).setServiceParent(server)
 
     listen("front door", config.server.port, [(service, game.wires) for service, game in games])
     for service, game in games:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from twisted.internet.protocol import DatagramProtocol, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from gameservers.config.vocabulary import Listening, Retired, option
 from gameservers.games import Carriage, Dependencies, GameService, IGame, Wire
+from gameservers.net.datagrams import Datagrams
 
 
 def even(number: int) -> None:
@@ -80,8 +81,15 @@ class Guest:
         return service
 
 
+class Voice(Datagrams):
+    """A made-up wire format in datagrams."""
+
+    def __init__(self, service: GameService) -> None:
+        super().__init__(service.game, service.clock, service.metrics)
+
+
 #: The wire formats of a game that speaks TCP and UDP.
 EVERYTHING = (
     Wire("lines", Carriage.STREAM, lambda service: Protocol()),
-    Wire("datagrams", Carriage.DATAGRAM, lambda service: DatagramProtocol()),
+    Wire("datagrams", Carriage.DATAGRAM, Voice),
 )

@@ -19,6 +19,7 @@ from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Request
 
 from gameservers.config.command_line import options_for
 from gameservers.games import IGame
+from gameservers.net import ports
 from gameservers.tap import makeService
 from tests.transports import MemoryPort, Network, Peer
 
@@ -45,12 +46,8 @@ class MemoryReactor(Network):
         self.factories[port] = factory
         return ListeningPort(port, factory)
 
-    def listenUDP(
-        self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192
-    ) -> MemoryPort:
-        # An IPv4 address: the socket is not asked what it is.
-        self.ports[port] = MemoryPort(port, protocol, "", maxPacketSize, self)
-        self.ports[port].startListening()
+    def make_port(self, port: int, *arguments: Any) -> MemoryPort:
+        self.ports[port] = MemoryPort(port, *arguments)
         return self.ports[port]
 
     def callWhenRunning(self, call: Any, *arguments: Any) -> None:
@@ -83,6 +80,7 @@ class House:
         self.reactor = MemoryReactor()
         options = options_for(getPlugins(IGame))
         options.parseOptions(["--database=memory", *arguments])
+        test.patch(ports, "DatagramReader", self.reactor.make_port)
         self.service: Any = makeService(options, self.reactor)
         self.service.privilegedStartService()
         self.service.startService()

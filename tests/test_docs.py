@@ -64,7 +64,8 @@ class DocumentedTests(SynchronousTestCase):
                 self.assertIn(name.removeprefix("no-"), names, path)
 
     def test_limits_of_the_server(self) -> None:
-        table = dict(re.findall(r"^``--([a-z-]+)`` +(\d+ [a-z]+) ", self.operations, re.MULTILINE))
+        rows = re.findall(r"^``--([a-z-]+)`` +(\d+ [a-z/]+) ", self.operations, re.MULTILINE)
+        table = dict(rows)
         parts = ("The door", "The web site")
         limits = [each for each in self.known.settings if each.part in parts and each.option.unit]
         declared = {each.name: f"{shown(each)} {each.option.unit}" for each in limits}

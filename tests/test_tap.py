@@ -18,14 +18,12 @@ import twisted
 from twisted.application.service import Application, IService
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorUDP
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, _FakePort
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.python.usage import Options as TwistdOptions
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from gameservers import __version__, tap
 from gameservers.config.command_line import GameserverOptions, options_for
@@ -33,6 +31,7 @@ from gameservers.games import Carriage, Wire
 from gameservers.lobby import Lobby
 from gameservers.net import ports
 from gameservers.net.address import authority
+from gameservers.net.datagrams import DatagramPort
 from gameservers.net.tls import Certificates
 from gameservers.net.websocket import WebSocket
 from gameservers.web.site import Page
@@ -232,28 +231,24 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("\nCommands:\n      vcmi-greet                Greet a guest.\n\n", text)
 
 
-@implementer(IReactorUDP)
 class Reactor(MemoryReactorClock):
     """A reactor in memory that also speaks UDP."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.udp: list[tuple[int, DatagramProtocol, str]] = []
+        self.udp: list[tuple[int, DatagramPort, str]] = []
         self.closed: list[Any] = []
 
     def listenTCP(self, *arguments: Any, **named: Any) -> Any:
         return self._closing(super().listenTCP(*arguments, **named))
 
-    def listenUDP(
-        self,
-        port: int,
-        protocol: DatagramProtocol,
-        interface: str = "",
-        maxPacketSize: int = 8192,
+    def make_udp(
+        self, port: int, protocol: DatagramPort, interface: str, size: int, reactor: Any
     ) -> Any:
-        self.udp.append((port, protocol, interface))
         kind = IPv6Address if ":" in interface else IPv4Address
-        return self._closing(_FakePort(kind("UDP", interface, port)))
+        made = self._closing(_FakePort(kind("UDP", interface, port)))
+        made.startListening = lambda: self.udp.append((port, protocol, interface))
+        return made
 
     def _closing(self, port: Any) -> Any:
         port.stopListening = lambda: self.closed.append(port.getHost())
@@ -263,6 +258,7 @@ class Reactor(MemoryReactorClock):
 class ServiceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
+        self.patch(ports, "DatagramReader", self.reactor.make_udp)
         self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
     def make(self, *arguments: str, games: list[Guest]) -> IService:

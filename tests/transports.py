@@ -18,11 +18,10 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorFDSet
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Server
-from twisted.internet.udp import Port
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gameservers.net.bypass import CHUNK
+from gameservers.net.bypass import CHUNK, DatagramReader
 
 #: Bytes of a socket's send buffer.
 ROOM = 1 << 20
@@ -349,10 +348,16 @@ class DatagramSocket:
         return -1 if self.closed else id(self)
 
 
-class MemoryPort(Port):
+class MemoryPort(DatagramReader):
     """A UDP port; nothing of it is replaced but its socket."""
 
     socket: Any
+
+    def __init__(
+        self, port: int, protocol: Any, interface: str, size: int, network: Network
+    ) -> None:
+        # An IPv4 address: the socket is not asked what it is.
+        super().__init__(port, protocol, "", size, network)
 
     def createInternetSocket(self) -> Any:
         return DatagramSocket()

@@ -5,6 +5,7 @@ Network addresses: normalised for counting, and formatted for people.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import Any
 
 #: An address as a UDP socket knows it: host and port.
@@ -25,6 +26,17 @@ def unmapped(host: str) -> str:
     except ValueError:
         return host
     return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def is_own(host: str) -> bool:
+    """Whether an IP address is this machine's own, in which case a socket can be bound to it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
 
 
 def authority(host: str, port: int) -> str:

@@ -1,9 +1,9 @@
 """
 The base class of all UDP protocols, and the port that they share.
 
-A L{DatagramPort} gives each datagram to the wire format that recognises it; nothing is remembered
-about its sender.  A datagram that no format recognises is counted and dropped without an answer,
-because the sender's address may be forged.
+A L{DatagramPort} reads what has arrived, and hands each datagram, in its turn (L{FairQueue}), to
+the wire format that recognises it.  A datagram that no format recognises is counted and dropped
+without an answer, because the sender's address may be forged.
 
 A game's protocol has L{Datagrams} as its base.  An exception while one datagram is handled is
 logged, and that datagram is dropped.  Datagrams that the network does not take are queued; if too
@@ -12,9 +12,8 @@ many wait, the oldest are dropped.
 
 from __future__ import annotations
 
-import enum
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from errno import EAGAIN, ENOBUFS, EWOULDBLOCK
 from typing import Any
 
@@ -25,25 +24,21 @@ from twisted.logger import Logger
 from gameservers.metrics import Metrics
 from gameservers.net.address import Address
 from gameservers.net.bypass import datagram_sender
+from gameservers.net.fair_queue import Drop as Drop
+from gameservers.net.fair_queue import FairQueue
 from gameservers.wire import Recogniser, Verdict
 
 #: Maximum size of a received datagram, in bytes: the maximum of UDP, because a longer datagram
 #: would be truncated without notice.
 MAX_DATAGRAM = 65_535
 
-#: Pause before retrying when the network takes no more datagrams, in seconds.
+#: Maximum number of datagrams that a port reads in a reactor turn.
+MAX_READ = 2_000
+
+#: Pause before retrying when the network takes no more datagrams, in seconds, and the maximum
+#: number of those that waited which are sent then.
 RETRY = 0.005
-
-
-class Drop(enum.StrEnum):
-    """Why a datagram is dropped; one list for all games."""
-
-    UNKNOWN = "unknown"  # no wire format recognises it
-    MALFORMED = "malformed"  # it breaks its wire format
-    FLOOD = "flood"  # the budget of its sender or receiver is used up
-    CONGESTED = "congested"  # too many wait for the network
-    UNREACHABLE = "unreachable"  # there is no route to its receiver
-    FAILED = "failed"  # a bug of the server
+MAX_RESENT = 500
 
 
 class DatagramPort(DatagramProtocol):
@@ -58,28 +53,57 @@ class DatagramPort(DatagramProtocol):
     transport: Any
 
     def __init__(
-        self, protocols: Sequence[tuple[Recogniser, DatagramProtocol]], metrics: Metrics
+        self,
+        protocols: Sequence[tuple[Recogniser, Datagrams]],
+        queue: FairQueue,
+        metrics: Metrics,
     ) -> None:
         self._protocols = protocols
+        self._queue = queue
         self._metrics = metrics
+        games = {protocol.game for _, protocol in protocols}
+        self._game = games.pop() if len(games) == 1 else "door"
 
     def startProtocol(self) -> None:
-        limits = [getattr(each, "max_read", 0) for _, each in self._protocols]
-        if all(limits):
-            self.transport.maxThroughput = min(limits)
+        self._queue.own_ports.add(self.transport.getHost().port)
         for _, protocol in self._protocols:
             protocol.makeConnection(self.transport)
 
     def stopProtocol(self) -> None:
-        for _, protocol in self._protocols:
+        stopped, self._protocols = self._protocols, ()
+        for _, protocol in stopped:
             protocol.doStop()
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+    def arrived(self, receive: Callable[[int], tuple[bytes, Any]]) -> None:
+        """
+        Read what has arrived, and handle it in fair turns.
+
+        @param receive: reads a datagram of at most this size; L{OSError} if there is none.
+        """
+        take = self._queue.take
+        self._queue.begin()
+        for _ in range(MAX_READ):
+            try:
+                datagram, address = receive(MAX_DATAGRAM)
+            except OSError:
+                return
+            take(self, datagram, address[:2])  # IPv6 has more
+
+    def knows(self, address: Address) -> bool:
+        """Whether one of its games knows this sender."""
+        return any(protocol.knows(address) for _, protocol in self._protocols)
+
+    def handle(self, datagram: bytes, address: Address) -> None:
+        """Hand a datagram over to the wire format that recognises it."""
         for recognises, protocol in self._protocols:
             if recognises(datagram) is Verdict.YES:
-                protocol.datagramReceived(datagram, addr)
+                protocol.datagramReceived(datagram, address)
                 return
         self._metrics.datagrams_dropped["door", Drop.UNKNOWN.value] += 1
+
+    def drop(self, reason: Drop) -> None:
+        """Count a datagram that is dropped unseen."""
+        self._metrics.datagrams_dropped[self._game, reason.value] += 1
 
 
 class Datagrams(DatagramProtocol):
@@ -87,19 +111,17 @@ class Datagrams(DatagramProtocol):
     One wire format on one UDP port.
 
     @ivar bytes_sent: bytes of all datagrams that were sent.
+    @ivar game: the game's short name.
     @cvar max_waiting: datagrams that may wait for the network.
-    @cvar max_read: bytes that are read in a reactor turn, on ports of this game alone; 0 leaves
-        that to Twisted.
     """
 
     noisy = False
     transport: Any
     max_waiting = 1_000
-    max_read = 0
     _log = Logger()
 
     def __init__(self, game: str, clock: IReactorTime, metrics: Metrics) -> None:
-        self._game = game
+        self.game = game
         self._clock = clock
         self._metrics = metrics
         self.bytes_sent = 0
@@ -117,6 +139,10 @@ class Datagrams(DatagramProtocol):
 
     def received(self, datagram: bytes, address: Address) -> None:
         """Handle a datagram; its sender's address may be forged."""
+
+    def knows(self, address: Address) -> bool:
+        """Whether this address is a player's, which takes precedence in an overload."""
+        return False
 
     def send(self, datagram: bytes, address: Address) -> None:
         """Send a datagram, or queue it until the network takes more; the oldest is dropped."""
@@ -140,16 +166,17 @@ class Datagrams(DatagramProtocol):
             self.received(datagram, addr)
         except Exception:
             self._drop(Drop.FAILED)
-            self._log.failure("{game} met a bug in a datagram", game=self._game)
+            self._log.failure("{game} met a bug in a datagram", game=self.game)
 
     def _resume(self) -> None:
         self._retry = None
         waiting = self._waiting
-        while waiting:
+        for _ in range(min(len(waiting), MAX_RESENT)):
             if not self._write(*waiting[0]):
-                self._retry = self._clock.callLater(RETRY, self._resume)
-                return
+                break
             waiting.popleft()
+        if waiting:
+            self._retry = self._clock.callLater(RETRY, self._resume)
 
     def _write(self, datagram: bytes, address: Address) -> bool:
         """Whether the datagram is done with: sent, or impossible to send."""
@@ -164,4 +191,4 @@ class Datagrams(DatagramProtocol):
         return True
 
     def _drop(self, reason: Drop) -> None:
-        self._metrics.datagrams_dropped[self._game, reason.value] += 1
+        self._metrics.datagrams_dropped[self.game, reason.value] += 1

@@ -32,7 +32,7 @@ from twisted.internet.interfaces import (
     IProtocolNegotiationFactory,
     ISSLTransport,
 )
-from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory, connectionDone
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
@@ -40,6 +40,7 @@ from wsproto.frame_protocol import Opcode
 from zope.interface import implementer
 
 from gameservers.net.bypass import write_at_once
+from gameservers.net.datagrams import Datagrams
 from gameservers.net.guard import Guard, Reason, Ticket
 from gameservers.net.tls import SPOKEN
 from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode, is_asked_for
@@ -149,7 +150,7 @@ def routes(
     site: IProtocolFactory | None,
     *,
     alone: bool = False,
-) -> tuple[Routes, list[tuple[Recogniser, DatagramProtocol]]]:
+) -> tuple[Routes, list[tuple[Recogniser, Datagrams]]]:
     """
     Work out which protocols the connections and the datagrams of a port go to.
 
@@ -158,7 +159,7 @@ def routes(
     @raise UsageError: two wire formats use the same kind of WebSocket message.
     """
     streams: list[tuple[Recogniser, IProtocolFactory]] = []
-    datagrams: list[tuple[Recogniser, DatagramProtocol]] = []
+    datagrams: list[tuple[Recogniser, Datagrams]] = []
     sockets: dict[int, IProtocolFactory] = {}
     for service, wires in games:
         for wire in wires:

@@ -21,6 +21,8 @@ from twisted.python.usage import UsageError
 
 from gameservers.config.vocabulary import Listening
 from gameservers.net.address import authority
+from gameservers.net.bypass import DatagramReader
+from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
 from gameservers.net.door import Door
 
 #: Connections that the kernel completes before they are accepted.
@@ -111,6 +113,14 @@ def endpoint(reactor: Any, where: Listening, interface: str) -> IStreamServerEnd
         return named
     except Exception as error:  # endpoint parsers raise all kinds of exceptions
         raise UsageError(f"Cannot listen on {where}: {error!s}.") from None
+
+
+def listen_udp(reactor: Any, port: int, interface: str, protocol: DatagramPort) -> IListeningPort:
+    """Open a UDP port; raises L{CannotListenError}."""
+    opened = DatagramReader(port, protocol, interface, MAX_DATAGRAM, reactor)
+    opened.startListening()
+    listening: IListeningPort = opened
+    return listening
 
 
 def everywhere() -> str:

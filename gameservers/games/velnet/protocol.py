@@ -175,12 +175,13 @@ class VelNetDatagrams(Datagrams):
 
     codec: ClassVar[Codec]
     max_waiting = 10_000
-    # Each may be for a whole room, and a flood must not delay the streams.
-    max_read = 2 * 1024
 
     def __init__(self, service: VelNetService) -> None:
         super().__init__(service.game, service.clock, service.metrics)
         self._service = service
+
+    def knows(self, address: Address) -> bool:
+        return address in self._service.bound
 
     def received(self, datagram: bytes, address: Address) -> None:
         session = self._service.bound.get(address)

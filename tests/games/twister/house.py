@@ -13,7 +13,10 @@ from gameservers.games.twister.settings import TwisterSettings
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
 from gameservers.net.address import Address
-from gameservers.net.datagrams import MAX_DATAGRAM
+from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
+from gameservers.net.fair_queue import FairQueue
+from gameservers.net.guard import DoorSettings, place_of
+from gameservers.wire import anything
 from tests.games.twister.api import Connection
 from tests.transports import MemoryPort, Network
 
@@ -39,7 +42,9 @@ class House:
         self.session = self.service.session
         self.arena = self.session.arena
         self.protocol = TwisterProtocol(self.service)
-        self.port = MemoryPort(9265, self.protocol, "", MAX_DATAGRAM, self.clock)
+        queue = FairQueue(self.clock, DoorSettings(), place_of)
+        port = DatagramPort([(anything, self.protocol)], queue, self.metrics)
+        self.port = MemoryPort(9265, port, "", MAX_DATAGRAM, self.clock)
         self.port.startListening()
         self.socket = self.port.socket
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from errno import EHOSTUNREACH, EMSGSIZE
+from typing import Any
 from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.velnet.protocol import VelNetBinaryDatagrams, VelNetDatagrams
 from gameservers.net.datagrams import RETRY
+from gameservers.net.fair_queue import SHARE
 from tests.games.velnet.world import (
     Peer,
     World,
@@ -221,11 +223,27 @@ class CongestionTests(SynchronousTestCase):
         self.assertEqual(self.dropped("unreachable"), 2)
 
     def test_flood(self) -> None:
-        """A port reads little at once, so that streams have their turn in a flood."""
-        port = self.world.port
-        port.socket.incoming += [(b"\xff" * 100, ("192.0.2.66", 5))] * 100
-        port.doRead()
-        self.assertGreater(len(port.socket.incoming), 70)
+        """A member that floods a room delays another member by no more than a few turns."""
+        service, network = self.world.service, self.world.network
+        relay = service.tell_by_datagram
+
+        times = {}
+
+        def costly(ids: Any, head: bytes, payload: bytes) -> None:
+            network.rightNow += 0.0003  # what a room of 50 costs
+            times[payload] = network.seconds()
+            relay(ids, head, payload)
+
+        self.patch(service, "tell_by_datagram", costly)
+        since = network.seconds()
+        incoming = self.world.port.socket.incoming
+        incoming += [(b"\x03" + u32(1) + b"noise", self.one.udp)] * 1_500
+        incoming.append((b"\x0a" + u32(2) + b"voice", self.two.udp))
+        self.world.turn()
+        self.assertEqual(self.heard()[-1], b"noise")
+        self.assertLess(times[b"voice"] - since, 2 * SHARE)
+        self.assertGreater(times[b"noise"] - since, 10 * SHARE)
+        self.assertEqual(self.dropped("flood"), 1_500 - 17 - 250)
 
     def test_stop(self) -> None:
         network = self.world.port.socket

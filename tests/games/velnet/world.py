@@ -21,7 +21,8 @@ from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
 from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
 from gameservers.net.door import Door, Routes, WireFactory
-from gameservers.net.guard import DoorSettings, Guard
+from gameservers.net.fair_queue import FairQueue
+from gameservers.net.guard import DoorSettings, Guard, place_of
 from tests.transports import MemoryPort, Network
 
 HERE = "192.0.2.1"
@@ -54,6 +55,7 @@ class World:
             Dependencies("velnet", self.lobby, self.network, self.settings, self.metrics)
         )
         self.door = door(self.service)
+        self.queue = FairQueue(self.network, DoorSettings(), place_of)
         self.datagrams: list[Any] = []
         self.port = self.listen()
         self._next = 40_000
@@ -64,7 +66,7 @@ class World:
         made = [wire.make(self.service) for wire in wires]
         self.datagrams += made
         claims = [(wire.alone, protocol) for wire, protocol in zip(wires, made, strict=True)]
-        protocol = DatagramPort(claims, self.metrics)
+        protocol = DatagramPort(claims, self.queue, self.metrics)
         port = MemoryPort(PORT, protocol, "", MAX_DATAGRAM, self.network)
         port.startListening()
         return port

@@ -1,0 +1,213 @@
+"""
+Fair turns for the datagrams of all ports.
+
+A port reads everything that has arrived, because a full socket buffer would lose the datagrams of
+all senders alike.  They are handled at once, for at most L{SHARE} in a reactor turn.  What is
+left then is an overload: it waits for the next turn, and so does what arrives until nothing waits
+any more.  In an overload
+
+  - a datagram is queued only within two budgets, one of its sender (host and port) and one of its
+    address (an IPv4 address or an IPv6 /64), and otherwise dropped before anything of it is
+    parsed, as C{flood}.  So a sender may always send at C{--max-datagrams}, and faster as long as
+    the server keeps up;
+  - what waits is handled round robin: one datagram of each address in turn, and within an address
+    one of each sender.  Every sender of a trusted host (this machine, or a relay) counts as an
+    address of its own;
+  - addresses can be forged in such numbers that a round over all of them takes long.  So those
+    that a game knows (L{gameservers.net.datagrams.Datagrams.knows}) have one round and all others
+    another, and the two advance alternately.
+
+A datagram that seems to come from one of the server's own ports is dropped as C{forged}: its
+answer would be a datagram to the server, and that one's answer another.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Protocol
+
+from cachetools import LRUCache
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from gameservers.net.address import Address, is_own, unmapped
+from gameservers.net.guard import DoorSettings
+from gameservers.net.rates import TokenBucket
+
+#: How long datagrams are handled in a reactor turn, in seconds; a single one may take longer.
+SHARE = 0.005
+
+#: Memory for datagrams that wait, in bytes, and what one takes besides its payload.  Senders that
+#: no game knows can take half of it.
+MAX_HELD = 8 * 1024 * 1024
+OVERHEAD = 200
+
+#: Senders that are remembered: between this many and twice as many, the most recent ones.
+MAX_SENDERS = 4_096
+
+
+class Drop(enum.StrEnum):
+    """Why a datagram is dropped; one list for all games."""
+
+    UNKNOWN = "unknown"  # no wire format recognises it
+    MALFORMED = "malformed"  # it breaks its wire format
+    FLOOD = "flood"  # the budget of its sender or receiver is used up
+    FORGED = "forged"  # it seems to come from a port of the server's own
+    CONGESTED = "congested"  # too many wait for the network
+    UNREACHABLE = "unreachable"  # there is no route to its receiver
+    FAILED = "failed"  # a bug of the server
+
+
+class Receiver(Protocol):
+    """What the queue needs of a port."""
+
+    def knows(self, address: Address) -> bool:
+        """Whether one of its games knows this sender."""
+
+    def handle(self, datagram: bytes, address: Address) -> None:
+        """Handle a datagram; never raises."""
+
+    def drop(self, reason: Drop) -> None:
+        """Count a datagram that is dropped unseen."""
+
+
+class _Place:
+    """An address: those of its senders of which something waits, in turn."""
+
+    __slots__ = ("budget", "senders")
+
+    def __init__(self, budget: TokenBucket) -> None:
+        self.budget = budget
+        self.senders: deque[_Sender] = deque()
+
+
+class _Sender:
+    """A host and port, and what waits of it: datagrams with the port that received them."""
+
+    __slots__ = ("address", "budget", "place", "waiting")
+
+    def __init__(self, address: Address, place: _Place, budget: TokenBucket) -> None:
+        self.address = address
+        self.place = place
+        self.budget = budget
+        self.waiting: deque[tuple[Receiver, bytes]] = deque()
+
+
+class FairQueue:
+    """
+    Handles the datagrams of all ports.
+
+    @ivar own_ports: the numbers of the server's own UDP ports.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, settings: DoorSettings, place_of: Callable[[str], str]
+    ) -> None:
+        """
+        Be empty.
+
+        @param place_of: what a host is counted under; C{""} if it has no limit per address.
+        """
+        self.own_ports: set[int] = set()
+        self._clock = clock
+        self._settings = settings
+        self._place_of = place_of
+        self._recent: dict[Address, _Sender] = {}
+        self._older: dict[Address, _Sender] = {}
+        self._places: LRUCache[str, _Place] = LRUCache(MAX_SENDERS)
+        self._known: deque[_Place] = deque()
+        self._strangers: deque[_Place] = deque()
+        self._held = 0
+        self._is_own = lru_cache(MAX_SENDERS)(is_own)
+        self._end = 0.0
+        self._next_turn: IDelayedCall | None = None  # in an overload
+
+    def __len__(self) -> int:
+        """The number of senders that are remembered."""
+        return len(self._recent) + len(self._older)
+
+    def begin(self) -> None:
+        """Note that a port begins to read: what it reads is handled for at most L{SHARE}."""
+        self._end = self._clock.seconds() + SHARE
+
+    def take(self, port: Receiver, datagram: bytes, address: Address) -> None:
+        """Handle, queue or drop a datagram that this port has received."""
+        if address[1] in self.own_ports and self._is_own(unmapped(address[0])):
+            port.drop(Drop.FORGED)
+        elif self._next_turn is None:
+            port.handle(datagram, address)
+            if self._clock.seconds() >= self._end:
+                self._next_turn = self._clock.callLater(0, self._work)
+        else:
+            self._put(port, datagram, address)
+
+    def _put(self, port: Receiver, datagram: bytes, address: Address) -> None:
+        sender = self._recent.get(address) or self._meet(address)
+        size = len(datagram) + OVERHEAD
+        known = port.knows(address)
+        if self._held + size > (MAX_HELD if known else MAX_HELD // 2) or not self._pays(sender):
+            port.drop(Drop.FLOOD)
+            return
+        self._held += size
+        if not sender.waiting:
+            place = sender.place
+            if not place.senders:
+                (self._known if known else self._strangers).append(place)
+            place.senders.append(sender)
+        sender.waiting.append((port, datagram))
+
+    def _work(self) -> None:
+        known, strangers, seconds = self._known, self._strangers, self._clock.seconds
+        self._next_turn = None
+        end = seconds() + SHARE
+        while known or strangers:
+            for ring in (known, strangers):
+                if ring:
+                    self._handle_one(ring)
+            if seconds() >= end and (known or strangers):
+                self._next_turn = self._clock.callLater(0, self._work)
+                return
+
+    def _handle_one(self, ring: deque[_Place]) -> None:
+        place = ring.popleft()
+        senders = place.senders
+        sender = senders.popleft()
+        port, datagram = sender.waiting.popleft()
+        if sender.waiting:
+            senders.append(sender)
+        if senders:
+            ring.append(place)
+        self._held -= len(datagram) + OVERHEAD
+        port.handle(datagram, sender.address)
+
+    def _pays(self, sender: _Sender) -> bool:
+        """Whether the sender is within its budgets, from which one datagram is taken then."""
+        now, budget, shared = self._clock.seconds(), sender.budget, sender.place.budget
+        if budget.wait(1, now) or shared.wait(1, now):
+            return False
+        budget.take(1)
+        shared.take(1)
+        return True
+
+    def _meet(self, address: Address) -> _Sender:
+        """Look for a sender among those that were not heard of recently, or make it."""
+        sender = self._older.get(address) or self._make(address)
+        if len(self._recent) >= MAX_SENDERS:
+            self._recent, self._older = {}, self._recent
+        self._recent[address] = sender
+        return sender
+
+    def _make(self, address: Address) -> _Sender:
+        settings, now = self._settings, self._clock.seconds()
+        name = self._place_of(unmapped(address[0]))
+        place = self._places.get(name)
+        if place is None:
+            rate = settings.max_datagrams_per_address if name else 0
+            place = _Place(TokenBucket(rate, rate, now))
+            if name:
+                self._places[name] = place
+        return _Sender(
+            address, place, TokenBucket(settings.max_datagrams, settings.max_datagrams_burst, now)
+        )
