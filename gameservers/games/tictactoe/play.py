@@ -167,6 +167,17 @@ class Play:
         self._presence.wait(user)
         return wire.match_request_response(True, words.SEARCHING)
 
+    async def cancel_search(self, user: User, client: Client) -> None:
+        """Look for any opponent no longer; all connections of a user that did are told."""
+        await self._pairing.run(self._cancel_search, user, client)
+
+    def _cancel_search(self, user: User, client: Client) -> None:
+        if self._presence.is_waiting(user):
+            self._presence.wait_no_longer(user)
+            user.send(wire.match_request_response(True, words.CANCELLED))
+        else:
+            client.send(words.match_refused(words.NOT_SEARCHING))
+
     async def _open(self, user: User, opponent: str, registered: bool) -> None:
         """
         Open a match, in which the first of the two begins; both are told, the first one first.

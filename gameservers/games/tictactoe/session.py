@@ -200,6 +200,9 @@ class TicTacToeSession:
     async def _request_match(self, message: wire.MatchRequest) -> None:
         self.send(await self._service.play.request_match(self._user, message.player))
 
+    async def _cancel_search(self, message: wire.CancelRequest) -> None:
+        await self._service.play.cancel_search(self._user, self)
+
     async def _befriend(self, message: wire.FriendRequest) -> None:
         self._send_all(await self._service.play.befriend(self._user, message.user))
 
@@ -208,6 +211,9 @@ class TicTacToeSession:
 
     async def _show_matches(self, message: wire.MatchStatesRequest) -> None:
         self._send_all(await self._service.play.match_states(self._user))
+
+    async def _pong(self, message: wire.Ping) -> None:
+        self.send(wire.PONG)
 
     async def _malformed(self, message: wire.Malformed) -> None:
         if message.type in words.MALFORMED:
@@ -232,9 +238,11 @@ TABLE: Mapping[Phase, Mapping[type[wire.Message], Obey]] = {
         wire.Move: TicTacToeSession._move,
         wire.EndMatch: TicTacToeSession._end_match,
         wire.MatchRequest: TicTacToeSession._request_match,
+        wire.CancelRequest: TicTacToeSession._cancel_search,
         wire.FriendRequest: TicTacToeSession._befriend,
         wire.UnfriendRequest: TicTacToeSession._unfriend,
         wire.MatchStatesRequest: TicTacToeSession._show_matches,
+        wire.Ping: TicTacToeSession._pong,
         wire.Malformed: TicTacToeSession._malformed,
         wire.LogIn: TicTacToeSession._logged_in_already,
         wire.Reconnect: TicTacToeSession._logged_in_already,

@@ -15,12 +15,14 @@ Client to server, first message, exactly one of::
 and after it any of::
 
     match_request         player: name to invite, or null for any opponent
+    cancel_request        anything; look for any opponent no longer
     move                  id, sub_x, sub_y, x, y: each 0 to 2, a number or a string of one digit
     end_match             id
     friend_request        user: name
     unfriend_request      user: name
     match_states_request  anything
     end_game              anything; ignored
+    ping                  anything; answered with pong, so that a page notices a dead connection
 
 Server to client, with all fields always present::
 
@@ -30,6 +32,7 @@ Server to client, with all fields always present::
     friends_update          friends: [string], elos: [int]
     match_request_response  success: bool, msg: string
     friend_request_response, unfriend_request_response: the same
+    pong                    nothing
     match_update            id: string, revoke_time: "YYYY-MM-DD HH:MM:SS" in the server's local
                             time, revoke_time_utc: int (seconds since 1970), ranked: bool,
                             match_state: object
@@ -43,7 +46,8 @@ C{complete_field[sub_y*3+y][sub_x*3+x]} and C{global_field[sub_y][sub_x]} are 0 
 2 player B and, of C{global_field}, 3 for a draw.  C{active_player} is the player to move and,
 after the last move, the one that did not make it; C{current_player} is the same, but null once the
 game is over.  C{top_names} and C{top_elos} are of equal length, at most L{TOP}.
-C{revoke_time_utc} and C{current_player} are additions of this server.
+C{revoke_time_utc}, C{current_player}, C{cancel_request}, C{ping} and C{pong} are additions of this
+server.
 
 A name is folded to lower case, and is then 3 to L{MAX_NAME} of C{a-z 0-9 _ -}.  A password is 1 to
 L{MAX_PASSWORD} code points of any kind.  A match id looks like a session id.
@@ -112,6 +116,11 @@ class MatchRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelRequest:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """C{cell} is L{None} if the numbers are invalid, and the move is refused."""
 
@@ -145,6 +154,11 @@ class EndGame:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class Malformed:
     """C{type} is a known type with invalid data."""
 
@@ -155,12 +169,14 @@ Message = (
     LogIn
     | Reconnect
     | MatchRequest
+    | CancelRequest
     | Move
     | EndMatch
     | FriendRequest
     | UnfriendRequest
     | MatchStatesRequest
     | EndGame
+    | Ping
     | Malformed
 )
 
@@ -198,6 +214,10 @@ def parse(message: str | bytes | bytearray) -> Message:
             return MatchStatesRequest()
         case "end_game", _:
             return EndGame()
+        case "ping", _:
+            return Ping()
+        case "cancel_request", _:
+            return CancelRequest()
     if kind in _TYPES:
         return Malformed(kind)
     raise WireError("unknown type")
@@ -273,6 +293,10 @@ def friend_request_response(success: bool, msg: str) -> str:
 
 def unfriend_request_response(success: bool, msg: str) -> str:
     return _message("unfriend_request_response", {"success": success, "msg": msg})
+
+
+#: The answer to a ping.
+PONG = '{"type":"pong","data":{}}'
 
 
 def elo_update(elo: int | None, rank: int | None, top: Sequence[tuple[str, int]]) -> str:

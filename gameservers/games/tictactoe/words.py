@@ -3,7 +3,7 @@ The texts and messages of the server.
 
 The texts are upstream's, word for word, including misspellings, because its client displays
 them.  Names in texts are folded to lower case.  The last group is ours, for cases in which
-upstream sends nothing.
+upstream sends nothing; so are those of a search that is cancelled.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ BAD_LOGIN = (
 NO_SESSION = "session not available"
 
 SEARCHING = "created match request"
+CANCELLED = "cancelled match request"
+NOT_SEARCHING = "you are not searching for a random match"
 INVITED = "startet match against {}"
 ALREADY_SEARCHING = "you are already searching for a random match"
 TOO_MANY_MATCHES = "you have too many active matches to search for a new one"

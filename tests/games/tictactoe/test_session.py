@@ -32,6 +32,8 @@ class TableTests(SynchronousTestCase):
             ("match_request", {"player": None}, None),
             ("move", {}, None),
             ("end_game", {}, None),
+            ("ping", {}, None),
+            ("cancel_request", {}, None),
         ):
             browser = Arena().browser()
             heard = browser.say(kind, **data)
@@ -53,6 +55,32 @@ class TableTests(SynchronousTestCase):
             heard = alice.say(kind, **data)
             self.assertEqual([m["data"]["msg"] for m in heard], told, kind)
         self.assertTrue(alice.connected)
+
+    def test_ping(self) -> None:
+        """It is answered in its order."""
+        alice = Arena().player("alice")
+        alice.send('{"type":"match_request","data":{"player":null}}')
+        alice.send('{"type":"ping","data":{}}')
+        self.assertEqual(alice.types(), ["match_request_response", "pong"])
+
+    def test_search_is_cancelled(self) -> None:
+        """The player waits no longer, and sees it on all connections."""
+        arena = Arena()
+        alice, bob = arena.players("alice", "bob")
+        again = arena.browser()
+        again.say("reconnect", id=alice.session_id)
+        self.assertEqual(
+            alice.say("cancel_request")[0]["data"],
+            {"success": False, "msg": words.NOT_SEARCHING},
+        )
+        alice.say("match_request", player=None)
+        self.assertEqual(
+            alice.say("cancel_request")[0]["data"], {"success": True, "msg": words.CANCELLED}
+        )
+        self.assertEqual(again.heard()[0]["data"]["msg"], words.CANCELLED)
+        self.assertEqual(bob.say("match_request", player=None)[0]["data"]["msg"], words.SEARCHING)
+        self.assertEqual(bob.heard(), [])
+        self.assertEqual(alice.say("match_request", player=None)[0]["type"], "match_update")
 
     def test_bytes(self) -> None:
         """A message in bytes is one in text."""

@@ -50,6 +50,8 @@ class ParseTests(SynchronousTestCase):
             ("unfriend_request", {"user": "bob"}, wire.UnfriendRequest("bob")),
             ("match_states_request", None, wire.MatchStatesRequest()),
             ("end_game", {"msg": ""}, wire.EndGame()),
+            ("ping", None, wire.Ping()),
+            ("cancel_request", {}, wire.CancelRequest()),
         ):
             self.assertEqual(wire.parse(message(kind, data)), wanted)
             self.assertEqual(wire.parse(message(kind, data).encode()), wanted)
