@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from gameservers.names import is_legible
 from gameservers.wire import WireError, begins
 
 MAX_LINE = 100
@@ -46,7 +47,7 @@ recognise = begins(b"DICE ")
 def parse(line: bytes) -> Message:
     """Decode one line, without its LF, or raise L{WireError}."""
     match line.decode("utf-8", "replace").split(" "):
-        case ["DICE", name] if re.fullmatch(r"\w+", name):
+        case ["DICE", name] if re.fullmatch(r"\w+", name) and is_legible(name):
             return Enter(name)
         case ["ROLL", sides] if re.fullmatch(r"[2-9]|[1-9]\d|100", sides):
             return Roll(int(sides))

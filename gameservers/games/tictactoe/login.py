@@ -96,12 +96,14 @@ class Authenticator:
         now: Callable[[], datetime],
         seconds: Callable[[], float],
         place_of: Callable[[str], str] = place_of,
+        resembles: Callable[[str], bool] = lambda name: False,
     ) -> None:
         """
         Check log-ins.
 
         @param seconds: a monotonic clock.
         @param place_of: is C{""} for hosts that may take any number of names.
+        @param resembles: whether a name looks like another player's; such a name is not new.
         """
         self._records = records
         self._passwords = passwords
@@ -117,6 +119,7 @@ class Authenticator:
         self._by_name = PerMinute(settings.login_attempts_per_name * STRANGERS, seconds)
         self._new_names = Attempts(settings.new_names_per_address, seconds)
         self._place_of = place_of
+        self._resembles = resembles
         threads = settings.password_threads
         # Of one address no more than may fail at the same moment.
         at_once = min(threads, int(self._strangers.at_once))
@@ -153,6 +156,8 @@ class Authenticator:
         place = place_of(address)
         _must_not_wait((self._by_both, (name, place)))
         account = await self._records.account(name)
+        if account is None and self._resembles(name):
+            return _denied(words.NAME_RESERVED.format(name))
         text = words.LOGGED_IN
         try:
             if account is None and await self._register(name, password, address):
@@ -223,6 +228,8 @@ class Authenticator:
         return Admitted(session, wire.login_response(True, session.id, True, text), new=True)
 
     async def _open_temporary(self, name: str, place: str) -> Admitted | Denied:
+        if self._resembles(name):
+            return _denied(words.NAME_EXISTS.format(name), registered=False)
         if place:
             _begin((self._new_names, place))
         session = LoginSession(secrets.token_hex(16), name, False, self._now())

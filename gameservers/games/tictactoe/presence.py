@@ -77,6 +77,10 @@ class Presence:
     def find(self, name: str) -> User | None:
         return self._users.get(name)
 
+    def resembles(self, name: str) -> bool:
+        """Whether a user is present whose name is another, but looks like this one."""
+        return name not in self._users and self._lobby.looks_taken(self._game, name)
+
     def arrive(self, session: LoginSession, client: Client, address: str, *, new: bool) -> User:
         """
         Add a client to the user of its session.

@@ -66,7 +66,13 @@ class TicTacToeService(GameService):
         records = self.records = TicTacToeRecords(self.store)
         self.presence = Presence(self.lobby, self.game, max_per_player=settings.max_per_player)
         self.logins = Authenticator(
-            records, passwords, settings, self.now, self.clock.seconds, dependencies.place_of
+            records,
+            passwords,
+            settings,
+            self.now,
+            self.clock.seconds,
+            dependencies.place_of,
+            self.presence.resembles,
         )
         self.play = Play(records, self.presence, settings, self.now, self.metrics, self.game)
         self.pages = Pages(__package__, PAGES)

@@ -15,13 +15,14 @@ from functools import lru_cache
 from cachetools import LRUCache
 from twisted.logger import Logger
 
+from gameservers import names
 from gameservers.games import GameService
 from gameservers.games.twister import wire
 from gameservers.games.twister.arena import Arena, Client, RequestDenied
 from gameservers.games.twister.budget import MAX_SENDERS, Budgets
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.games.twister.wire import Request, Status
-from gameservers.games.twister.words import NICK, Words, status_of
+from gameservers.games.twister.words import NICK, SERVER, Words, status_of
 from gameservers.lobby import Refused, RoomKey, ToRoom
 from gameservers.net.address import Address, authority, unmapped
 from gameservers.net.connection import Reason
@@ -180,19 +181,27 @@ class Session:
         raise RequestDenied(Status.DENIED if given else Status.NO_SUCH_ID)
 
     def _say(self, request: wire.PushMessage, client: Client, *_: object) -> bytes:
+        nick = self._nick(request)
         if request.text:
-            if self._lobby.player(client.player).traits.get(NICK) != request.nick:
-                self._lobby.set_trait(client.player, NICK, request.nick)
-            self._lobby.say(client.player, request.text, ToRoom())
+            if self._lobby.player(client.player).traits.get(NICK) != nick:
+                self._lobby.set_trait(client.player, NICK, nick)
+            self._lobby.say(client.player, names.one_line(request.text), ToRoom())
         return wire.DONE
 
     def _say_from_outside(self, request: wire.PushMessage, *_: object) -> bytes:
         """Post a chat line of a sender that is not a client, unless that is turned off."""
         if self._settings.chat_members_only:
             raise RequestDenied(Status.DENIED)
+        nick = self._nick(request)
         if request.text:
-            self.arena.hear(request.text, request.nick)
+            self.arena.hear(names.one_line(request.text), nick)
         return wire.DONE
+
+    def _nick(self, request: wire.PushMessage) -> str:
+        """The nick of a chat line, unless it could be taken for the server's."""
+        if names.skeleton(request.nick.upper()) == names.skeleton(SERVER):
+            raise RequestDenied(Status.DENIED)
+        return names.visible(request.nick)
 
     def _disconnect(self, request: wire.Disconnect, client: Client, *_: object) -> bytes:
         self._end(client, "disconnected")

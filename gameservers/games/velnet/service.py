@@ -12,6 +12,7 @@ from gameservers.games.velnet.access import Access
 from gameservers.games.velnet.settings import VelNetSettings
 from gameservers.games.velnet.wires.messages import Codec, Hello
 from gameservers.games.velnet.words import Words
+from gameservers.names import visible
 from gameservers.net.address import Address, unmapped
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class VelNetService(GameService):
         @raise Refused: the game is full.
         """
         address, deliver = session.connection.address, self.words.deliver
-        player = self.lobby.enter(name, self.game, deliver, address=address, unique=False).id
+        player = self.lobby.enter(
+            visible(name), self.game, deliver, address=address, unique=False
+        ).id
         self.sessions[player] = session
         return player
 

@@ -33,6 +33,7 @@ from gameservers.games.velnet.wires.messages import (
     ToSelf,
 )
 from gameservers.lobby import Refused, RoomKey, RoomRules, Succession
+from gameservers.names import visible
 from gameservers.net.address import Address
 from gameservers.net.connection import Connection, Reason
 
@@ -357,7 +358,7 @@ class BinarySession(Session):
         self._find_scope()
         if self.player:
             self._show(Sign.OTHER)
-            self.service.lobby.rename(self.player, message.name)
+            self.service.lobby.rename(self.player, visible(message.name))
         super()._admit(message)
         if self.generation is Generation.SECOND:
             self.connection.outbox.send(binary.VERSION)

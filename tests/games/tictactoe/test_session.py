@@ -109,6 +109,30 @@ class ReasonTests(SynchronousTestCase):
         browser.log_in("alice", "wrong")
         self.assertEnded(browser, 1000, "refused")
 
+    def test_name_that_looks_like_anothers(self) -> None:
+        """Nobody comes as a new player who looks like one that is here."""
+        arena = self.arena()
+        arena.player("tom1")
+        for password, text in (
+            ("secret", "the username toml is currently not available"),
+            ("", "user 'toml' already exists"),
+        ):
+            browser = arena.browser()
+            (told,) = browser.log_in("toml", password)
+            self.assertEqual((told["data"]["success"], told["data"]["msg"]), (False, text))
+            self.assertFalse(browser.connected)
+
+    def test_accounts_that_look_alike(self) -> None:
+        """Those that exist work as ever, at the same time, too."""
+        arena = self.arena()
+        arena.player("tom1").hang_up()
+        players = [arena.player("toml"), arena.player("tom1")]
+        for player in players:
+            self.assertTrue(player.connected)
+        players[0].hang_up()
+        again = arena.player("toml")
+        self.assertTrue(again.connected)
+
     def test_too_many_attempts(self) -> None:
         arena = self.arena(new_names_per_address=1)
         for name in ("alice", "bob"):

@@ -69,6 +69,35 @@ class RequestTests(SynchronousTestCase):
         alice.disconnect()
         self.assertEqual(alice.online, 0)
 
+    def test_nobody_speaks_as_the_server(self) -> None:
+        """Neither a client nor a stranger, in any spelling that looks like it."""
+        house = House()
+        alice = house.client()
+        for nick in (
+            "SERVER",
+            "Server",
+            " server ",
+            "S\u0415RVER",  # a Cyrillic E
+            "\u0455erver",
+            "\uff33ERVER",
+            "SER\u200bVER",
+            "\u202dSERVER",
+        ):
+            self.assertRaises(PermissionError, alice.push_message, "hello", nick)
+            body = {"msg_content": "hello", "nick": nick}
+            self.assertEqual(house.status(request="push_message", request_body=body), -40)
+        self.assertEqual(alice.get_messages(), [])
+        alice.push_message("hello", "observer")
+        self.assertEqual(alice.get_messages(), [["hello", "observer"]])
+
+    def test_chat_is_one_line(self) -> None:
+        house = House()
+        alice = house.client()
+        alice.push_message("a\nSERVER: b\x00\u202e", "al\u200bi\nce\u3164")
+        body = {"msg_content": "c\r\nd", "nick": "\u202eeve"}
+        self.assertEqual(house.status(request="push_message", request_body=body), 0)
+        self.assertEqual(alice.get_messages(), [["a SERVER: b ", "alice"], ["c d", "eve"]])
+
     def test_admin(self) -> None:
         house = House()
         alice = house.client()

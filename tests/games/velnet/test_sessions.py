@@ -121,6 +121,19 @@ class GenerationTests(SynchronousTestCase):
         self.assertEqual(old.hear(), b"")
         self.assertEqual(new.hear(), b"\x02" + u32(3) + text("r1"))
 
+    def test_names_are_visible(self) -> None:
+        """Names need not be unique, so none is refused; but others see all of it, in order."""
+        world = World(generation="2")
+        peer = binary_player(world)
+        hidden = "\u202eZo\u200b\u00eb \uff21\n\u3164"
+        for _ in range(2):
+            peer.ask(log_in(hidden))
+            peer.ask(join("r1"))
+            seen = text("Zo\u00eb \uff21")
+            self.assertEqual(
+                peer.ask(b"\x09" + text("r1")), b"\x08" + text("r1") + u32(1, 1) + seen
+            )
+
     def test_log_in_again(self) -> None:
         """It changes name and application at once, and the room stays."""
         world = World(generation="2")
