@@ -116,7 +116,7 @@ class Attacker:
             try:
                 await function(self)
             except (OSError, EOFError) as error:
-                self.squad.error = str(error)
+                self.squad.error = str(error) or type(error).__name__
                 if self.squad.started.is_set():
                     self.squad.cuts += 1
             finally:
@@ -149,11 +149,11 @@ class Attacker:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close(connection)
 
-    def datagrams(self) -> socket.socket:
+    def datagrams(self, source: str = "") -> socket.socket:
         """A UDP socket, connected to the front door."""
         udp = socket.socket(type=socket.SOCK_DGRAM)
         udp.setblocking(False)
-        udp.bind((self.server.source, 0))
+        udp.bind((source or self.server.source, 0))
         udp.connect((self.server.host, self.server.port))
         self._open.append(udp)
         return udp
@@ -361,7 +361,7 @@ async def velnet_datagrams(attacker: Attacker) -> None:
     for member in range(50 - attacker.squad.size if attacker.number == 0 else 0, -1, -1):
         source = f"127.1.1.{member}" if member else attacker.server.source
         player, number = await attacker.velnet_binary("crowd", source)
-        udp = attacker.datagrams()
+        udp = attacker.datagrams(source)
         udp.send(head.pack(0, number))
         await attacker.expect(udp, b"\0")
     await attacker.go()
@@ -607,6 +607,8 @@ async def twister_connects(attacker: Attacker) -> None:
 async def serve(server: Server, function: Attack, size: int) -> None:
     """
     Attack from the first line of standard input to its end; a second line asks for a report.
+
+    Each step is confirmed by a line of JSON.
     """
     squad = Squad(server, size)
     running = [
@@ -620,14 +622,15 @@ async def serve(server: Server, function: Attack, size: int) -> None:
     try:
         await asyncio.wait_for(both(all_ready(), *map(asyncio.shield, running)), PATIENCE)
     except TimeoutError:
-        sys.exit(f"The attackers did not get ready: {squad.error}")
-    print("ready", flush=True)
-    loop = asyncio.get_running_loop()
-    await loop.run_in_executor(None, sys.stdin.readline)
-    squad.started.set()
-    await loop.run_in_executor(None, sys.stdin.readline)
-    print(json.dumps({"sent": squad.sent, "cuts": squad.cuts}), flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
+        print(json.dumps({"failed": squad.error}), flush=True)
+    else:
+        print("{}", flush=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, sys.stdin.readline)
+        squad.started.set()
+        await loop.run_in_executor(None, sys.stdin.readline)
+        print(json.dumps({"sent": squad.sent, "cuts": squad.cuts}), flush=True)
+        await loop.run_in_executor(None, sys.stdin.read)
     for task in running:
         task.cancel()
 

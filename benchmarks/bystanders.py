@@ -115,10 +115,14 @@ class Bystander:
         self.server = server
         self.book = book
         self._asking: set[asyncio.Task[None]] = set()
-        self._failed = False
 
     async def enter(self) -> None:
         """Come to the game, before anything is measured."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it asks no more, because it was lost or the book closes."""
+        return self.book.closing or self.kind in (kind for kind, *_ in self.book.lost)
 
     async def ask(self) -> None:
         """
@@ -130,10 +134,10 @@ class Bystander:
         raise NotImplementedError
 
     async def run(self) -> None:
-        """Ask at regular times until it is cut off or the book closes."""
+        """Ask at regular times until it is over."""
         now = asyncio.get_running_loop().time
         due = now()
-        while not (self._failed or self.book.closing):
+        while not self.over:
             due += self.interval
             await asyncio.sleep(due - now())
             if len(self._asking) < self.most:
@@ -142,10 +146,8 @@ class Bystander:
                 task.add_done_callback(self._asking.discard)
 
     async def _ask(self, due: float) -> None:
-        before = len(self.book.lost)
         with self.book.waiting(self.kind, due):
             await self.ask()
-        self._failed |= len(self.book.lost) > before
 
     def close(self) -> None:
         for task in self._asking:
@@ -418,10 +420,9 @@ class TileGame(Bystander):
         now = asyncio.get_running_loop().time
         due = now()
         numbers = count()
-        while not self.book.closing:
+        while not self.over:
             number = next(numbers)
             self._writer.write(wire.GLGAME_REQ)
-            before = len(self.book.lost)
             with self.book.waiting(self.states, due):
                 await self._reader.readexactly(wire.BLOCK)
                 size = int.from_bytes(await self._reader.readexactly(2), "big")
@@ -430,8 +431,6 @@ class TileGame(Bystander):
             self._writer.write(position(self.name, number % 1_000, -number % 1_000))
             with self.book.waiting(self.kind, now()):
                 await self._reader.readexactly(wire.BLOCK)
-            if len(self.book.lost) > before:
-                return
 
     def close(self) -> None:
         self._writer.transport.abort()
@@ -525,9 +524,9 @@ class Newcomer(Bystander):
     ) -> None:
         """Log in."""
 
-    async def _ask(self, due: float) -> None:
-        with self.book.waiting(self.kind, due):
-            await self.ask()
+    @property
+    def over(self) -> bool:
+        return self.book.closing  # the next one may have more luck
 
 
 class VelNetNewcomer(Newcomer):
@@ -565,7 +564,7 @@ class TicTacToeNewcomer(Newcomer):
     """With a password, which costs some 50 ms of processor time."""
 
     kind = "tictactoe log-in"
-    interval = 0.25
+    interval = 0.5
 
     async def enter(self) -> None:
         for number, _ in enumerate(ACCOUNTS):

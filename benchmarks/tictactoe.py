@@ -91,7 +91,7 @@ class Client(asyncio.Protocol):
     def __init__(self) -> None:
         self.pongs: Callable[[bytes], None] = lambda payload: None
         self.listener: Callable[[bytes], None] | None = None
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._upgraded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._messages: deque[bytes] = deque()
@@ -149,12 +149,13 @@ class Client(asyncio.Protocol):
         self._transport.write(data)
 
     def close(self) -> None:
-        self._transport.close()
+        if self._transport is not None:
+            self._transport.close()
 
     @property
     def closed(self) -> bool:
         """Whether either side has ended the connection."""
-        return self._transport.is_closing()
+        return self._transport is None or self._transport.is_closing()
 
     async def hear(self, kind: bytes) -> bytes:
         """The next message of a type; others are skipped."""
