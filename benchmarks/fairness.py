@@ -24,11 +24,11 @@ within 10 seconds.  The percentile is taken of kinds with 100 waits or more.
 Everything goes through the front door on loopback, without trusted networks: each attacker and
 each newcomer has an address of its own.  The bystanders live in this process, the attackers in
 another, which is nicer by 10 (without privileges a process can only give up priority), so that on
-few processors they take time neither from the server nor from what measures it.  On a machine that
-has other work, C{nice -n -15 python -m benchmarks.fairness} as root gives the measurement priority
-over that.  "lag" is how late a timer of this process was during the attack: what is not much longer
-than that is noise, and nothing is subtracted for it.  The server's log is at its default level, and
-its database is SQLite in a file.
+few processors they take time neither from the server nor from what measures it.  On a machine
+that has other work, C{nice -n -15 python -m benchmarks.fairness} as root gives the measurement
+priority over that.  "lag" is how late a timer of this process was during the attack: what is not
+much longer than that is noise, and nothing is subtracted for it.  The server's log is at its
+default level, and its database is SQLite in a file.
 """
 
 from __future__ import annotations
