@@ -57,7 +57,7 @@ class Client:
     @ivar ping: the round-trip time reported by the client, in milliseconds.
     @ivar seen: when it last sent its key.
     @ivar entry: its entry in C{get_data}, encoded when it is first needed.
-    @ivar after: the id after which its next C{get_data} begins; see L{Arena.data}.
+    @ivar after: the id after which its next C{get_data} continues.
     """
 
     id: int
@@ -188,26 +188,24 @@ class Arena:
         client.entry = wire.entry(client.id, shown, client.ping, client.player_data)
         self._entries_size += len(client.entry) + 1 - before
 
-    def data(self, asker: Client | None, after: int, limit: int) -> tuple[bytes, int]:
+    def data(self, asker: Client | None, limit: int) -> bytes:
         """
         The clients, in a reply of at most C{limit} bytes.
 
-        If not all fit, the asker comes first and then as many as fit of those that follow the id
-        C{after}, cyclically.
-
-        @return: the reply, and C{after} for the next call.
+        If not all fit, the asker comes first and then as many as fit of the others; its next call
+        continues after the last of them, cyclically.
         """
         while self._changed:
             self._describe(self._changed.pop())
         room = limit - wire.LIST_FRAME + 1  # as if a comma followed the last entry
         if self._entries_size <= room:
-            return wire.listing([client.entry for client in self]), after
-        entries = []
-        if asker is not None:
-            entries.append(asker.entry)
-            room -= len(asker.entry) + 1
+            return wire.listing([client.entry for client in self])
+        if asker is None:
+            raise RequestDenied(Status.DENIED)
+        entries = [asker.entry]
+        room -= len(asker.entry) + 1
         ids, clients = self._ids, self._clients
-        start = bisect_right(ids, after)
+        start = bisect_right(ids, asker.after)
         for turn in range(start - len(ids), start):  # negative indices wrap around
             client = clients[ids[turn]]
             if client is asker:
@@ -217,8 +215,8 @@ class Arena:
             if room < 0:
                 break
             entries.append(entry)
-            after = client.id
-        return wire.listing(entries), after
+            asker.after = client.id
+        return wire.listing(entries)
 
     # --- chat ---------------------------------------------------------------------------------
 
@@ -249,8 +247,12 @@ class Arena:
         self._demand_admin(who)
         return newest(self._log, limit)
 
+    def is_admin(self, who: Credentials) -> bool:
+        """Whether the key is the admin key."""
+        return _same(self._admin_key, who.key)
+
     def _demand_admin(self, who: Credentials) -> None:
-        if not _same(self._admin_key, who.key):
+        if not self.is_admin(who):
             raise RequestDenied(Status.DENIED)
 
 

@@ -13,8 +13,8 @@ class TwisterProtocol(Datagrams):
     """
     The wire format on one port.
 
-    The API client waits for its reply for ever, so a reply that the network does not take is
-    queued instead of being dropped.
+    The API client waits for its reply forever, so a reply that the network does not take is queued
+    instead of being dropped.
     """
 
     max_waiting = 100
@@ -23,6 +23,9 @@ class TwisterProtocol(Datagrams):
         super().__init__(service.game, service.clock, service.metrics)
         self._session = service.session
         service.ports.append(self)
+
+    def knows(self, address: Address) -> bool:
+        return self._session.knows(address)
 
     def received(self, datagram: bytes, address: Address) -> None:
         reply = self._session.answer(datagram, address)

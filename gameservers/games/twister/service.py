@@ -49,15 +49,20 @@ class TwisterService(GameService):
 
     def startService(self) -> None:
         super().startService()
-        self._log.info("The admin key of the tank arena is {key}", key=self._admin_key)
         if self._key_file:
+            path = Path(self._key_file).absolute()
             try:
-                keep(self._admin_key, Path(self._key_file))
+                keep(self._admin_key, path)
             except OSError as error:
                 self._log.warn(
-                    "Cannot write the admin key to {path}: {reason}",
-                    path=self._key_file,
+                    "Cannot write the admin key of the tank arena to {path}, so nobody has it:"
+                    " {reason}",
+                    path=str(path),
                     reason=error.strerror,
+                )
+            else:
+                self._log.info(
+                    "The admin key of the tank arena is in the file {path}", path=str(path)
                 )
 
     def stopService(self) -> Deferred[None]:

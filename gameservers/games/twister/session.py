@@ -12,7 +12,6 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from cachetools import LRUCache
 from twisted.logger import Logger
 
 from gameservers import names
@@ -21,7 +20,7 @@ from gameservers.games.twister import wire
 from gameservers.games.twister.arena import Arena, Client, RequestDenied
 from gameservers.games.twister.budget import MAX_SENDERS, Budgets
 from gameservers.games.twister.settings import TwisterSettings
-from gameservers.games.twister.wire import Request, Status
+from gameservers.games.twister.wire import Credentials, Request, Status
 from gameservers.games.twister.words import NICK, SERVER, Words, status_of
 from gameservers.lobby import Refused, RoomKey, ToRoom
 from gameservers.net.address import Address, authority, unmapped
@@ -42,9 +41,11 @@ class Session:
     """
     Handles all requests.
 
-    A reply that is larger than its request counts against a budget (see L{Budgets}).  Over
-    budget it is replaced by -40, or dropped if even that is larger than the request; the API
-    client's requests are longer.  A request that changes anything is always longer than its reply.
+    A sender is proven if a client is connected at its address, or by the admin key.  Only then can
+    a reply be larger than its request, within a budget (see L{Budgets}); otherwise it is replaced
+    by -40, or dropped if even that is larger than the request.  The API client's requests are
+    longer, and so is any request that changes something.  Complaints (-3 and -127) are sent only
+    to connected clients, within the same budget, and are never larger than the request.
 
     @ivar received: total size of all requests, in bytes.
     """
@@ -69,8 +70,6 @@ class Session:
         trusted = [ipaddress.ip_network(text) for text in settings.trusted]
         self._origin = lru_cache(MAX_SENDERS)(lambda host: origin(host, trusted))
         self._budgets = Budgets(settings, service.clock.seconds())
-        # Like Client.after, for senders that are not clients.
-        self._after: LRUCache[Address, int] = LRUCache(MAX_SENDERS)
 
     def answer(self, datagram: bytes, source: Address) -> bytes:
         """Handle a request and return the reply; C{b""} for none."""
@@ -79,30 +78,39 @@ class Session:
         if not (host and source[1]):
             return b""
         self.received += len(datagram)
-        now = self._clock.seconds()
+        size, now = len(datagram), self._clock.seconds()
+        who = wire.NOBODY
         try:
             request = wire.parse(datagram, self._limits)
-            client = self.arena.recognise(request.who, address, now)
+            who = request.who
+            client = self.arena.recognise(who, address, now)
             table = _OF_OTHERS if client is None else _OF_CLIENT
             reply = table[type(request)](self, request, client, address)
         except RequestDenied as denied:
             reply = self._refuse(denied.status)
         except Refused as refused:
             reply = self._refuse(status_of(refused.why))
+        except wire.NotARequest:
+            self._drop(Drop.MALFORMED)
+            return b""
         except WireError as fault:
-            reply = self._malformed(f"{fault}", Status.INVALID, address)
+            self._drop(Drop.MALFORMED)
+            unknown = isinstance(fault, wire.UnknownRequest)
+            reply = wire.PLAIN[Status.FAILED if unknown else Status.INVALID]
+            return self._complain(f"{fault}", reply, size, address, place)
         except Exception:
-            self._metrics.datagrams_dropped[self._game, Drop.FAILED.value] += 1
+            self._drop(Drop.FAILED)
             self._log.failure("The arena failed to handle a request from {host}", host=host)
-            reply = wire.INTERNAL_ERROR
-        if len(reply) > len(datagram) and place:
-            client = self.arena.at(address)
-            payer = place if client is None else client.id
-            if not self._budgets.pays(payer, len(reply), now):
-                self._metrics.datagrams_dropped[self._game, Drop.FLOOD.value] += 1
-                reply = wire.PLAIN[Status.DENIED]
-                return reply if len(reply) <= len(datagram) else b""
-        return reply
+            return self._complain("a bug", wire.INTERNAL_ERROR, size, address, place)
+        if len(reply) <= size or self._pays(address, place, who, len(reply)):
+            return reply
+        self._drop(Drop.FLOOD)
+        reply = wire.PLAIN[Status.DENIED]
+        return reply if len(reply) <= size else b""
+
+    def knows(self, source: Address) -> bool:
+        """Whether a client is connected at this address."""
+        return self.arena.at((self._origin(source[0])[0], source[1])) is not None
 
     def expire(self) -> None:
         """Remove the clients that have been silent for too long."""
@@ -126,14 +134,8 @@ class Session:
         return self.arena.map_reply
 
     def _get_data(self, request: wire.GetData, client: Client | None, address: Address) -> bytes:
-        limit = self._length(request.max_bytes)
         asker = client or self.arena.at(address)
-        if asker is not None:
-            reply, asker.after = self.arena.data(asker, asker.after, limit)
-        else:
-            after = self._after.get(address, -1)
-            reply, self._after[address] = self.arena.data(None, after, limit)
-        return reply
+        return self.arena.data(asker, self._length(request.max_bytes))
 
     def _get_messages(self, request: wire.GetMessages, *_: object) -> bytes:
         return self.arena.messages(self._length(request.max_bytes))
@@ -211,8 +213,8 @@ class Session:
         known = self.arena.knows(request.who.id)
         raise RequestDenied(Status.WRONG_KEY if known else Status.NO_SUCH_ID)
 
-    def _unknown(self, request: wire.Unknown, _: None, address: Address) -> bytes:
-        return self._malformed(f"unknown request {request.name!a}", Status.FAILED, address)
+    def _unknown(self, request: wire.Unknown, *_: object) -> bytes:
+        raise wire.UnknownRequest(f"unknown request {request.name!a}")
 
     # --- common parts -------------------------------------------------------------------------
 
@@ -229,10 +231,26 @@ class Session:
             self._metrics.requests_refused[self._game] += 1
         return wire.PLAIN[status]
 
-    def _malformed(self, fault: str, status: Status, address: Address) -> bytes:
-        self._metrics.datagrams_dropped[self._game, Drop.MALFORMED.value] += 1
+    def _complain(
+        self, fault: str, reply: bytes, size: int, address: Address, place: str
+    ) -> bytes:
+        """The reply to a request of this size that cannot be handled; C{b""} for none."""
+        if self.arena.at(address) is None:
+            return b""
         self.arena.note("ERROR", f"{fault}, from {authority(*address)}")
-        return wire.PLAIN[status]
+        fits = len(reply) <= size and self._pays(address, place, wire.NOBODY, len(reply))
+        return reply if fits else b""
+
+    def _pays(self, address: Address, place: str, who: Credentials, amount: int) -> bool:
+        """Whether a sender is proven and may be sent these bytes, which count as sent then."""
+        client = self.arena.at(address)
+        if client is None and not self.arena.is_admin(who):
+            return False
+        payer = place if client is None else client.id
+        return not place or self._budgets.pays(payer, amount, self._clock.seconds())
+
+    def _drop(self, reason: Drop) -> None:
+        self._metrics.datagrams_dropped[self._game, reason.value] += 1
 
     def _expelled(self, player: int) -> None:
         """Remove a player for an operator, if it is still here."""

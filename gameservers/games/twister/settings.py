@@ -47,7 +47,8 @@ class TwisterSettings:
     console: bool = option(False, "Draw a table of the clients on the terminal once a second")
     admin_key_file: str = option(
         "twister-admin-key",
-        "File for the admin key while the server runs, readable only by its owner; empty: none",
+        "File for the admin key while the server runs, readable only by its owner; empty: nobody"
+        " has the key",
     )
     hide_addresses: bool = option(
         False, "Tell clients 0.0.0.0 port 0 in place of each other's addresses"
@@ -93,8 +94,8 @@ class TwisterSettings:
     )
     max_rate_per_address: int = option(
         65_536,
-        "Replies that are larger than their requests, to one connected client, or to one address"
-        " (or IPv6 /64) of those that are not connected, on average",
+        "Replies that are larger than their requests, to one connected client, on average; others"
+        " get none",
         unit="bytes per second",
         minimum=1_024,
         off=0,
@@ -110,7 +111,8 @@ class TwisterSettings:
     )
     trusted: tuple[str, ...] = option(
         ("127.0.0.0/8", "::1/128"),
-        "Networks whose addresses cannot be forged from outside; replies to them do not count",
+        "Networks whose addresses cannot be forged from outside; replies to clients in them do not"
+        " count",
         check=networks,
     )
 

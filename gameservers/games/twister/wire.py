@@ -1,8 +1,8 @@
 """
 The wire of TwisteR tanks: one JSON object (UTF-8) per UDP datagram, both ways.
 
-Every request has exactly one reply, which goes to the sender's address and port; there are no
-request numbers and nothing is ever pushed.  The API client never resends and never times out.
+A request has at most one reply, which goes to the sender's address and port; there are no request
+numbers and nothing is ever pushed.  The API client never resends and never times out.
 
 A request has the members C{request} (a name), C{client_data}, C{player_data} and C{request_body}
 (objects).  Members that a request does not use may be missing; a missing object counts as C{{}};
@@ -36,11 +36,12 @@ The map is 50 x 50 tiles of 64 pixels, column by column: records of 5 bytes, til
 x and y of its corner in pixels (u16 big-endian); 12500 bytes, sent as a list of integers, with
 their MD5 as 32 lower-case hexadecimal digits.
 
-Not a request, and answered with -3: anything that is not a JSON object, is not UTF-8, is longer
-than L{Limits.request} bytes or nested deeper than L{Limits.nesting}; C{NaN} and C{Infinity};
-objects and texts that are something else; a time or a pose beyond 2**53.  An id that is not an
-integer counts as none, and so does a key that is not a text.  An unknown request is answered with
--127.
+Not a request, and never answered, because it may be the reply of another server: anything that is
+not a JSON object with a text as its C{request}, is not UTF-8, or is longer than L{Limits.request}
+bytes.  A malformed request is answered with -3: one that is nested deeper than L{Limits.nesting},
+has objects or texts that are something else, a time or a pose beyond 2**53, C{NaN} or C{Infinity}.
+An unknown one is answered with -127.  An id that is not an integer counts as none, and so does a
+key that is not a text.
 
 The API receives at most L{BUFFER} bytes of any reply but the map.  Lists are therefore truncated
 to that; C{request_body.max_bytes} allows longer ones, up to L{LARGEST_REPLY}.
@@ -80,12 +81,20 @@ class Status(enum.IntEnum):
 
     OK = 0
     FULL = -1
-    INVALID = -3  # not a request
+    INVALID = -3  # a malformed request
     NO_SUCH_ID = -20
     WRONG_KEY = -21
     ALREADY_CONNECTED = -22
     DENIED = -40
     FAILED = -127  # an unknown request, or a bug of the server
+
+
+class NotARequest(WireError):
+    """A datagram that is no request at all."""
+
+
+class UnknownRequest(WireError):
+    """A request with an unknown name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +232,8 @@ def parse(datagram: bytes, limits: Limits) -> Request:
     """
     Decode one request.
 
-    @raise WireError: this is not a request.
+    @raise NotARequest: this is none.
+    @raise WireError: it is malformed.
     """
     pushed = _AS_THE_API_PUSHES(datagram)
     if pushed is not None:
@@ -234,18 +244,16 @@ def parse(datagram: bytes, limits: Limits) -> Request:
     if known is not None:
         return known
     if len(datagram) > limits.request:
-        raise WireError("too long")
+        raise NotARequest("too long")
     try:
         request = _decoder.decode(datagram.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise WireError("not JSON") from None
-    if not isinstance(request, dict):
-        raise WireError("not an object")
+        raise NotARequest("not JSON") from None
+    name = request.get("request") if isinstance(request, dict) else None
+    if not isinstance(name, str):
+        raise NotARequest("no request name")
     if datagram.count(b"{") + datagram.count(b"[") > limits.nesting < _depth(request):
         raise WireError("nested too deep")
-    name = request.get("request")
-    if not isinstance(name, str):
-        raise WireError("no request name")
     read = _READERS.get(name)
     if read is None:
         return Unknown(name)
@@ -255,11 +263,7 @@ def parse(datagram: bytes, limits: Limits) -> Request:
     return read(client, player, body, limits)
 
 
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
-
-
-_decoder = json.JSONDecoder(parse_constant=_no_number)
+_decoder = json.JSONDecoder()
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 

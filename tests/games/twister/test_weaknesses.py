@@ -11,6 +11,7 @@ from typing import Any
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.games.twister import wire
 from gameservers.games.twister.wire import BUFFER, LARGEST_REPLY
 from gameservers.net.address import Address
 from tests.games.twister.api import ServerError
@@ -49,7 +50,9 @@ class WeaknessTests(SynchronousTestCase):
         alice = house.client(ALICE)
         who = {"id": alice.id, "key": alice.key}
         self.assertEqual(house.status(BOB, request="push_data", client_data=who), 0)
-        self.assertEqual(alice.get_data()[0]["addres"], list(BOB))
+        self.assertRaises(PermissionError, alice.get_data)
+        (seen,) = house.client(BOB, connected=False).get_data()
+        self.assertEqual(seen["addres"], list(BOB))
         self.assertEqual(house.status(BOB, request="connect", client_data={"key": "k"}), -22)
         self.assertEqual(house.status(ALICE, request="connect", client_data={"key": "k"}), 0)
 
@@ -59,13 +62,14 @@ class WeaknessTests(SynchronousTestCase):
         house.service.startService()
         pushes, talks, reads, polls = (house.client(("192.0.2.9", port)) for port in (1, 2, 3, 4))
         for _ in range(8):
+            polls.get_data()
+            polls.ping()
             house.clock.pump([1.0] * 8)
             pushes.push_data(0, 0, 0, 0)
             talks.push_message("hello", "t")
             reads.get_messages()
-            polls.get_data()
-            polls.ping()
-        self.assertEqual([each["id"] for each in polls.get_data()], [0, 1, 2])
+        self.assertEqual([each["id"] for each in pushes.get_data()], [0, 1, 2])
+        self.assertRaises(PermissionError, polls.get_data)
         self.assertRaises(PermissionError, polls.push_data, 0, 0, 0, 0)
         self.assertEqual(str(self.assertRaises(ServerError, polls.disconnect)), "Invalid id")
         polls.connect()
@@ -83,7 +87,8 @@ class WeaknessTests(SynchronousTestCase):
             house.ask(CAROL, request=request, client_data=wrong)
             house.ask(BOB, request=request, client_data={"id": alice.id, "key": alice.key})
             house.clock.advance(59)
-            self.assertEqual([each["addres"] for each in alice.get_data()], [list(BOB)], request)
+            seen = house.client(BOB, connected=False).get_data()
+            self.assertEqual([each["addres"] for each in seen], [list(BOB)], request)
             house.service.stopService()
 
     def test_restart_on_the_same_port(self) -> None:
@@ -103,8 +108,12 @@ class WeaknessTests(SynchronousTestCase):
     def test_keys(self) -> None:
         """A key is a text of 1 to 64 characters, and nobody is ever told one."""
         house = House(console=True)
+        carol = house.client(CAROL)
         for key in (None, 1, "", "k" * 65, ["k"]):
-            self.assertEqual(house.status(request="connect", client_data={"key": key}), -3)
+            asked = {"request": "connect", "client_data": {"key": key}}
+            self.assertEqual(house.status(CAROL, **asked), -3)
+            self.assertIsNone(house.exchange(json.dumps(asked).encode(), ALICE))
+        carol.disconnect()
         with capturedLogs() as events:
             alice = house.client(ALICE)
             alice.push_data(1, 2, 3, 4)
@@ -116,10 +125,10 @@ class WeaknessTests(SynchronousTestCase):
         self.assertIsNone(alice.get_data()[0]["key"])
 
     def test_amplification(self) -> None:
-        """A forged sender is not flooded: two maps and a bit, then one every few seconds."""
+        """A connected client gets two maps and a bit, then one every few seconds."""
         house = House(max_burst_per_address=LARGEST_REPLY, max_rate_per_address=6_400)
         small = json.dumps({"request": "get_map", "client_data": {}}).encode()
-        victim = house.client(ALICE, connected=False)
+        victim = house.client(ALICE)
 
         def maps() -> int:
             """How many maps are sent before the request is refused."""
@@ -139,38 +148,87 @@ class WeaknessTests(SynchronousTestCase):
         other_port = house.exchange(small, (ALICE[0], 5))
         assert other_port is not None
         self.assertLess(len(other_port), len(small))
-        self.assertEqual(len(house.client(BOB, connected=False).get_map()), 12_500)
+        self.assertEqual(len(house.client(BOB).get_map()), 12_500)
 
     def test_amplification_in_total(self) -> None:
-        """However many senders are forged, all of them together get no more than one budget."""
-        house = House(max_burst=100_000, max_rate=10_000)
+        """However many clients there are, all of them together get no more than one budget."""
+        house = House(max_burst=100_000, max_rate=10_000, max_players=500)
         small = b'{"request":"get_map"}'
         sent = 0
         for second in range(10):
             for host in range(50):
+                house.client((f"198.51.{second}.{host}", 1))
                 reply = house.exchange(small, (f"198.51.{second}.{host}", 1))
                 sent += 0 if reply is None else len(reply)
             house.clock.advance(1)
         self.assertLessEqual(sent, 100_000 + 9 * 10_000)
         self.assertGreater(sent, 100_000)
 
-    def test_amplification_to_one_network(self) -> None:
-        """All of an IPv6 /64 is one victim."""
-        house = House(max_burst_per_address=LARGEST_REPLY, max_rate_per_address=1_024)
-        small = json.dumps({"request": "get_map", "client_data": {}}).encode()
-        replies = [house.exchange(small, (f"2001:db8::{number}", 5)) for number in range(1, 9)]
-        self.assertEqual(replies[-1], b'{"status": -40, "response": null}')
-        self.assertGreater(len(house.exchange(small, ("2001:db8:0:1::1", 5)) or b""), 10_000)
+    def test_amplification_of_strangers(self) -> None:
+        """Where no client is connected, nothing is sent that is larger than what came."""
+        house = House()
+        house.client(ALICE).push_message("hello", "alice")
+        for name in ("ping", "get_online", "get_map", "get_data", "get_messages", "bogus"):
+            for asked in (
+                {"request": name},
+                {"request": name, "client_data": {}},
+                {"request": name, "request_body": {"max_bytes": LARGEST_REPLY}},
+                {"request": name, "client_data": {}, "player_data": {}, "request_body": {}},
+                {"request": name, "client_data": {"id": 0, "key": "wrong"}},
+            ):
+                for host in (BOB[0], LOOPBACK):
+                    datagram = json.dumps(asked).encode()
+                    reply = house.exchange(datagram, (host, 9))
+                    self.assertLessEqual(len(reply or b""), len(datagram), asked)
+        for datagram in (b"{", b"{}", b"{}" * 50, b'{"request": 1}', b'{"request": {}}' * 9):
+            self.assertIsNone(house.exchange(datagram, BOB))
 
-    def test_amplification_by_the_refusal(self) -> None:
-        """Over budget, what is shorter than the refusal is not answered at all."""
+    def test_first_map(self) -> None:
+        """It is sent to who has connected, and to nobody else."""
+        house = House()
+        alice = house.client(ALICE, connected=False)
+        self.assertRaises(PermissionError, alice.get_map)
+        alice.connect()
+        self.assertEqual(len(alice.get_map()), 12_500)
+
+    def test_complaints(self) -> None:
+        """They are for connected clients, within their budget, and never larger than what came."""
         house = House(max_burst_per_address=LARGEST_REPLY, max_rate_per_address=1_024)
-        shortest = b"{}"
-        sent = 0
-        for _ in range(10_000):
-            sent += len(house.exchange(shortest, ALICE) or b"")
-        self.assertLessEqual(sent, LARGEST_REPLY)
-        self.assertIsNone(house.exchange(shortest, ALICE))
+        house.client(ALICE)
+        bogus = json.dumps({"request": "bogus", "client_data": {}, "pad": "x" * 60}).encode()
+        wrong = json.dumps({"request": "ping", "client_data": [], "pad": "x" * 60}).encode()
+        for datagram in (bogus, wrong):
+            self.assertIsNotNone(house.exchange(datagram, ALICE))
+            self.assertIsNone(house.exchange(datagram, BOB))
+        for datagram in (b'{"request":"?"}', b'{"request":"ping","client_data":0}'):
+            reply = house.exchange(datagram, ALICE)
+            self.assertLessEqual(len(reply or b""), len(datagram))
+        answered = sum(house.exchange(bogus, ALICE) is not None for _ in range(5_000))
+        self.assertLess(answered, LARGEST_REPLY // 60)
+
+    def test_replies_are_not_answered(self) -> None:
+        """Two servers whose addresses are forged do not talk to each other, whatever is said."""
+        house = House(max_players=2)
+        alice = house.client(ALICE)  # the other server, connected by a forged request
+        alice.push_message("hello", "alice")
+        replies = [
+            *wire.PLAIN.values(),
+            wire.INTERNAL_ERROR,
+            wire.number(0),
+            house.arena.map_reply,
+            house.arena.data(None, LARGEST_REPLY),
+            house.arena.messages(LARGEST_REPLY),
+            b'{"status": -127, "err_content": "KeyError(\'request\')", "response": null}',
+        ]
+        for reply in replies:
+            self.assertIsNone(house.exchange(reply, ALICE), reply)
+
+    def test_forged_as_the_server(self) -> None:
+        """A request that seems to come from the server itself is dropped unseen."""
+        house = House()
+        self.assertIsNone(house.exchange(b'{"request":"ping"}'.ljust(99), (LOOPBACK, 9265)))
+        self.assertEqual(house.session.received, 0)
+        self.assertEqual(house.metrics.datagrams_dropped, {("twister", "forged"): 1})
 
     def test_get_logs_is_the_admins(self) -> None:
         """The log is for who has the admin key; it keeps its newest lines."""
@@ -181,7 +239,7 @@ class WeaknessTests(SynchronousTestCase):
                 house.status(LOOPBACK_ALICE, request="get_logs", client_data=who), -40
             )
         for _ in range(150):
-            house.ask(request="bogus")
+            house.ask(LOOPBACK_ALICE, request="bogus", client_data={"pad": "x" * 60})
         admin = {"key": ADMIN_KEY}
         body = {"max_bytes": LARGEST_REPLY}
         asked = {"request": "get_logs", "client_data": admin, "request_body": body}
@@ -193,9 +251,10 @@ class WeaknessTests(SynchronousTestCase):
     def test_log_injection(self) -> None:
         """No request makes a line of its own in the log, or a long one."""
         house = House()
+        house.client()
         house.ask(request="x\n[2026-01-01]-<SERVER>-<INFO> - all is well" + "x" * 500)
         asked = {"request": "get_logs", "client_data": {"key": ADMIN_KEY}}
-        _, forged = house.ask(**asked)["response"]
+        *_, forged = house.ask(**asked)["response"]
         self.assertIn("unknown request", forged)
         self.assertNotIn("\n", forged)
         self.assertEqual(len(forged), 200)
@@ -203,12 +262,14 @@ class WeaknessTests(SynchronousTestCase):
     def test_exception_texts(self) -> None:
         """A failure has a fixed word and nothing of the request, a fault of ours as well."""
         house = House()
-        reply = house.ask(request="<b>bogus</b>")
+        house.client()
+        reply = house.ask(request="<b>bogus</b>", client_data={"pad": "x" * 60})
         self.assertEqual(
             reply, {"status": -127, "err_content": "unknown request", "response": None}
         )
         self.patch(house.arena, "messages", lambda limit: 1 / 0)
-        reply = house.ask(request="get_messages", client_data={"key": "secret"})
+        who = {"key": "secret", "pad": "x" * 60}
+        reply = house.ask(request="get_messages", client_data=who)
         self.assertEqual(
             reply, {"status": -127, "err_content": "internal error", "response": None}
         )
@@ -216,13 +277,13 @@ class WeaknessTests(SynchronousTestCase):
         self.assertEqual(house.status(request="ping"), 0)
 
     def test_undecodable(self) -> None:
-        """Who sends no request is told so, in few bytes and not without end."""
-        house = House(max_burst_per_address=LARGEST_REPLY, max_rate_per_address=1_024)
+        """What is no request is not answered, wherever it comes from."""
+        house = House()
+        house.client(ALICE)
         for datagram in (b"not json", b"\xff\xfe", b"[" * 1_000, b"{" * 2_048, b"x" * 8_192):
-            reply = house.exchange(datagram)
-            self.assertEqual(reply, b'{"status": -3, "response": null}')
-        answered = sum(house.exchange(b"?") is not None for _ in range(5_000))
-        self.assertLess(answered, LARGEST_REPLY // 32)
+            for address in (ALICE, BOB):
+                self.assertIsNone(house.exchange(datagram, address))
+        self.assertEqual(house.metrics.datagrams_dropped["twister", "malformed"], 10)
 
     def test_odd_json(self) -> None:
         """What is infinite, huge or nested too deep is refused and not kept."""
@@ -271,18 +332,6 @@ class WeaknessTests(SynchronousTestCase):
             self.assertIn(42, [each["id"] for each in entries])
             seen.update(each["id"] for each in entries)
         self.assertEqual(seen, set(range(100)))
-
-    def test_get_data_of_two_strangers(self) -> None:
-        """Those who are not connected have turns of their own, even on one host."""
-        house = House()
-        for number in range(14):
-            house.client((LOOPBACK, 40_000 + number)).push_data(1, 2, 3, 4)
-        one, other = (house.client((LOOPBACK, port), connected=False) for port in (1, 2))
-        seen: tuple[set[int], set[int]] = (set(), set())
-        for _ in range(3):
-            seen[0].update(each["id"] for each in one.get_data())
-            seen[1].update(each["id"] for each in other.get_data())
-        self.assertEqual(seen, (set(range(14)), set(range(14))))
 
     def test_get_messages_over_1024(self) -> None:
         """The newest lines that fit."""
