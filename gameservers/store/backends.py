@@ -98,6 +98,7 @@ class Backend:
         if self.is_sqlite:
             engine = create_engine(
                 self.url,
+                hide_parameters=True,  # which errors would show, and the log with them
                 poolclass=StaticPool if self.inline else NullPool,
                 connect_args={
                     "check_same_thread": False,
@@ -112,6 +113,7 @@ class Backend:
         if self.url.get_backend_name() == "postgresql":
             return create_engine(
                 self.url,
+                hide_parameters=True,
                 poolclass=NullPool,
                 connect_args={
                     # A database with the encoding SQL_ASCII would give bytes otherwise.
@@ -127,6 +129,7 @@ class Backend:
             )
         return create_engine(
             self.url,
+            hide_parameters=True,
             poolclass=NullPool,
             isolation_level="READ COMMITTED",
             connect_args={

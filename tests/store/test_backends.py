@@ -64,6 +64,13 @@ class BackendTests(SynchronousTestCase):
             self.assertEqual(backend.url.drivername, driver)
             self.assertNotIn("pw", backend.title)
 
+    def test_parameters_are_hidden(self) -> None:
+        """The text of an error, which may be logged, has no password or session id in it."""
+        for given in ("memory", "postgresql://h/n", "mariadb://h/n"):
+            self.assertTrue(
+                find_backend(StoreSettings(database=given)).engine(timeout=1).hide_parameters
+            )
+
     def test_database_of_a_server(self) -> None:
         """There is no file to make."""
         backend = find_backend(StoreSettings(database="mariadb://h/n"))
