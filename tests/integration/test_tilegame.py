@@ -22,6 +22,7 @@ from tests.games.tilegame.reading import (
     read_state,
 )
 from tests.integration.processes import PATIENCE, ProcessTestCase, free_port
+from tests.store import databases
 
 #: Of the tiles on the wire, those that break.
 BREAKABLE = (bytes.fromhex("80A000"), bytes.fromhex("E19000"))
@@ -138,6 +139,15 @@ class RealClient:
             raise Lost(f"{self.name} is not among the players: the map screen crashes")
         if state.bits is not None:
             self.bits = state.bits
+
+    def break_tiles(self, tiles: list[tuple[int, int]]) -> None:
+        """Break tiles in one go, and read the answers."""
+        self.expect("GLGAME_RES")
+        self.read_state()
+        self.expect("LCGAME_REQ")
+        self.send(b"".join(broken(self.name, *tile) for tile in tiles))
+        for _ in tiles:
+            self.expect("PACKETRECV_RES")
 
     def leave(self) -> None:
         self.send(TOKEN["DISCONNECT_REQ"])
@@ -260,6 +270,35 @@ class TileGameProcessTests(ProcessTestCase):
     def broken(self, bits: bytes) -> list[tuple[int, int]]:
         flags = "".join(f"{byte:08b}" for byte in bits)
         return sorted((at % 64, at // 64) for at, flag in enumerate(flags) if flag == "1")
+
+    def test_killed_on_sqlite(self) -> None:
+        """A broken tile that was answered is broken, even if the process is killed right then."""
+        with databases.sqlite() as url:
+            self.kill_and_look(url)
+
+    def test_killed_on_postgresql(self) -> None:
+        with databases.postgresql() as url:
+            self.kill_and_look(url)
+
+    def test_killed_on_mariadb(self) -> None:
+        with databases.mariadb() as url:
+            self.kill_and_look(url)
+
+    def kill_and_look(self, url: str) -> None:
+        """Break twelve tiles, kill the process and see what the next one has."""
+        arguments = (*self.arguments[:-1], f"--database={url}", "--tilegame-break-burst=20")
+        process, _ = self.started(*arguments)
+        client = self.client("alice")
+        self.assertEqual(client.join(), "SUCCESS")
+        targets = sorted(self.breakable(client.map)[:12])
+        client.break_tiles(targets)
+        process.kill()
+        process.wait(PATIENCE)
+        process, _ = self.started(*arguments)
+        after = self.client("bob")
+        self.assertEqual(after.join(), "SUCCESS")
+        self.assertEqual(self.broken(after.map.bits), targets)
+        self.stop(process)
 
     def test_large_world(self) -> None:
         """A client that comes while a large world is made waits, and reads it without a split."""

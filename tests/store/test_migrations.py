@@ -29,7 +29,7 @@ from tests.games.tictactoe.kept import Result, rating_of, results_of
 from tests.store import databases, numbered
 
 #: Where all are when they are up to date.
-NOW = ["server 0001", "tictactoe 0003", "tilegame 0002"]
+NOW = ["server 0001", "tictactoe 0003", "tilegame 0003"]
 
 
 class Cut(BaseException):
@@ -113,7 +113,7 @@ class MigrationTests:
         problem = self.assertRaises(BadDatabase, self.migrate)
         self.assertEqual(
             str(problem),
-            "the tables of tilegame are of revision 0099, and this program knows 0002: "
+            "the tables of tilegame are of revision 0099, and this program knows 0003: "
             "a newer one has used the database",
         )
         store = Store(self.settings, reactor, installed())

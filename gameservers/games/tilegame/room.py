@@ -73,7 +73,17 @@ class WorldRoom:
             case Position(_, x, y):
                 return self._move(participant, self.world.clamp(x), self.world.clamp(y), now)
             case BreakTile(_, x, y):
-                return self._break(participant, x, y, now)
+                return self.may_break(participant, packet, now) and self.world.break_tile(x, y)
+
+    def may_break(self, participant: Participant, packet: BreakTile, now: float) -> bool:
+        """Whether a player may break a tile now; if so, it counts as one that it has broken."""
+        x, y = packet.x, packet.y
+        if packet.name != participant.avatar.name or not self.world.is_breakable(x, y):
+            return False
+        if not self._reaches(participant.avatar, x, y) or participant.breaks.wait(1, now):
+            return False
+        participant.breaks.take(1)
+        return True
 
     def state(self, participant: Participant) -> bytes:
         """The state packet for a player, with changes only if it does not know them."""
@@ -92,14 +102,6 @@ class WorldRoom:
         if participant.settled is not None or (x, y) != (0, 0):
             participant.settled = now
         avatar.move(x, y)
-        return True
-
-    def _break(self, participant: Participant, x: int, y: int, now: float) -> bool:
-        if not self._reaches(participant.avatar, x, y) or participant.breaks.wait(1, now):
-            return False
-        if not self.world.break_tile(x, y):
-            return False
-        participant.breaks.take(1)
         return True
 
     def _reaches(self, avatar: Avatar, x: int, y: int) -> bool:

@@ -1,6 +1,8 @@
 """
 The session of one player: the handshake, and then the game.
 
+A broken tile is answered when it is saved, and what the player sends after it waits until then.
+
 L{TABLE} has the function for each message and phase.  In the handshake every message except the
 expected one and the good-bye is a L{WireError}; in the game a few are tolerated.
 """
@@ -42,7 +44,8 @@ class Session:
     Handles one player's messages in order, each when the rate limits allow.
 
     @ivar expects_name: whether the next message is the name, which is not a block.
-    @ivar waiting: whether the next message has to wait for the map, or for the rate limit.
+    @ivar waiting: whether the next message has to wait for the map, for the rate limit, or for a
+        broken tile to be saved.
     """
 
     # Set when the player has entered the world:
@@ -171,10 +174,26 @@ class Session:
         state = self._room.state(self._participant)
         self._connection.outbox.send(wire.GLGAME_RES + state + wire.LCGAME_REQ)
 
-    def _report(self, packet: wire.Position | wire.BreakTile) -> None:
-        # Every packet is answered, even if it is rejected, because the client waits for that.
+    # Every packet is answered, even if it is rejected, because the client waits for that.
+
+    def _move(self, packet: wire.Position) -> None:
         self._connection.outbox.send(wire.PACKETRECV_RES)
         self._room.report(self._participant, packet, self._seconds())
+
+    def _break(self, packet: wire.BreakTile) -> None:
+        if not self._room.may_break(self._participant, packet, self._seconds()):
+            self._connection.outbox.send(wire.PACKETRECV_RES)
+            return
+        self.waiting = True
+        broken = self._service.worlds.break_tile(packet.x, packet.y)
+        broken.addCallback(self._is_broken)
+        if self.waiting:
+            broken.addCallback(lambda _: self._go_on()).addErrback(self._connection.failed)
+
+    def _is_broken(self, _: None) -> None:
+        self.waiting = False
+        if not self._connection.ended:
+            self._connection.outbox.send(wire.PACKETRECV_RES)
 
     def _tolerate(self, message: Any) -> None:
         """Count an invalid message, and answer it if it is a packet."""
@@ -203,8 +222,8 @@ TABLE: Mapping[Phase, Mapping[wire.Kind, Callable[[Session, Any], None]]] = {
         wire.MAPDATA_REQ: Session._tolerate,
         wire.PLAYERJOIN_REQ: Session._tolerate,
         wire.GLGAME_REQ: Session._send_state,
-        wire.Position: Session._report,
-        wire.BreakTile: Session._report,
+        wire.Position: Session._move,
+        wire.BreakTile: Session._break,
         wire.DISCONNECT_REQ: Session._leave,
     },
 }

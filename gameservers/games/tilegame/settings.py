@@ -64,10 +64,18 @@ class TileGameSettings:
     new_world: bool = option(False, "Make a new world at this start; a saved one is lost")
     save_interval: float = option(
         30.0,
-        "Interval for saving the world, if it has changed",
+        "Interval for saving the whole world, if it has changed; broken tiles are saved at once",
         unit="seconds",
         minimum=1,
         aliases=("tilegame-save-every",),
+    )
+    save_timeout: float = option(
+        1.0,
+        "How long a broken tile may wait for the database; then players see it all the same, and"
+        " it is saved with the whole world",
+        unit="seconds",
+        minimum=0.1,
+        maximum=5,
     )
     reach: int = option(
         64,

@@ -15,7 +15,8 @@ A world on the wire::
                   tile in the most significant bit, as many bytes as it needs
 
 All integers are big-endian.  A world is stored as its map and a description in JSON: its seed,
-theme and side.  L{World.restore} raises L{ValueError} for anything else.
+theme and side; and as the tiles that were broken since, one by one.  L{World.restore} raises
+L{ValueError} for anything else.
 
 The middle of the map is the origin of the players' coordinates, which are in pixels and refer to
 the upper left corner of a player, which is as large as a tile.
@@ -30,6 +31,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gameservers.games.tilegame.wire import payload
 
@@ -134,6 +136,18 @@ def encode_map(side: int, tiles: bytes, bits: bytes) -> bytes:
     return head + encoded + encode_bits(bits)
 
 
+class Change(NamedTuple):
+    """
+    A tile was broken.
+
+    @ivar number: higher than those of all earlier changes that are stored.
+    """
+
+    number: int
+    x: int
+    y: int
+
+
 @dataclass(frozen=True, slots=True)
 class SavedWorld:
     """
@@ -141,10 +155,12 @@ class SavedWorld:
 
     @ivar description: seed, theme and side, in JSON.
     @ivar content: its map.
+    @ivar changes: what was broken since, in this order.
     """
 
     description: str
     content: bytes
+    changes: tuple[Change, ...] = ()
 
 
 class World:
@@ -154,7 +170,7 @@ class World:
     @ivar side: tiles along each side.
     @ivar tiles: one byte each, row by row from the top left.
     @ivar bits: the broken tiles, one bit each.
-    @ivar revision: the number of tiles broken since the world was loaded.
+    @ivar revision: the number of tiles broken since the map was stored that was loaded.
     """
 
     def __init__(
@@ -187,7 +203,10 @@ class World:
         size = side**2
         middle = _MAP_HEAD.size + (high << 16) + low
         tiles = decode_tiles(content[_MAP_HEAD.size : middle], size)
-        return cls(seed, theme, tiles, decode_bits(content[middle:], -(-size // 8)))
+        world = cls(seed, theme, tiles, decode_bits(content[middle:], -(-size // 8)))
+        for change in kept.changes:
+            world.break_tile(change.x, change.y)  # unless the map contains it already
+        return world
 
     def keep(self) -> SavedWorld:
         """Encode the whole world for storage."""
@@ -219,9 +238,13 @@ class World:
         at = y * self.side + x
         return bool(self.bits[at >> 3] & 0x80 >> (at & 7))
 
+    def is_breakable(self, x: int, y: int) -> bool:
+        """Whether a tile exists and can be broken."""
+        return (x, y) in self and self.tile(x, y) in BREAKABLE
+
     def break_tile(self, x: int, y: int) -> bool:
         """Break a tile, if it exists and can be broken."""
-        if (x, y) not in self or self.tile(x, y) not in BREAKABLE:
+        if not self.is_breakable(x, y):
             return False
         at = y * self.side + x
         self.tiles[at] = Tile.DIRT

@@ -4,6 +4,7 @@ The game in memory: its service on a network in the test's hands, and clients.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, partial
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -14,7 +15,7 @@ from gameservers.games.tilegame.generation import Terrain
 from gameservers.games.tilegame.protocol import TileGameProtocol
 from gameservers.games.tilegame.service import TileGameService
 from gameservers.games.tilegame.settings import TileGameSettings
-from gameservers.games.tilegame.world import SavedWorld
+from gameservers.games.tilegame.world import Change, SavedWorld
 from gameservers.games.tilegame.worlds import WorldService
 from gameservers.lobby import Lobby
 from gameservers.metrics import Metrics
@@ -42,7 +43,11 @@ class Made:
 
 
 class MemoryKeeper:
-    """Keeps the world until the test is over."""
+    """
+    Keeps the world until the test is over.
+
+    @ivar saved: how often the whole world was saved.
+    """
 
     def __init__(self, kept: SavedWorld | None = None) -> None:
         self.kept = kept
@@ -51,8 +56,16 @@ class MemoryKeeper:
     def load(self) -> Deferred[SavedWorld | None]:
         return succeed(self.kept)
 
-    def save(self, world: SavedWorld) -> Deferred[None]:
-        self.kept = world
+    def append(self, change: Change) -> Deferred[None]:
+        assert self.kept is not None
+        self.kept = replace(self.kept, changes=(*self.kept.changes, change))
+        return succeed(None)
+
+    def save(self, world: SavedWorld, contained: int | None = None) -> Deferred[None]:
+        later: tuple[Change, ...] = ()
+        if self.kept is not None and contained is not None:
+            later = tuple(each for each in self.kept.changes if each.number > contained)
+        self.kept = replace(world, changes=later)
         self.saved += 1
         return succeed(None)
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from gameservers.games.tilegame.records import MAX_CONTENT, SCHEMA, TileGameRecords, worlds
-from gameservers.games.tilegame.world import LARGEST, SavedWorld, Tile, World
+from gameservers.games.tilegame.world import LARGEST, Change, SavedWorld, Tile, World
 from gameservers.store import BadDatabase, Store, StoreSettings
 from tests.store import databases
 
@@ -55,6 +55,20 @@ class RecordsTests:
         else:
             self.fail("it was saved")
         self.assertEqual(await self.records.load(), largest)
+
+    async def test_changes(self) -> None:
+        """They come back in order, those of one moment and of several, until a world has them."""
+        world = SavedWorld("{}", b"x")
+        await self.records.save(world)
+        new = [Change(number, number % 192, 191) for number in range(1, 301)]
+        await gatherResults([self.records.append(each) for each in new[:200]])
+        for each in new[200:203]:
+            await self.records.append(each)
+        saved = self.records.save(world, 150)
+        await gatherResults([saved, *map(self.records.append, new[203:])])
+        self.assertEqual((await self.records.load()).changes, tuple(new[150:]))
+        await self.records.save(world)  # another one
+        self.assertEqual(await self.records.load(), world)
 
     async def test_waits_for_the_store(self) -> None:
         """Nothing is asked of a store before it is ready, and its failure is ours."""
