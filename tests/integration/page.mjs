@@ -11,6 +11,11 @@ class Element {
   set className(text) { this.names = new Set(text.split(" ").filter(Boolean)); this.classList = { toggle: (one, on) => (on ? this.names.add(one) : this.names.delete(one)) }; }
   append(...parts) { this.children.push(...parts); }
   replaceChildren(...parts) { this.children = parts; }
+  insertBefore(part, next) {
+    part.parent = this;
+    this.children.splice(next ? this.children.indexOf(next) : this.children.length, 0, part);
+  }
+  remove() { this.parent.children.splice(this.parent.children.indexOf(this), 1); }
   setAttribute(key, value) { this.attributes[key] = value; }
   focus() { this.onfocus?.(); }
   contains() { return false; }

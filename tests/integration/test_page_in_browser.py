@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -110,18 +111,36 @@ class PageInBrowserTests(ProcessTestCase):
         self.finish(self.players("lobby"))
 
     def test_outage(self) -> None:
-        """The page comes back by itself when the server does."""
+        """The page comes back by itself when the server does, and says what it has missed."""
         process = self.players("outage")
-        assert process.stdin is not None and process.stdout is not None
-        self.assertEqual(process.stdout.readline(), "stop\n", "see the scenario's errors")
+        self.await_line(process, "stop")
         self.stop(self.server)
-        process.stdin.write("\n")
-        process.stdin.flush()
-        self.assertEqual(process.stdout.readline(), "start\n", "see the scenario's errors")
+        self.go_on(process)
+        self.await_line(process, "start")
         self.server, _ = self.started(*self.arguments)
+        self.go_on(process)
+        self.finish(process)
+
+    def test_silence(self) -> None:
+        """The page says that the server does not answer, whether it was asked something or not."""
+        process = self.players("silence")
+        self.await_line(process, "freeze")
+        self.server.send_signal(signal.SIGSTOP)
+        self.go_on(process)
+        self.await_line(process, "thaw")
+        self.server.send_signal(signal.SIGCONT)
+        self.go_on(process)
+        self.finish(process)
+
+    def await_line(self, process: subprocess.Popen[str], line: str) -> None:
+        """Wait until the scenario says this."""
+        assert process.stdout is not None
+        self.assertEqual(process.stdout.readline(), f"{line}\n", "see the scenario's errors")
+
+    def go_on(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-        self.finish(process)
 
 
 @functools.cache
@@ -165,12 +184,14 @@ def script(cells: list[Cell], order: tuple[str, ...], ratings: dict[str, int]) -
     steps.append(step(game, order))
     score = {Mark.A: elo.A_WINS, Mark.B: elo.B_WINS, None: elo.DRAWN}[game.winner]
     after = elo.rated(*(ratings[name] for name in order), score)
+    outcomes = {name: outcome(ratings[name], new) for name, new in zip(order, after, strict=True)}
     ratings.update(zip(order, after, strict=True))
     ranked = sorted(ratings, key=lambda name: -ratings[name])
     return {
         "steps": steps,
         "line": sorted(next(filter(lambda line: is_won(game, line), LINES), ())),
         "ranks": [f"{place} {name} {ratings[name]}" for place, name in enumerate(ranked, 1)],
+        "outcomes": outcomes,
         "ratings": {
             name: f"Elo {ratings[name]} · rank {place}" for place, name in enumerate(ranked, 1)
         },
@@ -200,6 +221,12 @@ def headline(game: Game, order: tuple[str, ...], mine: Mark) -> str:
         return f"Waiting for {order[game.turn - 1]}"
     forced = len({move.subgrid for move in legal_moves(game)}) == 1
     return f"Your turn, in {'the' if forced else 'any'} marked board"
+
+
+def outcome(before: int, after: int) -> str:
+    if before == after:
+        return f"Elo {after}, unchanged"
+    return f"Elo {before} → {after} ({'+' if after > before else '−'}{abs(after - before)})"
 
 
 def label(cell: Cell) -> str:

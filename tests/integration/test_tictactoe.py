@@ -299,8 +299,8 @@ class TicTacToeOnRealPorts(SynchronousTestCase):
         node = shutil.which("node")
         if node is None:
             raise SkipTest("there is no Node.js")
-        for name in ("page.js", "board.js"):
-            text = (PAGE / name).read_text("utf-8").replace("./board.js", "./board.mjs")
+        for name in ("page.js", "link.js", "board.js"):
+            text = (PAGE / name).read_text("utf-8").replace('.js";', '.mjs";')
             (self.folder / name).with_suffix(".mjs").write_text(text, "utf-8")
 
         async def page(server: Server, *arguments: str) -> asyncio.subprocess.Process:

@@ -404,6 +404,7 @@ class SiteTests(SynchronousTestCase):
             ("/", "text/html"),
             ("/page.js", "text/javascript"),
             ("/board.js", "text/javascript"),
+            ("/link.js", "text/javascript"),
             ("/page.css", "text/css"),
             ("/icon.svg", "image/svg+xml"),
         ):

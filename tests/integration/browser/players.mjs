@@ -8,7 +8,7 @@ import { chromium } from "playwright-core";
 
 const LIMIT = 100_000; // ms that a scenario may take on a busy machine
 const PATIENCE = 30_000; // ms until somebody must see something
-const PHONE = { viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true, colorScheme: "dark" };
+const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, colorScheme: "dark" };
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync",
@@ -16,6 +16,20 @@ const FLAGS = [
 
 const [scenario, address, told] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+/** The smallest side of a cell, and how bright the cells of the open boards are: free and taken. */
+function measure() {
+  const bright = (cell) => getComputedStyle(cell).backgroundColor.match(/\d+/g).map(Number).slice(0, 3)
+    .map((value) => ((value / 255 + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, value, index) => sum + value * [0.2126, 0.7152, 0.0722][index], 0);
+  const all = (selector) => [...document.querySelectorAll(`#board ${selector}`)];
+  const sides = all(".cell").map((cell) => cell.getBoundingClientRect()).flatMap(({ width, height }) => [width, height]);
+  return {
+    side: Math.min(...sides),
+    free: Math.min(...all(".open .can").map(bright)),
+    taken: Math.max(...all(".open .cell:not(.can)").map(bright)),
+  };
+}
 
 /** What is on the board, as far as it matters. */
 function readBoard() {
@@ -82,6 +96,13 @@ class Player {
     await this.page.click("#invite-form button");
   }
 
+  /** Cells are large enough for a finger, and the taken ones are no brighter than the others. */
+  async hasFairCells() {
+    const { side, free, taken } = await this.page.evaluate(measure);
+    assert.ok(side >= 44, `a cell has ${side} px`);
+    assert.ok(!(taken > free), `taken cells ${taken} are brighter than free ones ${free}`);
+  }
+
   /** Nothing is cut off at the side, and nothing went wrong inside. */
   async isWell() {
     await this.sees(true, () => document.documentElement.scrollWidth <= innerWidth);
@@ -96,7 +117,7 @@ const scenarios = {
     for (const player of players) await player.logIn();
     for (const player of players) await player.reads("#rating", "Elo 1000 · rank 1");
     await players[0].invite(names[1].toUpperCase());
-    for (const [number, { steps, ratings, ranks, line }] of games.entries()) {
+    for (const [number, { steps, ratings, outcomes, ranks, line }] of games.entries()) {
       const order = number % 2 ? players.toReversed() : players;
       if (number) await order[0].page.click("#again");
       await order[0].reads("#notice", `You play against ${order[1].name}.`);
@@ -111,11 +132,13 @@ const scenarios = {
           await order[1].sees({ turn: turns[1], ...board, free: count % 2 ? board.free : [] }, readBoard);
         }
         // A real click waits until nothing moves any more: one game of those is enough.
+        if (number === 0 && board.free.length % 9) await order[count % 2].hasFairCells();
         const cell = move && order[count % 2].cell(move);
         if (cell) await (number ? cell.dispatchEvent("click") : cell.click());
       }
       for (const player of players) {
         await player.reads("#rating", ratings[player.name]);
+        await player.reads("#outcome", outcomes[player.name]);
         await player.readsAll("#ranks li", ranks);
         const lineOf = () => [...document.querySelectorAll(".sub")].flatMap((sub, n) => (sub.matches(".line") ? [n] : []));
         await player.sees(line, lineOf);
@@ -138,12 +161,21 @@ const scenarios = {
     await bob.reads("#rating", "guest");
     await bob.hides("#friends-card");
 
-    await ann.page.click("#random");
-    await ann.reads("#random", "Looking for anybody …");
+    await ann.hides("#searching");
+    for (let time = 0; time < 2; time++) { // a search that is cancelled, and another one
+      await ann.page.click("#random");
+      await ann.reads("#searching", "Looking for an opponent …");
+      await ann.reads("#random", "Stop looking");
+      if (time) break;
+      await ann.page.click("#random");
+      await ann.reads("#notice", "You look for an opponent no longer.");
+      await ann.hides("#searching");
+    }
     await bob.page.click("#random");
     for (const [player, other] of [[ann, "bob"], [bob, "ann"]]) {
       await player.reads("#notice", `You play against ${other}.`);
       await player.reads("#random", "Any opponent");
+      await player.hides("#searching");
       await player.sees(true, () => document.querySelector("#left").textContent.endsWith("left · unranked"));
     }
     await bob.reads("#turn", "Waiting for ann");
@@ -164,8 +196,10 @@ const scenarios = {
     await ann.hides("#befriend");
     await eve.page.click("#befriend");
     await eve.readsAll("#friends li", ["ann 1000 Invite Remove"]);
-    await ann.page.click("[aria-label='Remove eve']");
-    await ann.readsAll("#friends li", ["none yet"]);
+    await ann.page.focus("[aria-label='Remove eve']");
+    await ann.page.keyboard.press("Enter");
+    await ann.readsAll("#friends li", []);
+    await ann.sees("friend-name", () => document.activeElement.id || document.activeElement.textContent);
 
     // The keys: to the board, over it, and a move that leaves the focus where it is.
     await ann.page.focus("#end");
@@ -183,12 +217,17 @@ const scenarios = {
     await ann.reads("#told", "ann played top right of the centre board. Next: the top right board.");
     await eve.reads("#turn", "Your turn, in the marked board");
     await eve.sees("none", () => getComputedStyle(document.querySelector(".last"), "::before").animationName);
+    // What comes takes the focus from nobody.
+    await ann.page.focus("#matches li:last-child button");
     await eve.cell("row 1, column 9").click();
     await ann.reads("#end", "Give up");
+    await ann.sees("eve: your turn", focus);
     await ann.page.click("#end");
     assert.deepEqual(ann.dialogs, ["Give up? The match counts as lost."]);
     await ann.readsAll("#matches li", ["bob your turn", "eve ended"]);
     await ann.reads("#rating", "Elo 990 · rank 2");
+    await ann.reads("#outcome", "Elo 1000 → 990 (−10)");
+    await eve.reads("#outcome", "Elo 1000 → 1010 (+10)");
     await eve.reads("#rating", "Elo 1010 · rank 1");
     await ann.page.click("#end");
     await ann.hides("#matches");
@@ -198,6 +237,41 @@ const scenarios = {
 
   /** The server goes and comes back: so do the players, without doing anything. */
   async outage(open) {
+    const [ann, bob, eve] = [await open("ann"), await open("bob"), await open("eve")];
+    for (const player of [ann, bob, eve]) {
+      await player.logIn();
+      await player.reads("#name", player.name);
+    }
+    await ann.invite("bob");
+    await bob.reads("#turn", "Waiting for ann");
+    await eve.page.click("#random");
+    await eve.reads("#random", "Stop looking");
+    console.log("stop");
+    await lines.next();
+    for (const player of [ann, bob, eve]) {
+      await player.sees(true, () => document.querySelector("#link").textContent.startsWith("No connection."));
+    }
+    console.log("start");
+    await lines.next();
+    for (const player of [ann, bob, eve]) await player.reads("#link", "");
+    await eve.reads("#notice", "The search for an opponent has ended with the connection.");
+    await eve.reads("#random", "Any opponent");
+    await bob.reads("#notice", "ann wants to play with you.");
+    await ann.cell("row 1, column 1").click();
+    await bob.reads("#turn", "Your turn, in the marked board");
+    // What happened to a match while its player was away is told when it is back.
+    await bob.cell("row 1, column 2").click();
+    await ann.reads("#end", "Give up");
+    await bob.page.goto("about:blank");
+    await ann.page.click("#end");
+    await ann.reads("#outcome", "Elo 1000 → 990 (−10)");
+    await bob.page.goto(address);
+    await bob.reads("#outcome", "Elo 1000 → 1010 (+10)");
+    for (const player of [ann, bob, eve]) await player.isWell();
+  },
+
+  /** The server says nothing for a while, though no connection is lost. */
+  async silence(open) {
     const [ann, bob] = [await open("ann"), await open("bob")];
     for (const player of [ann, bob]) {
       await player.logIn();
@@ -205,16 +279,22 @@ const scenarios = {
     }
     await ann.invite("bob");
     await bob.reads("#turn", "Waiting for ann");
-    console.log("stop");
+    console.log("freeze");
     await lines.next();
-    for (const player of [ann, bob]) {
-      await player.sees(true, () => document.querySelector("#notice").textContent.startsWith("No connection."));
-    }
-    console.log("start");
-    await lines.next();
-    for (const player of [ann, bob]) await player.reads("#notice", player === ann ? "" : "ann wants to play with you.");
     await ann.cell("row 1, column 1").click();
+    // At once, so that there is no doubt whether it was a click.
+    const label = () => document.querySelector(".sent").getAttribute("aria-label");
+    assert.equal(await ann.page.evaluate(label), "row 1, column 1: empty, your move is being sent");
+    assert.equal(await ann.page.evaluate(() => document.querySelectorAll(".can").length), 0);
+    await ann.reads("#turn", "Sending your move …");
+    await ann.reads("#link", "The server has not confirmed your move yet. Still trying …");
+    await bob.reads("#link", "The server does not answer. Still trying …"); // who has done nothing
+    console.log("thaw");
+    await lines.next();
+    for (const player of [ann, bob]) await player.reads("#link", "");
     await bob.reads("#turn", "Your turn, in the marked board");
+    await ann.sees(0, () => document.querySelectorAll(".sent").length);
+    await ann.reads("#turn", "Waiting for bob");
     for (const player of [ann, bob]) await player.isWell();
   },
 };

@@ -118,7 +118,13 @@ export function timeLeft(seconds) {
   return h ? `${h} h ${m} min` : `${m} min`;
 }
 
-/** Seconds to wait before the n-th attempt to connect again, n from 0. */
-export function pause(n) {
-  return Math.min(30, 2 ** n);
+/** What the end of a match did to the rating: {before, after, of}, `of` matches together. */
+export function outcome(change, ranked) {
+  if (!ranked) return "Not ranked.";
+  if (!change) return "";
+  const { before, after, of } = change;
+  const difference = after - before;
+  const sign = difference > 0 ? "+" : "−";
+  const words = difference ? `Elo ${before} → ${after} (${sign}${Math.abs(difference)})` : `Elo ${after}, unchanged`;
+  return of > 1 ? `${words}, in ${of} matches` : words;
 }
