@@ -64,6 +64,11 @@ class Metrics(Collector):
         self.datagrams_dropped = counter(
             "datagrams_dropped", "Datagrams that were not read or not sent", "game", "reason"
         )
+        self.datagram_addresses_changed = counter(
+            "datagram_addresses_changed",
+            "Players whose datagrams come from another address than before",
+            "game",
+        )
         self.requests_refused = counter(
             "requests_refused", "Messages that the rules of a game forbade", "game"
         )

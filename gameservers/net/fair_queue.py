@@ -55,6 +55,7 @@ class Drop(enum.StrEnum):
     MALFORMED = "malformed"  # it breaks its wire format
     FLOOD = "flood"  # the budget of its sender or receiver is used up
     FORGED = "forged"  # it seems to come from a port of the server's own
+    REFUSED = "refused"  # a hello for a player that speaks from another address
     CONGESTED = "congested"  # too many wait for the network
     UNREACHABLE = "unreachable"  # there is no route to its receiver
     FAILED = "failed"  # a bug of the server

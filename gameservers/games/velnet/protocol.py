@@ -193,6 +193,7 @@ class VelNetDatagrams(Datagrams):
         if isinstance(message, Hello):
             self._service.bind(message, codec, address, self.send)
         elif message is not None and session is not None:
+            session.heard = self._clock.seconds()
             session.DATAGRAMS[type(message)](session, message)
 
 

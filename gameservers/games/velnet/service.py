@@ -13,7 +13,8 @@ from gameservers.games.velnet.settings import VelNetSettings
 from gameservers.games.velnet.wires.messages import Codec, Hello
 from gameservers.games.velnet.words import Words
 from gameservers.names import visible
-from gameservers.net.address import Address, unmapped
+from gameservers.net.address import Address, authority, unmapped
+from gameservers.net.datagrams import Drop
 
 if TYPE_CHECKING:
     from gameservers.games.velnet.session import Session
@@ -78,7 +79,9 @@ class VelNetService(GameService):
         Bind a player to the source address of its hello, for datagrams in both directions.
 
         It must come from the host of the player's stream and be of the same wire format; otherwise
-        it is ignored, because it may be forged.
+        it is ignored, because it may be forged.  While datagrams come from the player's address,
+        no other one takes its place.  An address that was another player's is that player's no
+        more: a client that has connected anew keeps its socket for datagrams.
         """
         session = self.sessions.get(hello.player)
         if session is None or session.codec is not codec:
@@ -86,12 +89,47 @@ class VelNetService(GameService):
         if unmapped(address[0]) != session.connection.address and not self.settings.any_address:
             return
         owner = self.bound.get(address)
+        if owner is not session:
+            if self._speaks(session):
+                self._refuse(session, address)
+                return
+            self._take_over(session, owner, address)
+        self.bound[address] = session
+        session.heard = self.clock.seconds()
+        session.bind(address, send, seed=hello.seed)
+        send(codec.known(hello.player), address)
+
+    def _speaks(self, session: Session) -> bool:
+        """Whether datagrams have come from a player's address lately."""
+        silence = self.clock.seconds() - session.heard
+        return session.udp is not None and silence < self.settings.takeover_timeout
+
+    def _refuse(self, session: Session, address: Address) -> None:
+        """Count a hello that is not accepted, and log the first of them."""
+        self.metrics.datagrams_dropped[self.game, Drop.REFUSED.value] += 1
+        if not session.warned:
+            session.warned = True
+            self._log.warn(
+                "{game} player {player} stays at its address for datagrams, and not {address}",
+                game=self.game,
+                player=session.player,
+                address=authority(*address),
+            )
+
+    def _take_over(self, session: Session, owner: Session | None, address: Address) -> None:
+        """Unbind a player, and the one that has the address now; logged if there was any."""
+        if session.udp is not None or owner is not None:
+            self.metrics.datagram_addresses_changed[self.game] += 1
+            self._log.info(
+                "{game} player {player} has another address for datagrams now, {address}",
+                game=self.game,
+                player=session.player,
+                address=authority(*address),
+            )
         if owner is not None:
             self.unbind(owner)
         self.unbind(session)
-        self.bound[address] = session
-        session.bind(address, send, seed=hello.seed)
-        send(codec.known(hello.player), address)
+        session.warned = False
 
     def unbind(self, session: Session) -> None:
         """Forget a player's address."""

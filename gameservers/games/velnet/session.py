@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from gameservers.games.velnet.generation import PATIENCE, READ, Generation, Sign
+from gameservers.games.velnet.generation import (
+    HASTE,
+    MAX_HELD,
+    PATIENCE,
+    READ,
+    Generation,
+    Sign,
+)
 from gameservers.games.velnet.wires import binary, text
 from gameservers.games.velnet.wires.messages import (
     Broadcast,
@@ -87,6 +94,8 @@ class Session:
     @ivar feed: the feed of its room.
     @ivar udp: the address for datagrams, once it has sent a hello.
     @ivar send_datagram: sends them.
+    @ivar warned: whether it was logged that another address was refused.
+    @ivar heard: when the last datagram came from that address, in seconds.
     @ivar seed: whether its hello was in the seed spelling of text.
     """
 
@@ -100,6 +109,7 @@ class Session:
     max_datagram: int
     send_datagram: SendDatagram
     seed = False
+    warned = False
 
     def __init__(self, service: VelNetService, connection: Connection) -> None:
         self.service = service
@@ -108,6 +118,7 @@ class Session:
         self.head = b""
         self.feed: Feed | None = None
         self.udp: Address | None = None
+        self.heard = 0.0
         self._groups: dict[bytes, tuple[int, ...]] = {}
         self._begin(Phase.ARRIVED)
 
@@ -334,6 +345,8 @@ class BinarySession(Session):
         self.application = ""
         self.generation = generation
         self._silence: IDelayedCall | None = None
+        self._admitted = 0.0  # when it logged in
+        self._held: list[Message] = []
         self._find_scope()
 
     def _max_silence(self) -> float:
@@ -365,7 +378,8 @@ class BinarySession(Session):
         elif self.generation is Generation.OPEN:
             self._begin(Phase.UNDECIDED)
             clock = self.service.clock
-            self._silence = clock.callLater(PATIENCE, self._show, Sign.SILENCE)
+            self._admitted = clock.seconds()
+            self._silence = clock.callLater(PATIENCE, self._lose_patience)
 
     def show_early(self, message: ToSelf) -> None:
         """Note a keep-alive before the log-in, which is not answered."""
@@ -374,7 +388,16 @@ class BinarySession(Session):
     def show_itself(self, message: Message) -> None:
         """Note a message that reveals the generation, and handle it."""
         self._show(Sign.KEEP_ALIVE if isinstance(message, ToSelf) else Sign.OTHER)
-        self.actions[type(message)](self, message)
+        if not self.connection.ended:
+            self.actions[type(message)](self, message)
+
+    def hold_back(self, message: Message) -> None:
+        """Keep a message that comes too soon to reveal the generation; others do reveal it."""
+        early = self.service.clock.seconds() - self._admitted < HASTE
+        if (early or self._held) and len(self._held) < MAX_HELD:
+            self._held.append(message)
+        else:
+            self.show_itself(message)
 
     def _show(self, sign: Sign) -> None:
         """Note behaviour that may reveal the generation."""
@@ -388,6 +411,13 @@ class BinarySession(Session):
         if self.player and self.generation is Generation.SECOND:
             self.connection.outbox.send(binary.VERSION)
         self.watch()
+        held, self._held = self._held, []
+        for message in held:
+            if not self.connection.ended:
+                self.actions[type(message)](self, message)
+
+    def _lose_patience(self) -> None:
+        self._show(Sign.OTHER if self._held else Sign.SILENCE)
 
     def _stop_waiting(self) -> None:
         silence, self._silence = self._silence, None
@@ -419,8 +449,8 @@ class BinarySession(Session):
         Phase.ARRIVED: {LogIn: Session.log_in, ToSelf: show_early},
         Phase.ASKING: {},
         Phase.UNDECIDED: {
-            LogIn: Session.log_in,
-            **dict.fromkeys([*_REQUESTS, ListMembers, ToSelf], show_itself),
+            **dict.fromkeys([LogIn, Broadcast, ToGroup, DefineGroup, ToSelf], show_itself),
+            **dict.fromkeys([ListRooms, Join, Leave, ListMembers], hold_back),
         },
         Phase.PLAYING: {
             LogIn: Session.log_in,

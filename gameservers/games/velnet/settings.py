@@ -90,6 +90,14 @@ class VelNetSettings:
         minimum=32,
         maximum=255,
     )
+    takeover_timeout: float = option(
+        5.0,
+        "Time for which a player's address for datagrams must have been silent before a hello from"
+        " another one takes its place",
+        unit="seconds",
+        minimum=1,
+        maximum=3_600,
+    )
     any_address: bool = option(
         False,
         "Accept datagrams from another address than the TCP connection's, for clients behind a"

@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.velnet import session
-from gameservers.games.velnet.generation import PATIENCE
+from gameservers.games.velnet.generation import HASTE, MAX_HELD, PATIENCE
 from gameservers.games.velnet.protocol import MAX_REQUESTS
 from gameservers.games.velnet.session import MAX_COPIES, BinarySession, Phase, TextSession
 from gameservers.games.velnet.settings import are_checkers
@@ -80,9 +80,55 @@ class GenerationTests(SynchronousTestCase):
     def test_anything_else(self) -> None:
         """Generation 1 goes on with what it wants."""
         for request, answer in ((b"\x01", b"\x01" + u32(0)), (b"\x02\x00", b"")):
-            peer = World().connect()
+            world = World()
+            peer = world.connect()
             self.assertEqual(peer.ask(log_in()), OLD)
+            world.turn(HASTE)
             self.assertEqual(peer.ask(request), answer)
+            self.assertEqual(world.network.getDelayedCalls()[1:], [])
+
+    def test_in_haste(self) -> None:
+        """What follows the log-in at once waits for a sign, and is then answered in order."""
+        requests = b"\x01" + join("r1") + b"\x01" + b"\x09" + text("r1")
+        answers = (
+            b"\x01" + data(b"") + b"\x05" + u32(1, 1) + text("r1") + b"\x04" + u32(1)
+            + b"\x01" + data(b"r1:1") + b"\x08" + text("r1") + u32(1, 1) + text("dev")
+        )  # fmt: skip
+        echo = b"\x03" + u32(1) + KEEP_ALIVE[1:]
+        for sign, seconds, before, after in (
+            ("keep-alive", 2.0, VERSION, echo),
+            ("hello", 0.02, b"", b""),
+            ("", PATIENCE, b"", b""),
+        ):
+            world = World()
+            peer = world.connect()
+            self.assertEqual(peer.ask(log_in() + requests), OLD)
+            world.turn(seconds)
+            if sign == "keep-alive":
+                peer.say(KEEP_ALIVE)
+            elif sign == "hello":
+                peer.fly(b"\x00" + u32(1))
+            self.assertEqual(peer.hear(), before + answers + after, sign)
+            self.assertEqual(peer.ask(b"\x01"), b"\x01" + data(b"r1:1"), sign)
+
+    def test_in_great_haste(self) -> None:
+        """No more is held back than a few requests; payloads are not."""
+        peer = World().connect()
+        self.assertEqual(peer.ask(log_in() + b"\x01" * MAX_HELD), OLD)
+        self.assertEqual(peer.ask(b"\x01"), (b"\x01" + u32(0)) * (MAX_HELD + 1))
+        for request in (b"\x03" + data(b"hi"), b"\x06" + text("g") + u32(0), log_in()):
+            peer = World().connect()
+            answer = peer.ask(log_in() + b"\x01" + request)
+            again = OLD if request == log_in() else b""
+            self.assertEqual(answer, OLD + b"\x01" + u32(0) + again)
+
+    def test_gone_in_haste(self) -> None:
+        world = World()
+        peer = world.connect()
+        peer.ask(log_in() + join("r1"))
+        peer.drop()
+        self.assertEqual(world.network.getDelayedCalls(), [])
+        self.assertEqual(world.lobby.listing("velnet").rooms, ())
 
     def test_hello(self) -> None:
         """Generation 1 says hello over UDP."""
@@ -115,9 +161,10 @@ class GenerationTests(SynchronousTestCase):
         world = World()
         old, new, other = (world.connect() for _ in range(3))
         for peer, sign in ((old, b"\x01"), (new, KEEP_ALIVE), (other, KEEP_ALIVE)):
-            peer.say(log_in())
+            peer.ask(log_in())
+            world.turn(HASTE)
             peer.say(sign)
-            peer.ask(join("r1"))
+            self.assertIn(text("r1"), peer.ask(join("r1")))
         self.assertEqual(old.hear(), b"")
         self.assertEqual(new.hear(), b"\x02" + u32(3) + text("r1"))
 
@@ -364,6 +411,7 @@ class TimeoutTests(SynchronousTestCase):
             world = World(quiet_timeout=60.0)
             peer = world.connect()
             peer.ask(first)
+            world.turn(PATIENCE)
             world.turn(60)
             self.assertFalse(peer.connected)
 

@@ -6,9 +6,11 @@ from errno import EHOSTUNREACH, EMSGSIZE
 from typing import Any
 from unittest.mock import patch
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.velnet.protocol import VelNetBinaryDatagrams, VelNetDatagrams
+from gameservers.games.velnet.settings import VelNetSettings
 from gameservers.net.datagrams import RETRY
 from gameservers.net.fair_queue import SHARE
 from tests.games.velnet.world import (
@@ -21,6 +23,9 @@ from tests.games.velnet.world import (
     text_player,
     u32,
 )
+
+#: How long a player's address must have been silent before another takes its place.
+TAKEOVER = VelNetSettings().takeover_timeout
 
 
 def voices(world: World) -> list[Peer]:
@@ -94,20 +99,51 @@ class BinaryDatagramTests(SynchronousTestCase):
             self.assertEqual(two.hear(), b"\x03" + u32(1) + data(b"x" * (limit - 4)))
 
     def test_new_hello(self) -> None:
-        """A player whose address changes says hello again."""
+        """A player whose address changes says hello again; the old one must be silent."""
         one, two, _ = voices(self.world)
         old, one.udp = one.udp, (one.udp[0], 9)
         one.fly(b"\x03" + u32(1) + b"too early")
         self.assertEqual(two.caught(), [])
-        one.fly(b"\x00" + u32(1))
+        self.world.turn(TAKEOVER)
+        with capturedLogs() as events:
+            one.fly(b"\x00" + u32(1))
         self.assertEqual(one.caught(), [b"\x00"])
+        self.assertEqual([each["address"] for each in events], [f"{one.udp[0]}:9"])
+        self.assertEqual(self.world.metrics.datagram_addresses_changed, {"velnet": 1})
         two.fly(b"\x03" + u32(2) + b"voice")
         self.assertEqual(one.caught(), [b"\x03" + u32(2) + b"voice"])
         self.assertEqual(self.world.datagram(b"\x0a" + u32(1) + b"old", old), [])
 
+    def test_takeover(self) -> None:
+        """As long as a player speaks, a hello from elsewhere on its host is refused and noted."""
+        self.world = World(generation="2", silence_timeout=0.0)
+        one, two, _ = voices(self.world)
+        thief = (one.udp[0], 9)
+        with capturedLogs() as events:
+            for sign in (b"\x03" + u32(1) + b"voice", b"\x00" + u32(1)):
+                for _ in range(10):
+                    self.world.turn(TAKEOVER - 0.1)
+                    self.assertEqual(self.world.datagram(b"\x00" + u32(1), thief), [])
+                    one.fly(sign)
+        one.caught()
+        two.fly(b"\x03" + u32(2) + b"voice")
+        self.assertEqual(one.caught(), [b"\x03" + u32(2) + b"voice"])
+        self.assertEqual(self.world.metrics.datagrams_dropped, {("velnet", "refused"): 20})
+        self.assertEqual([each["address"] for each in events], [f"{thief[0]}:9"])
+
+    def test_connected_anew(self) -> None:
+        """A client that connects again keeps its address, which is its new player's then."""
+        one, _, _ = voices(self.world)
+        again = binary_player(self.world)
+        again.udp = one.udp
+        again.fly(b"\x00" + u32(4))
+        self.assertEqual(again.caught(), [b"\x00"])
+        self.assertEqual(self.world.metrics.datagram_addresses_changed, {"velnet": 1})
+
     def test_address_of_another(self) -> None:
         """An address belongs to the player that said hello from it last."""
         one, _two, _ = voices(self.world)
+        self.world.turn(TAKEOVER)
         one.fly(b"\x00" + u32(2))
         one.caught()
         one.fly(b"\x03" + u32(1) + b"as one")
