@@ -42,6 +42,7 @@ from zope.interface import implementer
 from gameservers.net.bypass import write_at_once
 from gameservers.net.datagrams import Datagrams
 from gameservers.net.guard import Guard, Reason, Ticket
+from gameservers.net.headers import HEADERS
 from gameservers.net.tls import SPOKEN
 from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode, is_asked_for
 from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
@@ -338,12 +339,15 @@ class FirstBytes(Protocol):
     def _answer(self, status: HTTPStatus) -> None:
         """Answer an HTTP request that is not accepted, and close."""
         body = f"{status.description or status.phrase}.\n".encode()
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        )
+        headers = {
+            "Content-Type": "text/plain",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            **HEADERS,
+        }
+        lines = [f"HTTP/1.1 {status.value} {status.phrase}", *map(": ".join, headers.items())]
         self._ended = True
-        self.transport.write(head.encode() + body)
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
         self.transport.loseConnection()
 
     def _refuse(self, reason: Reason, detail: str) -> None:

@@ -14,10 +14,9 @@ the client reads them, and stores request bodies of any size on disk.  Here:
     client read its answer, or it is cut off as slow.
   - Heads have at most L{MAX_HEAD} bytes (431), and exactly one Host (400).
 
-Every answer has the security headers of L{HEADERS}, whoever gives it, and none tells the server's
-version.  There is no C{Strict-Transport-Security}: it would hold for all ports and programs of the
-host.  C{OPTIONS} is answered with the methods of the resource, and so is a known method that it
-does not have (405), such as C{TRACE}; an unknown one is answered with 501.
+Every answer has the security headers of L{gameservers.net.headers}, whoever gives it, and none
+tells the server's version.  C{OPTIONS} is answered with the methods of the resource, and so is a
+known method that it does not have (405), such as C{TRACE}; an unknown one is answered with 501.
 
 One private method of twisted.web's is overridden, C{_respondToBadRequestAndDisconnect}, because
 its answer is fixed.
@@ -44,6 +43,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from gameservers.config.vocabulary import option
 from gameservers.net.bypass import bound_buffers, is_plain
 from gameservers.net.guard import Reason, Ticket
+from gameservers.net.headers import HEADERS
 
 #: Maximum size of a request's head, in bytes.
 MAX_HEAD = 16 * 1024
@@ -57,20 +57,6 @@ LINGER = 5.0
 
 #: The methods that a resource can have; all others are unknown.
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
-
-#: Sent with every answer: a page may load nothing from other sites, nor be embedded in their
-#: pages, and those get neither its window nor its files.
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
-    " img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
 
 TEXT = "text/plain; charset=utf-8"
 

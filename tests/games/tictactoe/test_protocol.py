@@ -442,6 +442,8 @@ class SiteTests(SynchronousTestCase):
     def test_broken_upgrade(self) -> None:
         head, _ = self.request("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket")
         self.assertIn("400", head)
+        self.assertIn("\r\nX-Content-Type-Options: nosniff\r\n", head)
+        self.assertIn("\r\nContent-Security-Policy: default-src 'none'", head)
         self.assertEqual(self.flushLoggedErrors(), [])
 
 

@@ -221,7 +221,7 @@ const scenarios = {
     await ann.page.focus("#matches li:last-child button");
     await eve.cell("row 1, column 9").click();
     await ann.reads("#end", "Give up");
-    await ann.sees("eve: your turn", focus);
+    await ann.sees("eve your turn", focus);
     await ann.page.click("#end");
     assert.deepEqual(ann.dialogs, ["Give up? The match counts as lost."]);
     await ann.readsAll("#matches li", ["bob your turn", "eve ended"]);

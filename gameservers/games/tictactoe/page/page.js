@@ -241,7 +241,11 @@ function showMatches() {
   const data = onBoard();
   $("matches-card").hidden = matches.size < 2;
   list("matches", [...matches.keys()], (id) => {
-    const pick = action("", "", () => { show(id); showMatches(); });
+    const pick = action("", "", () => {
+      show(id);
+      showMatches();
+      $("side-a").scrollIntoView({ block: "nearest" });
+    });
     pick.append(text("grow", ""), text("number", ""));
     return row(pick);
   }, (item, id) => {
@@ -250,7 +254,7 @@ function showMatches() {
     pick.className = `pick ${board.isTurn(state, me) ? "mine" : ""}`;
     pick.setAttribute("aria-current", String(each === data));
     const [other, summary] = [board.opponentOf(state, me), board.summary(state, me)];
-    pick.setAttribute("aria-label", `${other}: ${summary}`);
+    pick.setAttribute("aria-label", `${other} ${summary}`);
     pick.children[0].textContent = other;
     pick.children[1].textContent = summary;
   });
