@@ -47,7 +47,8 @@ ALL_DATAGRAMS = 40_000
 #: Time until an attacker that was cut off comes back, in seconds.
 PAUSE = 0.02
 
-#: How long the process lives at most, in seconds.
+#: How long the attackers may take to get ready, and their process lives at most, in seconds.
+READY = 30.0
 LONGEST = 300.0
 
 #: How much less of the processor the attackers get than the server and the bystanders.
@@ -604,13 +605,23 @@ async def twister_connects(attacker: Attacker) -> None:
     await attacker.spray(udp, [asked("connect", each) for each in who])
 
 
+async def next_line() -> None:
+    """The next line of standard input, or its end."""
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+
+
+def answer(**said: object) -> None:
+    print(json.dumps(said), flush=True)
+
+
 async def serve(server: Server, function: Attack, size: int) -> None:
     """
-    Attack from the first line of standard input to its end; a second line asks for a report.
+    Take each step when a line says so: get ready, attack, report; attack on until the input ends.
 
-    Each step is confirmed by a line of JSON.
+    The first and the last step are answered with a line of JSON.
     """
     squad = Squad(server, size)
+    await next_line()
     running = [
         asyncio.create_task(Attacker(squad, number).run(function)) for number in range(size)
     ]
@@ -620,17 +631,16 @@ async def serve(server: Server, function: Attack, size: int) -> None:
             await squad.ready.acquire()
 
     try:
-        await asyncio.wait_for(both(all_ready(), *map(asyncio.shield, running)), PATIENCE)
+        await asyncio.wait_for(both(all_ready(), *map(asyncio.shield, running)), READY)
     except TimeoutError:
-        print(json.dumps({"failed": squad.error}), flush=True)
+        answer(failed=squad.error)
     else:
-        print("{}", flush=True)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, sys.stdin.readline)
+        answer()
+        await next_line()
         squad.started.set()
-        await loop.run_in_executor(None, sys.stdin.readline)
-        print(json.dumps({"sent": squad.sent, "cuts": squad.cuts}), flush=True)
-        await loop.run_in_executor(None, sys.stdin.read)
+        await next_line()
+        answer(sent=squad.sent, cuts=squad.cuts)
+        await next_line()
     for task in running:
         task.cancel()
 

@@ -45,11 +45,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.attacks import ATTACKS, described
+from benchmarks.attacks import ATTACKS, READY, described
 from benchmarks.bystanders import OWN_LAG, Bystanders
 from benchmarks.common import CHECKOUT, PATIENCE, Server, checkout, gameserver, number
 
@@ -112,8 +112,9 @@ class Cell:
     @ivar dropped: datagrams without an answer in calm, and during the attack.
     @ivar stop: how long the server took to end, in seconds.
     @ivar status: its exit status, or the signal that ended it.
-    @ivar sent: what the attackers sent, in bytes per second.
+    @ivar sent: what the attackers sent, in MB per second.
     @ivar cuts: how often an attacker was cut off or refused.
+    @ivar grown: by how much the server's memory has grown, in MB.
     """
 
     attack: str
@@ -126,6 +127,7 @@ class Cell:
     status: str = ""
     sent: float = float("nan")
     cuts: int = 0
+    grown: float = float("nan")
 
     def extra(self, which: str) -> dict[str, float]:
         """How much longer each kind waited than in calm, in milliseconds."""
@@ -153,7 +155,7 @@ class Cell:
 
 @contextmanager
 def attackers(server: Server, attack: str, size: int) -> Iterator[subprocess.Popen[str]]:
-    """Attackers in a process of their own, which wait for a line until they begin."""
+    """The attackers, in a process of their own."""
     options = [attack, f"--port={server.port}", f"--attackers={size}"]
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.attacks", *options],
@@ -184,7 +186,10 @@ async def answer_of(process: subprocess.Popen[str]) -> dict[str, int]:
     """
     assert process.stdout is not None
     reading = asyncio.get_running_loop().run_in_executor(None, process.stdout.readline)
-    line = await asyncio.wait_for(reading, 2 * PATIENCE)
+    try:
+        line = await asyncio.wait_for(reading, 2 * READY)
+    except TimeoutError:
+        raise NoAttack("no answer from the attackers") from None
     answer: dict[str, int] = json.loads(line or '{"failed": "a bug of the attack"}')
     if "failed" in answer:
         raise NoAttack(answer["failed"])
@@ -192,7 +197,7 @@ async def answer_of(process: subprocess.Popen[str]) -> dict[str, int]:
 
 
 def tell(process: subprocess.Popen[str]) -> None:
-    """Let the attackers begin, or report."""
+    """Let the attackers take their next step."""
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
@@ -224,47 +229,49 @@ async def measure(tree: Path, attack: str, size: int, seconds: float) -> Cell:
     @raise NoAttack: they could not.
     """
     cell = Cell(attack, size)
-    loop = asyncio.get_running_loop()
-    with gameserver(tree, *OPTIONS) as server:
+    now = asyncio.get_running_loop().time
+    with (
+        gameserver(tree, *OPTIONS) as server,
+        attackers(server, attack, size) as process,
+        closing(Bystanders(server)) as bystanders,
+    ):
         assert server.pid is not None
-        bystanders = Bystanders(server)
-        try:
-            await bystanders.enter()
-            await asyncio.sleep(0.5)
-            calm = loop.time()
-            await asyncio.sleep(seconds)
-            calm_end = loop.time()
-            with attackers(server, attack, size) as process:
-                await answer_of(process)
-                begin = loop.time()
-                tell(process)
-                await asyncio.sleep(seconds)
-                await bystanders.finish(LATE)
-                end = loop.time()
-                book = bystanders.book
-                tell(process)
-                report = await answer_of(process)
-                cell.sent, cell.cuts = report["sent"] / (end - begin), report["cuts"]
-                cell.stop, cell.status = await stopped(server.pid)
-        finally:
-            bystanders.close()
+        await bystanders.enter()
+        await asyncio.sleep(0.5)
+        calm = now()
+        await asyncio.sleep(seconds)
+        memory = server.resident()
+        begin = now()
+        tell(process)
+        await answer_of(process)
+        told = now()
+        tell(process)
+        await asyncio.sleep(seconds)
+        await bystanders.finish(LATE)
+        end = now()
+        tell(process)
+        report = await answer_of(process)
+        cell.sent, cell.cuts = report["sent"] / 1e6 / (end - told), report["cuts"]
+        cell.grown = server.resident() - memory
+        cell.stop, cell.status = await stopped(server.pid)
+        book = bystanders.book
     for kind, waits in book.waits.items():
-        cell.calm[kind] = Waits.of(wait for due, wait in waits if calm <= due < calm_end)
+        cell.calm[kind] = Waits.of(wait for due, wait in waits if calm <= due < begin)
         cell.attacked[kind] = Waits.of(wait for due, wait in waits if begin <= due < end)
     for kind, due, why in book.lost:
         if calm <= due < end:
             cell.lost.setdefault(kind, []).append(why)
     drops = [due for _, due in book.dropped]
     cell.dropped = (
-        sum(calm <= due < calm_end for due in drops),
+        sum(calm <= due < begin for due in drops),
         sum(begin <= due < end for due in drops),
     )
     return cell
 
 
 HEADS = (
-    f"{'attack':<30}{'n':>3}  {'worst':>9}       {'p99':>8}       {'lost':>5}  {'drops':>8}  "
-    f"{'stop':>9}  {'lag':>9}  {'sent':>8}  {'cuts':>5}  longest waits"
+    f"{'attack':<30}{'n':>3}  {'worst':>8}       {'p99':>7}       lost     drops         "
+    f"{'stop':>6}       {'lag':>9}  {'MB/s':>6}    cuts     MB  longest waits"
 )
 
 
@@ -287,10 +294,11 @@ def row(cell: Cell) -> str:
     columns += [
         marked(f"{lost:>2}", over["lost"]),
         marked(f"{cell.dropped[1]:>3}", over["dropped"]),
-        marked(f"{cell.stop:>4.1f} {cell.status}", over["stop"]),
+        marked(f"{cell.stop:>4.1f} s, {cell.status}", over["stop"]),
         f"{number(lag.late or 0):>4}/{number(lag.worst or 0):<4}",
-        f"{cell.sent / 1e6:>6.1f}MB",
-        f"{cell.cuts:>5}",
+        f"{cell.sent:>6.1f}",
+        f"{cell.cuts:>6}",
+        f"{cell.grown:>+6.0f}",
         ", ".join(dict.fromkeys(slowest)),
     ]
     return "  ".join(columns)
