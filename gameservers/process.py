@@ -1,11 +1,14 @@
 """
-The server as a process: order of start and stop, the ready message, and signals.
+The server as a process: order of start and stop, the ready message, signals and the exit status.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import IServiceCollection, MultiService
@@ -15,7 +18,10 @@ from twisted.python.components import Componentized
 
 from gameservers import __version__
 from gameservers.net.ports import CannotStart
-from gameservers.store import Store, StoreError
+from gameservers.store import BadDatabase, Store, StoreError
+
+#: How long the games and ports may take to stop, in seconds; then the store stops all the same.
+LONGEST_STOP = 5.0
 
 
 class Server(MultiService):
@@ -25,6 +31,8 @@ class Server(MultiService):
     The store is started before all other services, and stopped when they have stopped.
 
     @ivar observer: the log observer of the application that twistd runs.
+    @ivar reload: what SIGHUP does.
+    @ivar reopen_log: what SIGUSR1 does.
     """
 
     _log = Logger()
@@ -34,6 +42,8 @@ class Server(MultiService):
         super().__init__()
         self._reactor = reactor
         self._store = store
+        self.reload: Callable[[], object] = lambda: None
+        self.reopen_log: Callable[[], object] = lambda: None
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         if self.observer is not None and isinstance(parent, Componentized):
@@ -41,26 +51,41 @@ class Server(MultiService):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Open the ports, or raise L{CannotStart}."""
+        """Take SIGHUP and SIGUSR1 and open the ports, or raise L{CannotStart}."""
+        # They are never given back: by default they would end the process, while it stops, too.
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+        signal.signal(signal.SIGUSR1, lambda *_: self._reactor.callFromThread(self.reopen_log))
         try:
             super().privilegedStartService()
         except CannotStart as error:
             self._log.critical("{why}", why=error.why)
-            if sys.__stderr__ is not None:
-                print(f"gameserver: {error.why}", file=sys.__stderr__)
+            complain(error.why)
             raise
 
     def startService(self) -> None:
+        self._store.broken().addCallback(self._give_up)
         self._store.startService()
         super().startService()
         self._reactor.callWhenRunning(self._running)
 
     def stopService(self) -> Deferred[None]:
-        """Stop everything; fires when the store has stopped, too."""
+        """Stop everything, in bounded time; fires when the store has stopped, too."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await maybeDeferred(super().stopService)
+        done: Deferred[object] = Deferred()
+
+        def finish(_: object) -> None:
+            if not done.called:
+                done.callback(None)
+
+        late = self._reactor.callLater(LONGEST_STOP, finish, None)
+        stopped: Deferred[Any] = maybeDeferred(super().stopService)
+        stopped.addErrback(lambda failure: self._log.failure("A service cannot stop", failure))
+        stopped.addCallback(finish)
+        await done
+        if late.active():
+            late.cancel()
         await maybeDeferred(self._store.stopService)
 
     def _running(self) -> None:
@@ -72,6 +97,12 @@ class Server(MultiService):
     def _is_ready(self, _: object) -> None:
         self._log.info("gameservers {version} is ready", version=__version__)
 
+    def _give_up(self, problem: BadDatabase) -> None:
+        """Stop, with a sentence and exit status 1, because the database cannot be used."""
+        complain(str(problem))
+        atexit.register(end_with_failure)
+        self._reactor.stop()
+
     def _terminate(self, number: int, frame: object) -> None:
         """
         Let SIGTERM end the server with exit status 0; a second one ends it at once.
@@ -81,3 +112,16 @@ class Server(MultiService):
         """
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._reactor.callFromThread(self._reactor.stop)
+
+
+def complain(sentence: str) -> None:
+    """Say on standard error why the server ends."""
+    if sys.__stderr__ is not None:
+        print(f"gameserver: {sentence.rstrip('.')}.", file=sys.__stderr__)
+
+
+def end_with_failure() -> None:
+    """End the process with status 1 as it exits; twistd offers no way to give a status."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)

@@ -12,8 +12,9 @@ import sys
 from sqlalchemy import insert, inspect, select
 
 from gameservers.store.accounts import SCHEMA as SERVER
-from gameservers.store.backends import connected, find_backend, require_file
+from gameservers.store.backends import find_backend, require_file
 from gameservers.store.errors import BadDatabase
+from gameservers.store.exclusive import connected
 from gameservers.store.schema import installed
 from gameservers.store.settings import StoreSettings
 from gameservers.store.store import migrate_database
@@ -35,6 +36,8 @@ def copy(source: str, target: str) -> dict[str, int]:
         StoreSettings(database=each, database_timeout=TIMEOUT) for each in (source, target)
     )
     require_file(find_backend(old))
+    if source == target:
+        raise BadDatabase("both are the same database")
     schemas = installed()
     for each in (old, new):
         migrate_database(each, schemas)

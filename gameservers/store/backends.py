@@ -16,14 +16,13 @@ for another process's lock before there is anything to repeat.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
@@ -39,8 +38,25 @@ BUSY_TIMEOUT = 250
 #: How long a statement may wait for a lock in a database server, in seconds.
 LOCK_TIMEOUT = 5
 
+#: After how many seconds PostgreSQL asks whether a silent client is still there, how often it asks
+#: again, and how many times; a session that holds the lock must not outlive its client for long.
+KEEPALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+
+#: How often an idle writer makes sure that its connection, and so its lock, is still there, in
+#: seconds; and after how much silence MariaDB, which has no such option, ends the session.
+HEARTBEAT = 15
+SILENCE = 4 * HEARTBEAT
+
 #: How long commands and migrations may wait for a lock or one statement, in seconds.
 PATIENCE = 3600
+
+#: The classes of PostgreSQL's errors that another attempt may not meet: connection lost, deadlock,
+#: out of resources, locked, stopping.
+POSTGRESQL_AWAY = frozenset({"08", "40", "53", "55", "57"})
+
+#: The same of MariaDB: too many connections, stopping, locked, deadlock, and the driver's own for
+#: a server that cannot be reached or is lost.
+MARIADB_AWAY = frozenset({0, 1040, 1053, 1203, 1205, 1213, 1226, 2002, 2003, 2006, 2013, 2014})
 
 FILE_NAME = "gameservers.sqlite3"
 
@@ -124,9 +140,10 @@ class Backend:
                     "keepalives_count": 3,
                     "tcp_user_timeout": 4 * seconds * 1000,
                     "options": f"-c lock_timeout={lock:.0f}s -c timezone=UTC "
-                    f"-c statement_timeout={longest:.0f}s",
+                    f"-c statement_timeout={longest:.0f}s {KEEPALIVE}",
                 },
             )
+        silence = f",wait_timeout={SILENCE}" if writes and patience is None else ""
         return create_engine(
             self.url,
             hide_parameters=True,
@@ -138,9 +155,52 @@ class Backend:
                 "read_timeout": longest,
                 "write_timeout": longest,
                 "init_command": "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',"
-                f"innodb_lock_wait_timeout={lock:.0f},foreign_key_checks=1",
+                f"innodb_lock_wait_timeout={lock:.0f},foreign_key_checks=1{silence}",
             },
         )
+
+    def is_away(self, problem: DBAPIError) -> bool:
+        """
+        Whether an error at the start may go away without an operator.
+
+        It does if the database server cannot be reached, is starting or stopping, or has too much
+        to do, or if another process holds SQLite's lock.  It does not if the server refuses the
+        user or has no such database.
+        """
+        if self.is_sqlite:
+            return is_locked(problem)
+        if problem.connection_invalidated:
+            return True
+        if self.url.get_backend_name() == "mariadb":
+            code = problem.orig.args[0] if problem.orig is not None and problem.orig.args else 0
+            return code in MARIADB_AWAY
+        state = getattr(problem.orig, "sqlstate", None)
+        if state is not None:
+            return state[:2] in POSTGRESQL_AWAY
+        return self._is_silent() or "too many" in str(problem) or "slots" in str(problem)
+
+    def _is_silent(self) -> bool:
+        """
+        Whether PostgreSQL accepts no connections at all now.
+
+        Its refusals have no code that a client could see, and a text in any language.
+        """
+        from psycopg.conninfo import make_conninfo
+        from psycopg.pq import PGconn, Ping
+
+        dialect = self.url.get_dialect()()
+        _, options = dialect.create_connect_args(self.url)
+        answer = PGconn.ping(make_conninfo(**{"connect_timeout": 5, **options}).encode())
+        return answer in (Ping.REJECT, Ping.NO_RESPONSE)
+
+
+def is_locked(problem: Exception) -> bool:
+    """Whether another connection holds SQLite's lock, so that nothing was done."""
+    cause = problem.orig if isinstance(problem, DBAPIError) else None
+    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
 
 
 def _prepare_reader(connection: Any, record: object) -> None:
@@ -194,24 +254,6 @@ def unusable(backend: Backend, problem: SQLAlchemyError) -> BadDatabase:
     cause = problem.orig if isinstance(problem, DBAPIError) else problem
     words = " ".join(str(cause).split())  # some drivers' messages have several lines
     return BadDatabase(f"{backend.title} cannot be used: {words}")
-
-
-@contextmanager
-def connected(settings: StoreSettings, *, writes: bool) -> Iterator[Connection]:
-    """
-    Open a connection in a transaction, which is committed at the end; blocks, for commands only.
-
-    Errors of the database are raised as L{BadDatabase}.
-    """
-    backend = find_backend(settings)
-    engine = backend.engine(timeout=settings.database_timeout, writes=writes, patience=PATIENCE)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except SQLAlchemyError as problem:
-        raise unusable(backend, problem) from problem
-    finally:
-        engine.dispose()
 
 
 def create_file(backend: Backend) -> None:

@@ -9,30 +9,25 @@ interruption at any point: it creates and drops tables and indexes with L{create
 C{alembic.op}, with C{if_not_exists} and C{if_exists}, and changes rows after that, which is one
 transaction with the new version.
 
-One process at a time migrates; others wait and then find nothing to do.
+One process at a time migrates: it has the lock (see L{gameservers.store.exclusive}).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alembic import op
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, MetaData, column, insert, literal, select, table, text
+from sqlalchemy import Connection, Engine, MetaData, column, insert, literal, select, table
 from sqlalchemy.schema import CreateIndex, CreateTable
 from twisted.logger import Logger
 
-from gameservers.store.backends import PATIENCE
 from gameservers.store.errors import BadDatabase
 from gameservers.store.schema import Schema
-
-#: An arbitrary number for the advisory lock.
-LOCK = 0x67616D65
 
 #: C{alembic.op} is a global shared by all threads.
 _one_at_a_time = threading.Lock()
@@ -46,7 +41,7 @@ def migrate(engine: Engine, schemas: Iterable[Schema]) -> list[str]:
 
     @return: the owners and their revisions, and which ones they had before.
     """
-    with _one_at_a_time, engine.connect() as connection, _alone(connection):
+    with _one_at_a_time, engine.connect() as connection:
         return [_upgrade(connection, schema) for schema in schemas]
 
 
@@ -104,25 +99,3 @@ def copy_rows(source: str, target: str, columns: Mapping[str, str], **constants:
     rows: Any = select(*map(column, columns), *map(literal, constants.values()))
     new = table(target, *map(column, names))
     op.execute(insert(new).from_select(names, rows.select_from(table(source))))
-
-
-@contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
-    """Lock out other processes that would migrate; on SQLite the write lock is enough."""
-    match connection.dialect.name:
-        case "postgresql":
-            take, leave = f"SELECT pg_advisory_lock({LOCK})", f"SELECT pg_advisory_unlock({LOCK})"
-        case "mariadb":
-            name = "concat('gameservers:', database())"
-            take, leave = f"SELECT get_lock({name}, {PATIENCE})", f"SELECT release_lock({name})"
-        case _:
-            yield
-            return
-    with connection.begin():
-        if connection.scalar(text(take)) == 0:
-            raise BadDatabase(f"another process has been migrating it for {PATIENCE} seconds")
-    try:
-        yield
-    finally:
-        with connection.begin():
-            connection.execute(text(leave))

@@ -28,19 +28,22 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from gameservers.store.accounts import SCHEMA as SERVER
-from gameservers.store.backends import PATIENCE, Backend, create_file, find_backend, unusable
+from gameservers.store.backends import HEARTBEAT, PATIENCE, Backend, find_backend, unusable
 from gameservers.store.errors import BadDatabase, StoreError, Unavailable
+from gameservers.store.exclusive import DatabaseLock, locked
 from gameservers.store.migrations import migrate
 from gameservers.store.schema import Schema
 from gameservers.store.settings import StoreSettings
-from gameservers.store.worker import Inline, IReactor, Work, Worker, is_locked
+from gameservers.store.worker import Inline, IReactor, Work, Worker
 
 P = ParamSpec("P")
 R = TypeVar("R", bound="Records")
 T = TypeVar("T")
+
+#: How long migrations wait for the lock, in seconds: others may be running them.
+MIGRATION_WAIT = 20.0
 
 _log = Logger()
 
@@ -82,6 +85,8 @@ class Store(Service):
         self._opened = False
         self._problem: StoreError | None = None
         self._waiting: list[Deferred[None]] = []
+        self._when_broken: list[Deferred[BadDatabase]] = []
+        self._lock: DatabaseLock | None = None
         if self._backend.inline:
             engine = self._backend.engine(timeout=settings.database_timeout)
             for schema in (SERVER, *schemas):
@@ -96,7 +101,7 @@ class Store(Service):
         if self._backend.inline:
             return
         self._opened, self._problem = False, None
-        writer = self._worker("database writer", writes=True, prepare=self._prepare)
+        writer = self._worker("database writer", writes=True)
         reader = self._worker("database reader", writes=False)
         self.writer, self.reader = writer, reader
         self._workers = [writer, reader]
@@ -109,13 +114,8 @@ class Store(Service):
             self._opened = True
             self._tell()
 
-        def broken(failure: Failure) -> None:
-            self._problem = problem = BadDatabase(failure.getErrorMessage())
-            _log.critical("{problem}", problem=problem)
-            reader.refuse(problem)
-            self._tell()
-
-        writer.start().addCallbacks(opened, broken)
+        # What breaks it is reported to _is_broken.
+        writer.start().addCallbacks(opened, lambda failure: failure.trap(BadDatabase))
 
     def stopService(self) -> Deferred[None]:
         """Run the calls that wait, then close, in bounded time."""
@@ -125,7 +125,7 @@ class Store(Service):
             self.reader = self.writer = Closed()
             self._problem = Unavailable("the store is stopped")
             self._tell()
-        return gatherResults([worker.stop() for worker in workers]).addCallback(lambda _: None)
+        return gatherResults([worker.stop() for worker in workers]).addCallback(self._release)
 
     def ready(self) -> Deferred[None]:
         """
@@ -137,6 +137,15 @@ class Store(Service):
         deferred: Deferred[None] = Deferred()
         self._waiting.append(deferred)
         self._tell()
+        return deferred
+
+    def broken(self) -> Deferred[BadDatabase]:
+        """
+        Fires with the reason when the database turns out to be unusable, so that every call fails:
+        at the start, or when another server has taken it while it could not be reached.
+        """
+        deferred: Deferred[BadDatabase] = Deferred()
+        self._when_broken.append(deferred)
         return deferred
 
     # Calls
@@ -165,21 +174,49 @@ class Store(Service):
             else:
                 deferred.callback(None)
 
-    def _worker(
-        self, name: str, *, writes: bool, prepare: Callable[[], None] | None = None
-    ) -> Worker:
+    def _release(self, _: object = None) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def _worker(self, name: str, *, writes: bool) -> Worker:
         settings = self._settings
-        engine = self._backend.engine(timeout=settings.database_timeout, writes=writes)
-        return Worker(name, engine, self._reactor, settings, prepare=prepare, writes=writes)
+        settings, backend = self._settings, self._backend
+        engine = backend.engine(timeout=settings.database_timeout, writes=writes)
+        if not writes:
+            return Worker(name, engine, self._reactor, settings, writes=False)
+        self._lock = DatabaseLock(backend, engine)
+        return Worker(
+            name,
+            self._lock,
+            self._reactor,
+            settings,
+            writes=True,
+            prepare=self._prepare,
+            judge=self._judge,
+            broken=self._is_broken,
+            heartbeat=None if backend.is_sqlite else HEARTBEAT,
+        )
 
     def _prepare(self) -> None:
-        try:
-            _upgrade(self._backend, self._settings, self._schemas)
-        except DBAPIError as problem:
-            # A database server may recover; a file that cannot be opened will not.
-            if self._backend.is_sqlite and not is_locked(problem):
-                raise unusable(self._backend, problem) from problem
-            raise
+        # On SQLite, what is locked is tried again, like all else.
+        patience = None if self._backend.is_sqlite else PATIENCE
+        _upgrade(self._backend, self._settings, self._schemas, patience)
+
+    def _judge(self, problem: DBAPIError) -> BadDatabase | None:
+        return None if self._backend.is_away(problem) else unusable(self._backend, problem)
+
+    def _is_broken(self, problem: BadDatabase) -> None:
+        if not self.running:
+            return
+        _log.critical("{problem}", problem=problem)
+        self._problem = problem
+        self._release()
+        for worker in self._workers:
+            worker.refuse(problem)
+        self._tell()
+        broken, self._when_broken = self._when_broken, []
+        for deferred in broken:
+            deferred.callback(problem)
 
 
 class Records:
@@ -227,14 +264,19 @@ def migrate_database(settings: StoreSettings, schemas: Iterable[Schema]) -> list
     """
     backend = find_backend(settings)
     try:
-        return _upgrade(backend, settings, schemas)
+        with locked(settings, wait=MIGRATION_WAIT):
+            return _upgrade(backend, settings, schemas, PATIENCE)
     except SQLAlchemyError as problem:
         raise unusable(backend, problem) from problem
 
 
-def _upgrade(backend: Backend, settings: StoreSettings, schemas: Iterable[Schema]) -> list[str]:
-    create_file(backend)
-    engine = backend.engine(timeout=settings.database_timeout, patience=PATIENCE)
+def _upgrade(
+    backend: Backend,
+    settings: StoreSettings,
+    schemas: Iterable[Schema],
+    patience: float | None,
+) -> list[str]:
+    engine = backend.engine(timeout=settings.database_timeout, patience=patience)
     try:
         return migrate(engine, [SERVER, *schemas])
     finally:

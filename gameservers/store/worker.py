@@ -24,7 +24,6 @@ when the transaction has begun.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -32,7 +31,7 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Generic, TypeGuard, TypeVar
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import (
@@ -50,6 +49,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReac
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gameservers.store.backends import is_locked
 from gameservers.store.errors import BadDatabase, Overloaded, StoreError, Unavailable, Uncertain
 from gameservers.store.settings import StoreSettings
 
@@ -61,6 +61,12 @@ Work = Callable[[Connection], T]
 
 #: The pause after the first transient error, in seconds; it doubles with each further one.
 FIRST_PAUSE = 0.05
+
+#: How long a stop may take, in seconds.
+LONGEST_STOP = 4.0
+
+#: How long to be silent between two messages that the database is unreachable, in seconds.
+REMINDER = 60.0
 
 #: How many transactions one call may break before it fails.
 MAX_SPOILT = 3
@@ -87,6 +93,13 @@ class Batched(Generic[A, T]):
 
 class IReactor(IReactorTime, IReactorFromThreads):
     """The parts of a reactor that a worker uses."""
+
+
+class Connector(Protocol):
+    """What opens connections: an L{Engine}, or L{gameservers.store.exclusive.DatabaseLock}."""
+
+    def connect(self) -> Connection:
+        """Open a connection; blocks.  A L{BadDatabase} is final."""
 
 
 @dataclass(eq=False, slots=True)
@@ -120,15 +133,6 @@ def is_transient(problem: Exception) -> TypeGuard[DBAPIError]:
     return isinstance(problem, (OperationalError, InternalError, InterfaceError))
 
 
-def is_locked(problem: Exception) -> bool:
-    """Whether another connection holds SQLite's lock, so that nothing was done."""
-    cause = problem.orig if isinstance(problem, DBAPIError) else None
-    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF in (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-    )
-
-
 def answer(problem: Exception) -> Exception:
     """Convert an error for the caller: L{ValueError} for a value that no column can hold."""
     cause = problem.orig if isinstance(problem, StatementError) else problem
@@ -158,25 +162,37 @@ class Worker:
     All methods are called in the reactor's thread.  Calls are accepted from the beginning and wait
     until L{start}.
 
-    @param prepare: called in the thread before the first call; it is tried again after
-        a transient error.  Its L{BadDatabase} is final: every call fails with it.
+    @param connector: opens the connection; its L{BadDatabase} is final: every call fails with it.
+    @param prepare: called in the thread when there is a connection, before the first call; it is
+        tried again after a transient error.  Its L{BadDatabase} is final, too.
     @param writes: whether calls may write.
+    @param judge: called in the thread with an error of the database before C{prepare} is done; it
+        returns the final error, or L{None} if another attempt may succeed.
+    @param broken: called with the final error, in the reactor's thread.
+    @param heartbeat: how often to make sure that an idle connection is still there, in seconds;
+        L{None} for never.
     """
 
     def __init__(
         self,
         name: str,
-        engine: Engine,
+        connector: Connector,
         reactor: IReactor,
         settings: StoreSettings,
         *,
         prepare: Callable[[], object] | None = None,
         writes: bool,
+        judge: Callable[[DBAPIError], BadDatabase | None] = lambda problem: None,
+        broken: Callable[[BadDatabase], object] = lambda problem: None,
+        heartbeat: float | None = None,
     ) -> None:
         self._name = name
-        self._engine = engine
+        self._connector = connector
         self._reactor = reactor
         self._prepare = prepare
+        self._judge = judge
+        self._broken = broken
+        self._heartbeat = heartbeat
         self._limit = settings.database_queue
         self._batch = settings.database_batch
         self._timeout = settings.database_timeout
@@ -202,6 +218,7 @@ class Worker:
         # The worker's thread alone.
         self._connection: Connection | None = None
         self._failures = 0  # in a row
+        self._reminder = 0.0  # when to log them again, in seconds of the reactor's clock
 
     # The reactor's thread
 
@@ -250,9 +267,8 @@ class Worker:
         if self._thread is None:
             self._end()
         else:
-            # By then all waiting calls have timed out, and only one in progress can block the
-            # thread.
-            late = self._reactor.callLater(self._timeout + 1, self._end)
+            # By then only a call in progress can block the thread, or a database that is away.
+            late = self._reactor.callLater(min(self._timeout + 1, LONGEST_STOP), self._cut_short)
             self._ended.addCallback(lambda _: late.cancel() if late.active() else None)
         return self._ended
 
@@ -303,6 +319,16 @@ class Worker:
         self.refuse(problem)
         if not self._prepared.called:
             self._prepared.errback(problem)
+        self._broken(problem)
+
+    def _cut_short(self) -> None:
+        """End although the thread does not: the time of all calls is up."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for call in self._pending:
+            call.due = 0.0
+        self._expire()
+        self._end()
 
     def _end(self) -> None:
         if not self._ended.called:
@@ -315,32 +341,44 @@ class Worker:
     # The worker's thread
 
     def _run(self) -> None:
+        broken = None
         try:
             while self._wait():
                 try:
+                    connection = self._connect()
                     self._prepare_once()
-                    self._transact(self._connect())
+                    self._transact(connection)
+                except BadDatabase:
+                    raise
                 except Exception as problem:
-                    if self._prepare is not None and not is_transient(problem):
-                        raise
+                    if self._prepare is not None:
+                        self._give_up(problem)
                     self._back_off(problem)
                 else:
                     self._clear_up()
         except BadDatabase as problem:
-            self._reactor.callFromThread(self._break, problem)
+            broken = problem
         except Exception as problem:
             _log.failure("{worker} has failed", worker=self._name)
             cause = problem.orig if isinstance(problem, DBAPIError) else problem
             broken = BadDatabase(f"the database cannot be used: {cause}")
-            self._reactor.callFromThread(self._break, broken)
         self._disconnect()
+        if broken is not None:
+            self._reactor.callFromThread(self._break, broken)
         self._reactor.callFromThread(self._end)
 
     def _wait(self) -> bool:
         """Wait for something to do; returns L{False} when there will be nothing more."""
+        pause = 0.0 if self._failures and self._heartbeat is not None else self._heartbeat
         with self._changed:
-            self._changed.wait_for(lambda: self._prepare or self._queue or self._stopping)
+            self._changed.wait_for(lambda: self._prepare or self._queue or self._stopping, pause)
             return bool(self._queue) or not self._stopping
+
+    def _give_up(self, problem: Exception) -> None:
+        """Raise the final error, unless another attempt to prepare may succeed."""
+        final = self._judge(problem) if isinstance(problem, DBAPIError) else problem
+        if final is not None:
+            raise final from problem
 
     def _prepare_once(self) -> None:
         if self._prepare is not None:
@@ -350,7 +388,7 @@ class Worker:
 
     def _connect(self) -> Connection:
         if self._connection is None:
-            self._connection = self._engine.connect()
+            self._connection = self._connector.connect()
         return self._connection
 
     def _disconnect(self) -> None:
@@ -364,6 +402,8 @@ class Worker:
         connection.begin()
         batch = self._take()
         try:
+            if not batch:  # is the connection still there?
+                connection.exec_driver_sql("SELECT 1")
             outcomes = self._carry_out(connection, batch)
         except Exception:
             self._give_back(batch)
@@ -444,15 +484,17 @@ class Worker:
         locked = is_locked(problem)
         if not locked or (self._connection is not None and self._connection.in_transaction()):
             self._disconnect()
-        if locked:
+        if locked and self._prepare is None:
             return
+        now = self._reactor.seconds()
         if not is_transient(problem):
             _log.failure("{worker}: an error that is not the database's", worker=self._name)
-        elif not self._failures:
+        elif not self._failures or now >= self._reminder:
+            self._reminder = now + REMINDER
             _log.warn(
-                "{worker}: the database is unreachable: {problem}",
+                "{worker}: waits for the database, which is unreachable: {problem}",
                 worker=self._name,
-                problem=str(problem.orig).strip(),
+                problem=" ".join(str(problem.orig).split()),
             )
         pause = self._backoff(self._failures)
         self._failures += 1

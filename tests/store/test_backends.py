@@ -176,15 +176,16 @@ class StartTests(TestCase):
             await store.stopService()
 
     async def test_file_of_nobody_else(self) -> None:
-        """WAL and shared memory beside the file are as private as the file."""
+        """WAL, shared memory and lock beside the file are as private as the file."""
         with databases.sqlite() as url:
             store = Store(StoreSettings(database=url), reactor)
             store.startService()
-            # A writer keeps all three files open.
+            # A writer keeps all of them open.
             await store.change(lambda c: c.execute(text("CREATE TABLE hills (height INTEGER)")))
             directory = Path(url.removeprefix("sqlite:///")).parent
             modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
             self.assertEqual(set(modes.values()), {0o600}, modes)
-            self.assertEqual(len(modes), 3)
+            self.assertEqual(len(modes), 4)
             await store.stopService()
-            self.assertEqual(len(list(directory.iterdir())), 1)
+            files = {path.name for path in directory.iterdir()}
+            self.assertEqual(files, {"store.sqlite3", "store.sqlite3.lock"})

@@ -100,7 +100,7 @@ class CopyTests:
             (["copy", self.old], 2, "usage: "),
             (["copy", "nonsense", self.new], 1, "--database is neither"),
             (["copy", self.old + ".not", self.new], 1, "there is no database"),
-            (["copy", self.old, self.old], 1, "the new database has rows"),
+            (["copy", self.old, self.old], 1, "both are the same database"),
             (["copy", self.old, self.new], 0, "accounts: 3 rows\n"),
             (["copy", self.old, self.new], 1, "the new database has rows"),
         ):

@@ -28,7 +28,7 @@ from gameservers.store import (
     Uncertain,
 )
 from gameservers.store.backends import find_backend
-from gameservers.store.worker import MAX_SPOILT, Batched, Worker
+from gameservers.store.worker import LONGEST_STOP, MAX_SPOILT, Batched, Worker
 
 #: So long a test waits for a thread before it fails, in seconds.
 PATIENCE = 30
@@ -485,10 +485,10 @@ class WorkerTests(SynchronousTestCase):
         gate = self.held(worker)
         stuck = worker.submit(write("a"))
         stopped = worker.stop()
-        self.clock.advance(10)
-        self.failureResultOf(stuck, Unavailable)
+        self.clock.advance(LONGEST_STOP - 1)
         self.assertNoResult(stopped)
         self.clock.advance(1)
+        self.failureResultOf(stuck, Unavailable)
         self.successResultOf(stopped)
         gate.released.set()
         self.clock.pump()  # what was under way

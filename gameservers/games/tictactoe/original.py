@@ -41,7 +41,8 @@ from twisted.python.usage import UsageError
 from gameservers.games.tictactoe.records import SCHEMA, friends, matches, players, sessions
 from gameservers.store import BadDatabase, StoreSettings, migrate_database
 from gameservers.store.accounts import accounts
-from gameservers.store.backends import connected, find_backend, require_file
+from gameservers.store.backends import find_backend, require_file
+from gameservers.store.exclusive import connected
 from gameservers.store.passwords import SHA512
 from gameservers.store.worker import answer
 
@@ -94,7 +95,7 @@ def take_over(source: StoreSettings, target: StoreSettings, zone: tzinfo | None)
         raise BadDatabase("--database=memory keeps nothing")
     require_file(find_backend(source))
     migrate_database(target, [SCHEMA])
-    with connected(source, writes=False) as db:
+    with connected(source, writes=False, lock=False) as db:
         rows = _read(db)
     with connected(target, writes=True) as db:
         _write(db, rows, zone)
