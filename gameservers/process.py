@@ -90,6 +90,7 @@ class Server(MultiService):
 
     def _running(self) -> None:
         signal.signal(signal.SIGTERM, self._terminate)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see gameservers.__main__
         ready = self._store.ready()
         ready.addCallback(self._is_ready)
         ready.addErrback(lambda failure: failure.trap(StoreError))  # which the store has logged

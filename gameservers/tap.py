@@ -16,7 +16,7 @@ from gameservers.config.command_line import GameserverOptions, options_for, refu
 from gameservers.config.vocabulary import Listening
 from gameservers.games import Dependencies, GameService, IGame
 from gameservers.lobby import Lobby
-from gameservers.log import observer
+from gameservers.log import Log
 from gameservers.metrics import Metrics
 from gameservers.net.bypass import follow_monotonic_clock
 from gameservers.net.datagrams import DatagramPort
@@ -24,8 +24,9 @@ from gameservers.net.door import Door, routes
 from gameservers.net.fair_queue import FairQueue
 from gameservers.net.guard import Guard
 from gameservers.net.ports import Listener, endpoint, everywhere, listen_udp
-from gameservers.net.tls import BadCertificate, Renewal, certificates_of
+from gameservers.net.tls import BadCertificate, certificates_of
 from gameservers.process import Server
+from gameservers.reload import Reload
 from gameservers.store import BadDatabase, Store, schemas_of
 from gameservers.web.site import WebSite
 
@@ -58,8 +59,10 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     config = options.config
     store = Store(config.store, reactor, schemas_of(options.games))
     server = Server(reactor, store)
+    log = None
     if options.parent is not None:
-        server.observer = observer(options.parent, config.server.logging, config.server.log_format)
+        log = Log(options.parent, config.server.logging, config.server.log_format)
+        server.observer, server.reopen_log = log, log.reopen
 
     metrics = Metrics()
     lobby = Lobby(reactor, metrics)
@@ -78,8 +81,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
 
     interface = config.server.interface or everywhere()
     certificates = certificates_of(config.door.tls_cert, config.door.tls_key, config.door.tls_only)
-    if certificates is not None:
-        Renewal(certificates, reactor).setServiceParent(server)
+    server.reload = Reload(config, options.load_again, guard, certificates, log)
     pages = [(service.game, service.pages) for service, _ in games if service.pages is not None]
     site = WebSite(pages, reactor, config.site) if pages else None
 

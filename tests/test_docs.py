@@ -18,7 +18,7 @@ from gameservers.games import IGame
 ROOT = Path(gameservers.__file__).parent.parent
 
 #: Options in the documentation that are other programs', or a command's.
-OTHERS = {"logfile", "nodaemon", "pidfile", "syslog", "peer", "single-transaction"}
+OTHERS = {"logfile", "umask", "nodaemon", "pidfile", "syslog", "peer", "single-transaction"}
 OTHERS |= {"dice-port", "dice-max-players", "before", "zone"}
 
 

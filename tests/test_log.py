@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
-import signal
+import os
 import sys
 import syslog
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from twisted.logger import LogEvent, Logger, LogLevel, PredicateResult
+from twisted.logger import LogEvent, Logger, LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.log import LEVELS, as_json, log_file, observer, unless_said_better
+from gameservers.log import LEVELS, Log, LogFile, as_json, is_said_better, target_of
 
 
 def event(level: LogLevel = LogLevel.info, **fields: Any) -> LogEvent:
@@ -27,13 +28,13 @@ def event(level: LogLevel = LogLevel.info, **fields: Any) -> LogEvent:
 class FilterTests(SynchronousTestCase):
     def test_a_port_is_announced_once(self) -> None:
         """Twisted's line of a port is left out, and none of ours or of its others."""
-        for text, namespace, kept in (
-            ("Door starting on 5002", "log_legacy", PredicateResult.no),
-            ("(TCP Port 5002 Closed)", "log_legacy", PredicateResult.maybe),
-            ("the match is starting on 5002", "here", PredicateResult.maybe),
+        for text, namespace, left_out in (
+            ("Door starting on 5002", "log_legacy", True),
+            ("(TCP Port 5002 Closed)", "log_legacy", False),
+            ("the match is starting on 5002", "here", False),
         ):
             said = {"log_text": text, "log_namespace": namespace}
-            self.assertIs(unless_said_better(said), kept, text)
+            self.assertIs(is_said_better(said), left_out, text)
 
 
 class JsonTests(SynchronousTestCase):
@@ -79,7 +80,7 @@ class ObserverTests(SynchronousTestCase):
     def logged(self, level: str, form: str = "text") -> list[str]:
         """The lines that a file gets when an event of every level happens."""
         path = Path(self.mktemp())
-        observe = observer({"logfile": str(path), "nodaemon": False}, level, form)
+        observe = Log({"logfile": str(path), "nodaemon": False}, level, form)
         for each in LogLevel.iterconstants():
             observe(event(each, format=f"this is {each.name}"))
         return path.read_text().splitlines()
@@ -102,7 +103,7 @@ class ObserverTests(SynchronousTestCase):
 
     def test_text_cannot_forge_a_line(self) -> None:
         path = Path(self.mktemp())
-        observer({"logfile": str(path)}, "info", "text")(event(format="{name}", name="a\nb"))
+        Log({"logfile": str(path)}, "info", "text")(event(format="{name}", name="a\nb"))
         self.assertEqual([line[:1] for line in path.read_text().splitlines()][1:], ["\t"])
 
     def test_syslog(self) -> None:
@@ -111,38 +112,117 @@ class ObserverTests(SynchronousTestCase):
             patch.object(syslog, "openlog") as opened,
             patch.object(syslog, "syslog", lambda *line: lines.append(line)),
         ):
-            observe = observer({"syslog": True, "prefix": "games"}, "info", "json")
+            observe = Log({"syslog": True, "prefix": "games"}, "info", "json")
             observe(event(LogLevel.warn, format="careful"))
         opened.assert_called_once_with("games")
         ((severity, line),) = lines
         self.assertEqual(severity, syslog.LOG_WARNING)
         self.assertEqual(json.loads(line)["message"], "careful")
 
+    def test_changed(self) -> None:
+        """Level and form can change while the log is in use."""
+        path = Path(self.mktemp())
+        observe = Log({"logfile": str(path)}, "info", "text")
+        observe(event(LogLevel.debug, format="unheard"))
+        observe.change(logging="debug")
+        observe(event(LogLevel.debug, format="one"))
+        observe.change(log_format="json")
+        observe(event(LogLevel.debug, format="two"))
+        one, two = path.read_text().splitlines()
+        self.assertTrue(one.endswith("[here#debug] one"))
+        self.assertEqual(json.loads(two)["message"], "two")
 
-class LogFileTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
+    def test_another_logger(self) -> None:
+        """If the operator has one, no file is opened."""
+        path = Path(self.mktemp())
+        observe = Log({"logfile": str(path), "logger": "some.where"}, "info", "text")
+        observe(event())
+        observe.reopen()
+        self.assertFalse(path.exists())
 
+
+class TargetTests(SynchronousTestCase):
     def test_standard_output(self) -> None:
         for name in (None, "", "-"):
-            self.assertIs(log_file(name, nodaemon=True), sys.stdout)
+            with patch.object(sys, "stdout", io.StringIO()) as out:
+                target = target_of({"logfile": name, "nodaemon": True})
+                target.write("one\n", {})
+                target.reopen()
+                target.write("two\n", {})
+            self.assertEqual(out.getvalue(), "one\ntwo\n")
 
     def test_a_daemon_has_none(self) -> None:
-        error = self.assertRaises(SystemExit, log_file, "-", nodaemon=False)
+        error = self.assertRaises(SystemExit, target_of, {"logfile": "-"})
         self.assertEqual(error.code, "A daemon cannot log to standard output.")
 
     def test_a_daemon_logs_to_twistd_log(self) -> None:
-        self.assertEqual(Path(log_file(None, nodaemon=False).path).name, "twistd.log")
+        with patch("gameservers.log.LogFile") as opened:
+            target_of({})
+        opened.assert_called_once_with("twistd.log")
 
-    def test_sigusr1_rotates(self) -> None:
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
-        path = Path(self.mktemp())
-        opened = log_file(str(path), nodaemon=True)
-        opened.write("before\n")
-        handler: Any = signal.getsignal(signal.SIGUSR1)
-        with patch("twisted.internet.reactor.callFromThread", lambda call: call()):
-            handler(signal.SIGUSR1, None)
-        opened.write("after\n")
-        opened.flush()
-        self.assertEqual(path.with_name(path.name + ".1").read_text(), "before\n")
-        self.assertEqual(path.read_text(), "after\n")
+    def test_cannot_be_opened(self) -> None:
+        error = self.assertRaises(SystemExit, target_of, {"logfile": "/none/there.log"})
+        self.assertEqual(
+            error.code,
+            "gameserver: cannot open the log /none/there.log: No such file or directory.",
+        )
+
+
+class LogFileTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.addCleanup(os.umask, os.umask(0))
+
+    def mode(self) -> int:
+        return self.path.stat().st_mode & 0o777
+
+    def test_renamed(self) -> None:
+        """After a rename it goes on in the renamed file, until it is opened again by its name."""
+        log = LogFile(str(self.path))
+        log.write("one\n", {})
+        renamed = self.path.with_name("renamed")
+        self.path.rename(renamed)
+        log.write("two\n", {})
+        self.assertFalse(self.path.exists())
+        log.reopen()
+        log.write("three\n", {})
+        self.assertEqual(renamed.read_text(), "one\ntwo\n")
+        self.assertEqual(self.path.read_text(), "three\n")
+
+    def test_not_renamed(self) -> None:
+        """Nothing is lost or overwritten."""
+        self.path.write_text("one\n")
+        log = LogFile(str(self.path))
+        log.write("two\n", {})
+        log.reopen()
+        log.write("three\n", {})
+        self.assertEqual(self.path.read_text(), "one\ntwo\nthree\n")
+
+    def test_cannot_be_reopened(self) -> None:
+        """It goes on where it was, and says so."""
+        log = LogFile(str(self.path))
+        renamed = self.path.with_name("renamed too")
+        self.path.rename(renamed)
+        self.path.mkdir()
+        with capturedLogs() as events:
+            log.reopen()
+        self.assertEqual([each["path"] for each in events], [str(self.path.absolute())])
+        log.write("on\n", {})
+        self.assertEqual(renamed.read_text(), "on\n")
+
+    def test_mode(self) -> None:
+        """Whatever the umask, and the mode of a file that is there: 0640 at most."""
+        LogFile(str(self.path))
+        self.assertEqual(self.mode(), 0o640)
+        for before, after in ((0o666, 0o640), (0o604, 0o600), (0o600, 0o600)):
+            self.path.chmod(before)
+            log = LogFile(str(self.path))
+            self.assertEqual(self.mode(), after)
+            self.path.chmod(before)
+            log.reopen()
+            self.assertEqual(self.mode(), after)
+
+    def test_odd_text(self) -> None:
+        """Half a surrogate pair does not end the log."""
+        LogFile(str(self.path)).write("\ud800\n", {})
+        self.assertEqual(self.path.read_text(), "\\ud800\n")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import io
 import json
+import os
 import platform
 import signal
 import socket
@@ -15,8 +17,9 @@ from typing import Any
 from unittest.mock import patch
 
 import twisted
-from twisted.application.service import Application, IService
+from twisted.application.service import Application, IService, Service
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, _FakePort
@@ -34,6 +37,8 @@ from gameservers.net.address import authority
 from gameservers.net.datagrams import DatagramPort
 from gameservers.net.tls import Certificates
 from gameservers.net.websocket import WebSocket
+from gameservers.process import LONGEST_STOP, end_with_failure
+from gameservers.store import BadDatabase
 from gameservers.web.site import Page
 from gameservers.wire import Verdict
 from tests.guests import EVERYTHING, Guest, NoTastes, Seats, Tastes
@@ -405,15 +410,11 @@ class ServiceTests(SynchronousTestCase):
         folder.mkdir()
         cert, key = write_pair(folder, "localhost")
         both = [f"--tls-cert={cert}", f"--tls-key={key}", "--tls-only"]
-        before = signal.getsignal(signal.SIGHUP)
         service = self.make(*both, games=[Guest(wires=EVERYTHING, port=7000)])
         self.start(service)
         for _, door, *_ in self.reactor.tcpServers:
             self.assertIsInstance(door.routes.tls, Certificates)
             self.assertTrue(door.routes.tls_only)
-        self.assertNotEqual(signal.getsignal(signal.SIGHUP), before)
-        self.successResultOf(service.stopService())
-        self.assertEqual(signal.getsignal(signal.SIGHUP), before)
 
     def test_wrong_tls(self) -> None:
         folder = Path(self.mktemp())
@@ -476,6 +477,49 @@ class ServiceTests(SynchronousTestCase):
         handler(signal.SIGTERM, None)
         self.assertTrue(self.reactor.hasStopped)
         self.assertEqual(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
+
+    def test_sighup_and_sigusr1(self) -> None:
+        """They never end the process, whether it starts, runs or stops."""
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        called: list[object] = []
+        self.reactor.callFromThread = called.append
+        service: Any = self.make(games=[Guest()])
+        self.start(service)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            self.assertEqual(called, [service.reload, service.reopen_log])
+            called.clear()
+            self.successResultOf(service.stopService())
+
+    def test_stop_is_bounded(self) -> None:
+        """A service that does not stop holds up the store's end for some seconds only."""
+        service: Any = self.make(games=[Guest()])
+        self.start(service)
+        stuck = Service()
+        self.patch(stuck, "stopService", Deferred)
+        stuck.setServiceParent(service)
+        stopped = service.stopService()
+        self.reactor.advance(LONGEST_STOP - 1)
+        self.assertNoResult(stopped)
+        self.reactor.advance(1)
+        self.successResultOf(stopped)
+
+    def test_unusable_database(self) -> None:
+        """The server stops with a sentence, and with status 1 as the process exits."""
+        service: Any = self.make(games=[Guest()])
+        broken: Deferred[BadDatabase] = Deferred()
+        self.patch(service._store, "broken", lambda: broken)
+        self.start(service)
+        with (
+            patch.object(atexit, "register") as register,
+            patch.object(sys, "__stderr__", io.StringIO()) as stderr,
+        ):
+            broken.callback(BadDatabase("the database is in use"))
+        self.assertEqual(stderr.getvalue(), "gameserver: the database is in use.\n")
+        register.assert_called_once_with(end_with_failure)
+        self.assertTrue(self.reactor.hasStopped)
 
     def test_log_of_the_application(self) -> None:
         """twistd logs with the application's observer: level and form are the options'."""

@@ -4,7 +4,9 @@ The command line of C{twistd gameserver}, made from the options of the server an
 
 from __future__ import annotations
 
+import os
 import platform
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -81,6 +83,7 @@ class GameserverOptions(usage.Options):
     synopsis = "[options]"
     config: Config
     _words: Sequence[str] = ()
+    _file: str | None = None
 
     def opt_version(self) -> NoReturn:
         """Print the versions of gameservers, Twisted and Python and exit."""
@@ -100,6 +103,8 @@ class GameserverOptions(usage.Options):
             super().parseOptions(options)
             while self._words and self._words[0] not in self.commands:
                 super().parseOptions([self._dashed(self._words[0]), *self._words[1:]])
+            if self["config"] is not None:
+                self._file = os.path.abspath(self["config"])
             self.config = load(self.games, self._said(), self["config"])
         except usage.UsageError as error:
             if self.parent is None:
@@ -108,10 +113,16 @@ class GameserverOptions(usage.Options):
         if self["check-config"]:
             print(*self.config.lines(), sep="\n")
             sys.exit(0)
+        if self["migrate"] or self._words:  # no server will start, and listen to signals
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if self["migrate"]:
             self._migrate()
         if self._words:
             self._command(*self._words)
+
+    def load_again(self) -> Config:
+        """Read the file again, which may have changed, or raise L{usage.UsageError}."""
+        return load(self.games, self._said(), self._file)
 
     def _migrate(self) -> NoReturn:
         """Bring the database up to date and exit; or end with a sentence if that fails."""

@@ -1,22 +1,19 @@
 """
 TLS with PEM files that can be renewed while the server runs.
 
-L{Certificates} reads the two files at the start, and again on SIGHUP (see L{Renewal}). Open
-connections keep the old certificate; new ones get the new one.  If a renewed file is invalid, the
-old certificate stays in use.
+L{Certificates} reads the two files at the start, and again on SIGHUP.  Open connections keep the
+old certificate; new ones get the new one.  If a renewed file is invalid, the old certificate stays
+in use.
 """
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.application.service import Service
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorFromThreads
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -86,18 +83,17 @@ class Certificates:
 
     def __init__(self, certificate: Path, key: Path) -> None:
         """Read the files; raises L{BadCertificate}."""
-        self._certificate = certificate
-        self._key = key
         self._context = read_context(certificate, key)
 
-    def reload(self) -> None:
-        """Read the files again; an error is logged and changes nothing."""
+    def reload(self, certificate: Path, key: Path) -> bool:
+        """Read these files; returns L{False} after an error, which is logged, without effect."""
         try:
-            self._context = read_context(self._certificate, self._key)
+            self._context = read_context(certificate, key)
         except BadCertificate as problem:
             self._log.error("The certificate stays as it was: {problem}", problem=problem)
-        else:
-            self._log.info("Read the certificate {path} again", path=str(self._certificate))
+            return False
+        self._log.info("Read the certificate {path} again", path=str(certificate))
+        return True
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return SSL.Connection(self._context, None)
@@ -116,28 +112,3 @@ def certificates_of(certificate: str, key: str, only: bool) -> Certificates | No
     if certificate or key or only:
         raise BadCertificate("TLS needs both --tls-cert and --tls-key.")
     return None
-
-
-class Renewal(Service):
-    """
-    Reads the files again on SIGHUP.  The handler that was set before is still called.
-    """
-
-    _before: Any = None
-
-    def __init__(self, certificates: Certificates, reactor: IReactorFromThreads) -> None:
-        self._certificates = certificates
-        self._reactor = reactor
-
-    def startService(self) -> None:
-        super().startService()
-        self._before = signal.signal(signal.SIGHUP, self._hung_up)
-
-    def stopService(self) -> None:
-        super().stopService()
-        signal.signal(signal.SIGHUP, self._before)
-
-    def _hung_up(self, number: int, frame: FrameType | None) -> None:
-        self._reactor.callFromThread(self._certificates.reload)
-        if callable(self._before):
-            self._before(number, frame)

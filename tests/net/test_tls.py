@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +24,7 @@ from twisted.logger import capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.net.tls import BadCertificate, Certificates, Renewal
+from gameservers.net.tls import BadCertificate, Certificates
 
 
 def write_pair(folder: Path, name: str, passphrase: bytes | None = None) -> tuple[Path, Path]:
@@ -136,7 +134,7 @@ class CertificateTests(SynchronousTestCase):
         old = Client(certificates)
         write_pair(self.folder, "two")
         self.assertEqual(Client(certificates).name, "one")
-        certificates.reload()
+        self.assertTrue(certificates.reload(self.folder / "cert.pem", self.folder / "key.pem"))
         self.assertEqual(Client(certificates).name, "two")
         self.assertEqual((old.name, old.echo(b"still here")), ("one", b"still here"))
 
@@ -146,7 +144,7 @@ class CertificateTests(SynchronousTestCase):
         certificates = Certificates(certificate, key)
         certificate.write_bytes(b"rubbish")
         with capturedLogs() as events:
-            certificates.reload()
+            self.assertFalse(certificates.reload(certificate, key))
         self.assertIn("cert.pem", str(events[0]["problem"]))
         self.assertEqual(Client(certificates).name, "one")
 
@@ -176,23 +174,3 @@ class CertificateTests(SynchronousTestCase):
     def test_passphrase(self) -> None:
         """A key behind a passphrase is refused; nobody is asked on a terminal."""
         self.assertIn("unencrypted", self.bad(*write_pair(self.folder, "one", b"hidden")))
-
-    def test_hangup(self) -> None:
-        """SIGHUP reads the files again, in the reactor's turn, and others hear it still."""
-        certificates = Certificates(*write_pair(self.folder, "one"))
-        calls: list[object] = []
-        heard: list[int] = []
-
-        class Reactor:
-            def callFromThread(self, call: object) -> None:
-                calls.append(call)
-
-        before = signal.signal(signal.SIGHUP, lambda number, frame: heard.append(number))
-        self.addCleanup(signal.signal, signal.SIGHUP, before)
-        renewal = Renewal(certificates, Reactor())  # type: ignore[arg-type]
-        renewal.startService()
-        os.kill(os.getpid(), signal.SIGHUP)
-        self.assertEqual((calls, heard), ([certificates.reload], [signal.SIGHUP]))
-        renewal.stopService()
-        os.kill(os.getpid(), signal.SIGHUP)
-        self.assertEqual((len(calls), len(heard)), (1, 2))
