@@ -35,7 +35,8 @@ from benchmarks.common import (
     module,
     started,
 )
-from gameservers.net.outbox import Audience, Outbox, Turn
+from gameservers.net.outbox import Audience, Outbox
+from gameservers.net.turn import Turn
 
 PLAYERS = 40
 BATCHES = (1, 4, 16, 64, 256)  # lines per turn

@@ -18,6 +18,7 @@ from gameservers.games import Dependencies, GameService, IGame
 from gameservers.lobby import Lobby
 from gameservers.log import Log
 from gameservers.metrics import Metrics
+from gameservers.net.backlog import Backlog
 from gameservers.net.bypass import follow_monotonic_clock
 from gameservers.net.datagrams import DatagramPort
 from gameservers.net.door import Door, routes
@@ -25,6 +26,7 @@ from gameservers.net.fair_queue import FairQueue
 from gameservers.net.guard import Guard
 from gameservers.net.ports import Listener, endpoint, everywhere, listen_udp
 from gameservers.net.tls import BadCertificate, certificates_of
+from gameservers.net.turn import Turn
 from gameservers.process import Server
 from gameservers.reload import Reload
 from gameservers.store import BadDatabase, Store, schemas_of
@@ -68,13 +70,17 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     lobby = Lobby(reactor, metrics)
     lobby.setServiceParent(server)
     guard = Guard(reactor, config.door, metrics)
+    backlog = Backlog(reactor, config.door.max_unread_total, config.door.unread_timeout)
+    turn = Turn(reactor, backlog)
     queue = FairQueue(reactor, config.door, guard.place_of)
 
     games: list[tuple[GameService, IGame]] = []
     for game in options.games:
         settings = config.games[game.name]
         service = game.build(
-            Dependencies(game.name, lobby, reactor, settings, metrics, store, guard.place_of)
+            Dependencies(
+                game.name, lobby, reactor, settings, metrics, store, guard.place_of, turn=turn
+            )
         )
         service.setServiceParent(server)
         games.append((service, game))

@@ -33,10 +33,12 @@ class Network(Clock):
     A reactor without a network: a clock, and those who wait to read and to write.
 
     @ivar peers: the clients' ends, in order of connecting.
+    @ivar price: seconds that go by whenever somebody asks for the time: so work takes time.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.price = 0.0
         self.readers: dict[Any, None] = {}
         self.writers: dict[Any, None] = {}
         self.peers: list[Peer] = []
@@ -45,6 +47,10 @@ class Network(Clock):
     def now(self) -> datetime:
         """The date and time, if the clock's seconds count from 1970."""
         return datetime.fromtimestamp(self.seconds(), UTC)
+
+    def seconds(self) -> float:
+        self.rightNow += self.price
+        return float(self.rightNow)
 
     def addReader(self, reader: Any) -> None:
         self.readers[reader] = None

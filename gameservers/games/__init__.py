@@ -27,6 +27,7 @@ from gameservers.metrics import Metrics
 from gameservers.net.connection import Connections
 from gameservers.net.door import Carriage, Wire
 from gameservers.net.guard import place_of
+from gameservers.net.turn import Turn
 from gameservers.store import Store
 
 __all__ = ["Carriage", "Dependencies", "GameService", "IGame", "Wire"]
@@ -55,6 +56,7 @@ class Dependencies:
     @ivar place_of: normalises a host for the game's own limits per address: an IPv4 address, an
         IPv6 /64, or C{""} for a trusted host, which has no such limits.
     @ivar now: the present date and time, aware.
+    @ivar turn: the reactor turn, which all games share; without it the game has one of its own.
     """
 
     game: str
@@ -65,6 +67,7 @@ class Dependencies:
     store: Store | None = None
     place_of: Callable[[str], str] = place_of
     now: Callable[[], datetime] = utc_now
+    turn: Turn | None = None
 
 
 class GameService(MultiService):
@@ -81,13 +84,22 @@ class GameService(MultiService):
     pages: IResource | None = None
 
     def __init__(
-        self, dependencies: Dependencies, *, max_open: int = 0, max_per_address: int = 0
+        self,
+        dependencies: Dependencies,
+        *,
+        max_open: int = 0,
+        max_per_address: int = 0,
+        rate: float = 0,
+        burst: float = 0,
     ) -> None:
         """
         Set up; C{0} means no limit.
 
         @param max_open: connections at once.
         @param max_per_address: connections at once from one address.
+        @param rate: what a client may always send to others per second, in the unit that the game
+            uses for L{Connection.spread<gameservers.net.connection.Connection.spread>}.
+        @param burst: what it may send at once.
         """
         super().__init__()
         self.game = dependencies.game
@@ -105,7 +117,10 @@ class GameService(MultiService):
             login_timeout=getattr(self.settings, "login_timeout", LOGIN_TIMEOUT),
             max_open=max_open,
             max_per_address=max_per_address,
+            rate=rate,
+            burst=burst,
             place_of=dependencies.place_of,
+            turn=dependencies.turn,
         )
         self.turn = self.connections.turn
         self._loops: list[tuple[LoopingCall, float, bool]] = []

@@ -21,7 +21,8 @@ L{DatagramReader}                 Twisted bounds what a port reads in a turn by 
 L{KernelPipe}                     C{splice} moves bytes between two sockets inside the kernel: 3
                                   times the bytes per CPU-second of a proxy that reads them
                                   (C{python -m benchmarks.net_pipe})
-L{has_ended}, L{segment_size}     Twisted offers no way to ask
+L{unsent}, L{has_ended},          Twisted offers no way to ask
+L{segment_size}
 L{follow_monotonic_clock}         Twisted's timers follow the wall clock, without an option
 L{bound_buffers}                  Twisted offers no way to set: an HTTP client that does not read
                                   makes the server hold at most 32 KiB besides one answer
@@ -98,6 +99,11 @@ def is_plain(transport: ITransport) -> TypeGuard[Connection]:
 def is_idle(transport: ITransport) -> TypeGuard[Connection]:
     """Whether a transport is a bare socket with nothing left to send."""
     return is_plain(transport) and not transport.dataBuffer and not transport._tempDataBuffer
+
+
+def unsent(transport: Connection) -> int:
+    """The number of bytes that a plain transport has been given and has not sent yet."""
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
 
 
 def has_ended(transport: ITransport) -> bool:

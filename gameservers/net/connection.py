@@ -12,6 +12,10 @@ subclass only says what a message means.  The states of a connection::
 As soon as it is no longer open, L{Connection.ended} is true and L{Connection.left} has been
 called, exactly once, so that the player no longer counts as present.
 
+What is received is handled for a slice of time, then other connections have their turn
+(L{gameservers.net.turn}).  Input waits as long as there is a L{Hold} on the connection; nothing
+more is read from the network then, after one read at most.
+
 When the server cuts a connection off, it does so for one of the L{Reason}s, which is logged with
 details and counted as C{gameservers_cuts_total{game, reason}}.
 
@@ -20,13 +24,16 @@ All connections of a game share one L{Connections}, which holds their limits and
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from typing import Any
+import enum
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+from typing import Any, Protocol
 
+from twisted.internet import protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
@@ -36,11 +43,39 @@ from gameservers.net.address import host_of
 from gameservers.net.bypass import make_prompt
 from gameservers.net.guard import Reason as Reason
 from gameservers.net.guard import Ticket, place_of
-from gameservers.net.outbox import LINGER, Outbox, Turn
+from gameservers.net.outbox import LINGER, Outbox
+from gameservers.net.rates import Allowance
+from gameservers.net.turn import CREDIT, Turn
 from gameservers.wire import WireError
 
 #: How long clients have at shutdown to read what was sent to them, in seconds.
 FAREWELL = 3.0
+
+#: A fitting L{Connection.block} for protocols of lines, in bytes.
+LINES = 4096
+
+#: Interval at which a sender that is slowed down looks whether everybody keeps up, in seconds.
+SLOWED = 0.05
+
+
+class Hold(enum.Enum):
+    """Why the input of a connection waits."""
+
+    TURN = "its slice of the turn is used up"
+    SESSION = "its session waits for something"
+    SPREAD = "it sends more than guaranteed, and not everybody keeps up"
+    READER = "it has to read first"
+
+
+class Hearer(Protocol):
+    """
+    A client, or several, to which others send.
+
+    @ivar lags: whether it is too slow to read what it is sent.
+    """
+
+    @property
+    def lags(self) -> bool: ...
 
 
 class Connections:
@@ -53,6 +88,8 @@ class Connections:
     @ivar login_timeout: seconds a client has to log in.
     @ivar max_open: connections at once; 0 is any number.
     @ivar max_per_address: connections at once from one address; 0 is any number.
+    @ivar rate: what one client may always send to others, per second; 0 is no limit.
+    @ivar burst: what it may send at once.
     """
 
     def __init__(
@@ -65,21 +102,28 @@ class Connections:
         login_timeout: float,
         max_open: int = 0,
         max_per_address: int = 0,
+        rate: float = 0,
+        burst: float = 0,
         place_of: Callable[[str], str] = place_of,
+        turn: Turn | None = None,
     ) -> None:
         """
         Give zero for no limit.
+
+        @param turn: the reactor turn that all games share.
 
         @param place_of: what a host is counted under; C{""} if it has no limit per address.
         """
         self.game = game
         self.clock = clock
         self.metrics = metrics
-        self.turn = Turn(clock)
+        self.turn = Turn(clock) if turn is None else turn
         self.max_unread = max_unread
         self.login_timeout = login_timeout
         self.max_open = max_open
         self.max_per_address = max_per_address
+        self.rate = rate
+        self.burst = burst
         self._place_of = place_of
         self._open: dict[Connection, str] = {}  # with the address that each counts for
         self._from: Counter[str] = Counter()
@@ -132,33 +176,48 @@ class Connections:
         return empty.addTimeout(patience, self.clock, lambda _, __: None)
 
 
-class Connection(TimeoutMixin, Protocol):
+class Connection(TimeoutMixin, protocol.Protocol):
     """
     One client on a stream transport.
 
     @cvar gentle: reasons for which pending output is still sent before the connection is cut.
+    @cvar block: bytes that the next base class is given at once; 0: all that was read.
+        (C{LineReceiver} copies for each line all that follows, so there it is L{LINES}.)
     @ivar connections: all connections of the game, including this one.
     @ivar ticket: the guard's ticket, handed over by the door; L{None} where there is no door.
     @ivar address: the peer's host as text, without its port.
     @ivar outbox: takes what is sent to the client.
     @ivar ended: whether the connection is closing or lost: its input is ignored.
-    @ivar paused: whether reading is paused; what was read already waits in the decoder.
+    @ivar paused: whether there is a hold; what was read already waits.
+    @ivar credit: see L{gameservers.net.turn.Waiting}; C{credited} as well.
     """
 
     _log = Logger()
 
     gentle: Collection[Reason] = ()
+    block = 0
     transport: Any  # a stream transport
     outbox: Outbox
     ticket: Ticket | None = None
     address = ""
     ended = False
     paused = False
+    credit = CREDIT
+    credited = 0.0
     _is_silence_limit = False
+    _handling = False
+    _reads = True
+    _until = 0.0  # when the present slice ends
+    _release: IDelayedCall | None = None  # of L{Hold.SPREAD}
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
         self.clock = connections.clock
+        self.turn = connections.turn
+        self._seconds = connections.clock.seconds
+        self._holds: set[Hold] = set()
+        self._unread: deque[bytes] = deque()  # received, but not given to the decoder yet
+        self._allowance = Allowance(connections.rate, connections.burst, self._seconds())
 
     @property
     def id(self) -> int:
@@ -184,12 +243,21 @@ class Connection(TimeoutMixin, Protocol):
             return
         if self._is_silence_limit:
             self.resetTimeout()
-        try:
-            self.receive(data)
-        except WireError as fault:
-            self.malformed(str(fault))
-        except Exception:
-            self.failed(Failure())
+        if self.block and len(data) > self.block:
+            starts = range(0, len(data), self.block)
+            self._unread.extend(data[start : start + self.block] for start in starts)
+            data = b"" if self.paused else self._unread.popleft()
+        if self.paused:
+            self._unread.append(data)
+            self.stop_reading()
+            return
+        now = self._seconds()
+        time = self.turn.slice_for(self, now)
+        if time:
+            self._handle_for(time, now, data)
+        else:
+            self._unread.append(data)
+            self.give_way()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.ticket is not None:
@@ -206,15 +274,12 @@ class Connection(TimeoutMixin, Protocol):
         self.cut(Reason.SILENT)
 
     def pauseProducing(self) -> None:
-        """Stop reading, and stop handling what was read."""
-        self.paused = True
-        self.transport.pauseProducing()
+        """Handle nothing more until L{resumeProducing}."""
+        self.hold(Hold.SESSION)
 
     def resumeProducing(self) -> None:
         """Handle what was read, and then read on."""
-        self.paused = False
-        self.transport.resumeProducing()
-        self.dataReceived(b"")
+        self.release(Hold.SESSION)
 
     # --- what subclasses may override ---------------------------------------------------------
 
@@ -231,8 +296,10 @@ class Connection(TimeoutMixin, Protocol):
         """
         Handle data that was received.
 
-        By default the next base class splits it into messages.  An exception ends this connection
-        alone: L{WireError} as L{Reason.MALFORMED}, any other as a bug.
+        By default the next base class splits it into messages.  After each message, call
+        L{handled}, and stop while the connection is C{paused}; it is called with C{b""} to go on.
+        An exception ends this connection alone: L{WireError} as L{Reason.MALFORMED}, any other as
+        a bug.
         """
         super().dataReceived(data)
 
@@ -260,10 +327,48 @@ class Connection(TimeoutMixin, Protocol):
         self.time_limit(seconds)
         self._is_silence_limit = bool(seconds)
 
+    def handled(self) -> None:
+        """Give way to other connections, if a message was the last one of this slice."""
+        if self._seconds() >= self._until:
+            self.give_way()
+
+    def proceed(self) -> None:
+        """Handle what waits in the decoder, as it need not wait any more."""
+        if self.paused:
+            self.release(Hold.SESSION)
+        else:
+            self.dataReceived(b"")
+
     def give_way(self) -> None:
-        """Let the reactor serve other connections before this one continues."""
-        self.pauseProducing()
-        self.clock.callLater(0, self._go_on)
+        """Let other connections have their turn before this one continues."""
+        if Hold.TURN not in self._holds:
+            self._holds.add(Hold.TURN)
+            self.paused = True
+            if not self._handling:  # else when its time has been counted
+                self.turn.queue(self)
+
+    def hold(self, hold: Hold) -> None:
+        """Handle nothing more until this hold is released."""
+        self._holds.add(hold)
+        self.paused = True
+
+    def release(self, hold: Hold) -> None:
+        """Go on in turn, if there is no other hold."""
+        if hold in self._holds:
+            self._holds.remove(hold)
+            if not self._holds and not self.ended:
+                self.give_way()
+
+    def spread(self, amount: float, hearers: Iterable[Hearer]) -> None:
+        """
+        Note that the client has sent something to others.
+
+        It is slowed down to the guaranteed rate while not all of them keep up.
+        """
+        if not self.turn.backlog.lagging:
+            self._allowance.used += amount
+        elif self._release is None and not self.ended:
+            self._slow_down(hearers, amount)
 
     def cut(self, reason: Reason, detail: str = "", last: bytes = b"") -> None:
         """
@@ -294,6 +399,7 @@ class Connection(TimeoutMixin, Protocol):
         """Send nothing more, and close the connection when what is pending has been delivered."""
         if not self.ended:
             self._leave()
+            self.read_on()  # to notice when the client closes its side
             self.outbox.close(linger)
 
     def failed(self, failure: Failure) -> None:
@@ -307,14 +413,69 @@ class Connection(TimeoutMixin, Protocol):
         self._leave()
         self.transport.abortConnection()
 
-    def _go_on(self) -> None:
-        if not self.ended:
-            self.resumeProducing()
+    # --- input --------------------------------------------------------------------------------
+
+    def go_on(self, time: float) -> None:
+        """Handle what waits for this many seconds, as it is this connection's turn."""
+        self._holds.discard(Hold.TURN)
+        if self._holds or self.ended:
+            return
+        self.paused = False
+        self._handle_for(time, self._seconds(), b"")
+        if not self.paused:
+            self.read_on()
+
+    def stop_reading(self) -> None:
+        """Read nothing more from the network."""
+        if self._reads:
+            self._reads = False
+            self.transport.pauseProducing()
+
+    def read_on(self) -> None:
+        """Read from the network again."""
+        if not self._reads:
+            self._reads = True
+            self.transport.resumeProducing()
+
+    def _handle_for(self, time: float, now: float, data: bytes) -> None:
+        """Handle received data, and then what waits, for this many seconds from now."""
+        self._until = now + time
+        self._handling = True
+        unread = self._unread
+        try:
+            self.receive(data)
+            while unread and not (self.paused or self.ended):
+                if self._seconds() >= self._until:
+                    self.give_way()
+                else:
+                    self.receive(unread.popleft())
+        except WireError as fault:
+            self.malformed(str(fault))
+        except Exception:
+            self.failed(Failure())
+        self._handling = False
+        self.turn.spend(self, now)
+        if self.paused and Hold.TURN in self._holds:
+            self.turn.queue(self)
+
+    def _slow_down(self, hearers: Iterable[Hearer], amount: float = 0) -> None:
+        """Wait until the client has sent no more than guaranteed, or everybody keeps up."""
+        wait = self._allowance.wait(self._seconds(), amount)
+        if wait and any(hearer.lags for hearer in hearers):
+            self.hold(Hold.SPREAD)
+            again = partial(self._slow_down, hearers)
+            self._release = self.callLater(min(wait, SLOWED), again)
+        else:
+            self._release = None
+            self.release(Hold.SPREAD)
 
     def _leave(self) -> None:
         if not self.ended:
             self.ended = True
             self.setTimeout(None)
+            self._unread.clear()
+            if self._release is not None and self._release.active():
+                self._release.cancel()
             try:
                 self.left()
             except Exception:  # which must not keep the connection

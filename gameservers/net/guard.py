@@ -113,6 +113,21 @@ class DoorSettings:
         minimum=1,
         maximum=86_400,
     )
+    max_unread_total: int = option(
+        0,
+        "What may wait for clients that are slow to read, of all games together; then those for"
+        " which most waits are disconnected; 0 is a quarter of the machine's memory",
+        unit="bytes",
+        minimum=0,
+        maximum=1 << 50,
+    )
+    unread_timeout: int = option(
+        20,
+        "time after which a client that takes nothing of what waits for it is disconnected",
+        unit="seconds",
+        minimum=1,
+        maximum=3_600,
+    )
     trusted: tuple[str, ...] = option(
         ("127.0.0.0/8", "::1"),
         "networks that are exempt from the limits per address",

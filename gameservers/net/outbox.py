@@ -7,7 +7,8 @@ forty players cost forty system calls and not four hundred.
 
 What the network does not take stays in the outbox, where its size is known.  If more than C{limit}
 bytes wait at the end of a turn, the recipient does not read: the outbox drops what it held and
-tells its owner, once, which cuts the connection.
+tells its owner, once, which cuts the connection.  L{gameservers.net.backlog} has the limits that
+concern all outboxes together.
 
 A L{Topic} is a list whose newest state replaces all earlier ones, such as the players present:
 changed ten times in a turn it is sent once, and when it changes all the time, once per
@@ -27,14 +28,13 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IPullProducer,
     IPushProducer,
-    IReactorTime,
     ITransport,
 )
 from twisted.internet.tcp import Connection
-from twisted.logger import Logger
 from zope.interface import implementer
 
-from gameservers.net.bypass import is_plain, send_some
+from gameservers.net.bypass import is_plain, send_some, unsent
+from gameservers.net.turn import Turn
 
 #: Maximum size of one write, in bytes, where the output may be split anywhere.
 MAX_PIECE = 64 * 1024
@@ -47,50 +47,6 @@ LINGER = 5.0
 INTERVAL = 0.1
 
 Form = TypeVar("Form", bound=Hashable)
-
-
-class Turn:
-    """The current reactor turn: the calls and flushes due when it ends."""
-
-    _log = Logger()
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self.clock = clock
-        self._calls: list[Callable[[], None]] = []
-        self._outboxes: list[Outbox] = []
-        self._scheduled = False
-
-    def at_end(self, call: Callable[[], None]) -> None:
-        """Call C{call} when the turn ends, when messages can still be added to it."""
-        self._calls.append(call)
-        self._schedule()
-
-    def flush_at_end(self, outbox: Outbox) -> None:
-        """Flush an outbox, after the last message of the turn; called by the outbox itself."""
-        self._outboxes.append(outbox)
-        self._schedule()
-
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self.clock.callLater(0, self._end)
-
-    def _end(self) -> None:
-        for call in self._calls:  # a call may append further ones
-            try:
-                call()
-            except Exception:
-                self._log.failure("{call} failed at the end of a turn", call=call)
-        # Sending may lose connections, which others are told of in the next turn: so every
-        # queue is taken before the first byte is sent.
-        outboxes, self._outboxes, self._calls = self._outboxes, [], []
-        self._scheduled = False
-        for outbox, messages in [(outbox, outbox.take()) for outbox in outboxes]:
-            try:
-                outbox.flush(messages)
-            except Exception:
-                self._log.failure("an outbox could not be flushed")
-                outbox.abort()
 
 
 def pieces(messages: Sequence[bytes], cut: int | None = None) -> list[bytes]:
@@ -151,6 +107,11 @@ class Audience:
         self._batch = Batch()
         self._batch.sealed = True
 
+    @property
+    def lags(self) -> bool:
+        """Whether one of them does."""
+        return any(outbox.lags for outbox in self._outboxes)
+
     def send(self, message: bytes) -> None:
         """Send one message to all when the turn ends."""
         if self._batch.sealed:
@@ -205,6 +166,7 @@ class Outbox:
         "_limit",
         "_overflowed",
         "_paused",
+        "_posted",
         "_registered",
         "_send",
         "_sent",
@@ -260,6 +222,7 @@ class Outbox:
         self._backlog: deque[bytes] = deque()  # chunks that wait for the transport
         self._backlog_size = 0
         self._given = 0  # bytes that a plain TCP transport has not sent yet
+        self._posted = 0  # bytes that did not leave at once, since the beginning
         self._registered = False
         self._paused = False
         self._farewell: IDelayedCall | None = None
@@ -268,6 +231,17 @@ class Outbox:
     def pending(self) -> int:
         """The number of bytes that wait to be sent."""
         return self._backlog_size + self._given + sum(map(len, _flat(self.queue)))
+
+    @property
+    def taken(self) -> int:
+        """A number that grows as the network takes what waits."""
+        given = unsent(self._transport) if self._at_once else self._given
+        return self._posted - self._backlog_size - given
+
+    @property
+    def lags(self) -> bool:
+        """Whether so much waits that those who send to it should slow down."""
+        return self in self.turn.backlog.lagging
 
     def send(self, message: bytes) -> None:
         """Send one message when the turn ends.  After L{close} nothing is sent."""
@@ -355,9 +329,16 @@ class Outbox:
         self.lost()
         self._transport.abortConnection()
 
+    def overflow(self) -> None:
+        """Drop what waits, and tell the owner that the recipient does not read."""
+        if self._state is not _State.OVER:
+            self.lost()
+            self._overflowed()
+
     def lost(self) -> None:
         """Note that the connection is lost: what waits is dropped."""
         self._state = _State.OVER
+        self.turn.backlog.discard(self)
         self._backlog.clear()
         self._backlog_size = self._given = 0
         self._release()
@@ -401,13 +382,23 @@ class Outbox:
 
     def _post(self, new: list[bytes]) -> None:
         """Send these after what waits, and check how much waits then."""
+        size = sum(map(len, new))
         self._backlog += new
-        self._backlog_size += sum(map(len, new))
+        self._backlog_size += size
+        self._posted += size
         if not self._registered:
             self._push()
-        if self._backlog_size + self._given > self._limit:
-            self.lost()
-            self._overflowed()
+        self._report()
+
+    def _report(self) -> None:
+        """Report how much waits, and check it."""
+        if not self._registered:
+            return
+        waits = self._backlog_size + self._given
+        if waits > self._limit:
+            self.overflow()
+        else:
+            self.turn.backlog.update(self, waits, self._limit)
 
     def _push(self) -> None:
         """Send from the backlog until the network takes no more."""
@@ -467,6 +458,7 @@ class Outbox:
         if self._registered:
             self._registered = False
             self._transport.unregisterProducer()
+            self.turn.backlog.discard(self)
 
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
@@ -475,7 +467,9 @@ class Outbox:
         self._given = 0
         self._paused = False
         self._push()
-        if not self._registered:
+        if self._registered:
+            self._report()
+        else:
             self._congest(False)
 
     def pauseProducing(self) -> None:

@@ -42,3 +42,39 @@ class TokenBucket:
     def take(self, amount: float) -> None:
         """Take so many tokens."""
         self._level -= amount
+
+
+class Allowance:
+    """
+    What one sender may send: always C{rate} a second, and C{burst} at once; more while it is not
+    asked to wait.
+
+    What was sent beyond that while it was free to is a debt of at most C{burst}.
+
+    @ivar rate: amount per second; 0 is no limit.
+    @ivar used: what was sent while it was free to, since the last call of L{wait}.
+    """
+
+    __slots__ = ("_burst", "_level", "_since", "rate", "used")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate = rate
+        self.used = 0.0
+        self._burst = burst
+        self._level = burst
+        self._since = now
+
+    def wait(self, now: float, amount: float = 0) -> float:
+        """
+        Seconds until its debt is paid; 0 if it has none.
+
+        @param amount: what it sends now.
+        """
+        if not self.rate:
+            return 0.0
+        level = self._level + self.rate * (now - self._since)
+        paid = min(self._burst, level - self.used)
+        self._level = max(paid, min(level, -self._burst)) - amount
+        self._since = now
+        self.used = 0.0
+        return max(0.0, -self._level / self.rate)

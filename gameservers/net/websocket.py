@@ -50,7 +50,7 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason, Opcode
 from wsproto.utilities import RemoteProtocolError
 
-from gameservers.net.connection import Connection, Connections, Reason
+from gameservers.net.connection import Connection, Connections, Hold, Reason
 from gameservers.net.outbox import LINGER, Outbox
 
 __all__ = ["CloseReason", "Upgrade", "WebSocket", "binary_frame", "text_frame"]
@@ -68,6 +68,9 @@ MASK_SIZE = 4
 
 #: The header of an upgrade request.
 _ASKED_FOR = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
+
+#: Bytes that are read after our close frame, besides a message, in search of the client's.
+MAX_LATE = 64 * 1024
 
 #: How long a client may take to answer our close frame, in seconds.
 PARTING = 1.0
@@ -187,6 +190,7 @@ class WebSocket(Connection):
     """
 
     takes: tuple[type, ...] = (str, bytes)
+    block = 4096  # what is read at once can be thousands of tiny frames
     streams = False
     waits = True
     codes: Mapping[Reason, int] = CODES
@@ -197,7 +201,7 @@ class WebSocket(Connection):
     def __init__(self, connections: Connections) -> None:
         super().__init__(connections)
         self._frames = Frames(ConnectionType.SERVER)
-        self._between_messages = True  # the next byte begins a message
+        self._borders = Borders()
         self._behind = False  # some input has not been decoded
         self._parts: list[Any] = []  # of the message that is being received
         self._size = 0  # bytes of it
@@ -205,6 +209,7 @@ class WebSocket(Connection):
         self._stalled = False  # it has read nothing since the last check
         self._ping: IDelayedCall | None = None
         self._sent_all = self._heard_end = False
+        self._late = 0  # bytes after the end
 
     # --- what subclasses may override ---------------------------------------------------------
 
@@ -273,13 +278,6 @@ class WebSocket(Connection):
             flow=self._congested,
         )
 
-    def resumeProducing(self) -> None:
-        """As L{Connection.resumeProducing}, unless the client has to read first."""
-        self.paused = False
-        if not (self.waits and self.outbox.congested):
-            self.transport.resumeProducing()
-        self.dataReceived(b"")
-
     def timeoutConnection(self) -> None:
         if self.ended:
             self._heard_end = True
@@ -289,25 +287,27 @@ class WebSocket(Connection):
 
     def dataReceived(self, data: bytes) -> None:
         if self.ended and not self._heard_end:
-            self._frames.receive_data(data)
-            if any(isinstance(event, CloseConnection) for event in self._frames.events()):
+            self._late += len(data)
+            self._borders.pass_by(data)
+            if self._borders.closes or self._late > self.max_message + MAX_LATE:
                 self._heard_end = True
                 self._shut()
         else:
             super().dataReceived(data)
 
     def receive(self, data: bytes) -> None:
-        if self._between_messages:
-            if not (self._behind or self.paused) and len(data) <= self.max_message:
-                message = whole_message(data)
-                if message is not None:
-                    self._take(message)
-                    return
-            self._between_messages = ends_a_message(data)
+        if self._borders.between and not self._behind and len(data) <= self.max_message:
+            message = whole_message(data)
+            if message is not None:
+                self._take(message)
+                self.handled()
+                return
+        self._borders.pass_by(data)
         self._frames.receive_data(data)
         self._behind = True
         for event in () if self.paused else self._frames.events():
             self._heard(event)
+            self.handled()
             if self.paused:
                 return
         self._behind = self.paused
@@ -350,7 +350,8 @@ class WebSocket(Connection):
         if self.streams:
             self._take(data if isinstance(data, str) else bytes(data))
             return
-        self._parts.append(data)
+        if data:  # a client may send any number of empty parts
+            self._parts.append(data)
         if event.message_finished:
             parts, self._parts = self._parts, []
             self._take("".join(parts) if isinstance(event, TextMessage) else b"".join(parts))
@@ -365,7 +366,7 @@ class WebSocket(Connection):
     def _part(self, frame: bytes, linger: float) -> None:
         self._leave()
         self.outbox.close(linger, frame, self._all_sent)
-        self.transport.resumeProducing()  # for the client's close frame
+        self.read_on()  # for the client's close frame
 
     def _all_sent(self) -> None:
         self._sent_all = True
@@ -382,9 +383,9 @@ class WebSocket(Connection):
     def _congested(self, congested: bool) -> None:
         self._stalled = False
         if self.waits and congested:
-            self.transport.pauseProducing()
-        elif self.waits and not self.paused:
-            self.transport.resumeProducing()
+            self.hold(Hold.READER)
+        elif self.waits:
+            self.release(Hold.READER)
 
     def _send_ping(self) -> None:
         if self.ended:
@@ -434,12 +435,39 @@ def whole_message(data: bytes) -> str | bytes | None:
         return None
 
 
-def ends_a_message(data: bytes) -> bool:
-    """Whether this is a sequence of whole messages; it must start with a frame."""
-    begin, whole = 0, True
-    while begin < len(data):
-        if not data[begin] & CONTROL:
-            whole = bool(data[begin] & FINAL)
-        size, head = _size_and_head(data, begin)
-        begin += head + MASK_SIZE + size
-    return whole and begin == len(data)
+class Borders:
+    """
+    Where the frames of a client begin, without decoding them.
+
+    @ivar between: whether the next byte begins a message.
+    @ivar closes: whether there was a close frame.
+    """
+
+    __slots__ = ("_head", "_left", "_whole", "between", "closes")
+
+    def __init__(self) -> None:
+        self.between = True
+        self.closes = False
+        self._head = b""  # an incomplete header
+        self._left = 0  # bytes of a frame that have not come
+        self._whole = True  # the last message is complete
+
+    def pass_by(self, data: bytes) -> None:
+        """Take note of received bytes."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        begin, end = self._left, len(data)
+        while begin < end:
+            size, head = _size_and_head(data, begin)
+            if end - begin < head:
+                self._head = data[begin:]
+                begin = end
+                break
+            opcode = data[begin] & 0x0F
+            if not opcode & CONTROL:
+                self._whole = bool(data[begin] & FINAL)
+            elif opcode == Opcode.CLOSE:
+                self.closes = True
+            begin += head + MASK_SIZE + size
+        self._left = begin - end
+        self.between = self._whole and not self._left and not self._head

@@ -12,7 +12,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from gameservers.net.bypass import segment_size
-from gameservers.net.outbox import Outbox, Turn
+from gameservers.net.outbox import Outbox
+from gameservers.net.turn import Turn
 
 MIB = 1024 * 1024
 TIMEOUT = 30  # seconds: for blocking calls of the player

@@ -13,8 +13,9 @@ from twisted.internet.ssl import DistinguishedName, KeyPair
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from gameservers.net.outbox import Outbox, Turn
+from gameservers.net.outbox import Outbox
 from gameservers.net.pipe import CoupledPipe, Ending, couple
+from gameservers.net.turn import Turn
 
 MIB = 1024 * 1024
 TIMEOUT = 30  # seconds: for blocking calls of the players

@@ -228,13 +228,14 @@ class LimitTests(ConnectionTestCase):
 
 class GivingWayTests(ConnectionTestCase):
     def test_others_first(self) -> None:
-        """The rest of what was read waits for the next turn, in order, and nothing is read."""
+        """The rest waits for the end of the turn, in order, with what is read until then."""
         peer, lines = self.connect()
         lines.dataReceived(b"wait\none\ntwo\n")
         self.assertEqual(lines.heard, [b"wait"])
+        lines.dataReceived(b"three\n")
         self.assertFalse(peer.reading)
         self.network.advance(0)
-        self.assertEqual(lines.heard, [b"wait", b"one", b"two"])
+        self.assertEqual(lines.heard, [b"wait", b"one", b"two", b"three"])
         self.assertTrue(peer.reading)
 
     def test_gone_meanwhile(self) -> None:

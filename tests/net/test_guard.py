@@ -60,6 +60,8 @@ class LimitTests(GuardTestCase):
                 "max_datagrams_per_address": 5_000,
                 "first_byte_timeout": 10,
                 "login_timeout": 120,
+                "max_unread_total": 0,
+                "unread_timeout": 20,
                 "trusted": ("127.0.0.0/8", "::1"),
             },
         )

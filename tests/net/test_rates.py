@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers.net.rates import TokenBucket
+from gameservers.net.rates import Allowance, TokenBucket
 
 moments = st.lists(
     st.tuples(st.floats(0, 10, allow_nan=False), st.integers(1, 2_000)), max_size=40
@@ -66,3 +66,41 @@ class TokenBucketTests(SynchronousTestCase):
         bucket.take(1)
         bucket.take(1)
         self.assertEqual(bucket.wait(1, 99.0), 0.25)
+
+
+class AllowanceTests(SynchronousTestCase):
+    def test_burst_then_rate(self) -> None:
+        allowance = Allowance(rate=10, burst=30, now=0)
+        allowance.used = 30
+        self.assertEqual(allowance.wait(0), 0)
+        allowance.used = 5
+        self.assertAlmostEqual(allowance.wait(0), 0.5)
+        self.assertEqual(allowance.wait(0.5), 0)
+
+    def test_debt(self) -> None:
+        """Whatever was sent while it was free to, it waits no longer than for a burst."""
+        allowance = Allowance(rate=10, burst=30, now=0)
+        allowance.used = 1_000_000
+        self.assertEqual(allowance.wait(1), 3)
+
+    def test_long_ago(self) -> None:
+        """What was sent within the rate is no debt, however long nobody asked."""
+        allowance = Allowance(rate=10, burst=30, now=0)
+        allowance.used = 9_000
+        self.assertEqual(allowance.wait(1_000), 0)
+
+    def test_no_limit(self) -> None:
+        allowance = Allowance(rate=0, burst=0, now=0)
+        allowance.used = 1e9
+        self.assertEqual(allowance.wait(0), 0)
+
+    @settings(max_examples=100, deadline=None)
+    @given(moments)
+    def test_guaranteed(self, sent: list[tuple[float, int]]) -> None:
+        """One that waits as told has sent what the rate and a burst allow, and one message."""
+        allowance, now, total = Allowance(rate=100, burst=500, now=0), 0.0, 0
+        for pause, size in sent:
+            now += pause + allowance.wait(now)
+            allowance.wait(now, size)
+            total += size
+            self.assertLessEqual(total, 100 * now + 500 + 2_000 + 1)

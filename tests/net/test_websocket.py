@@ -16,9 +16,9 @@ from gameservers.metrics import Metrics
 from gameservers.net.connection import Connections, Reason
 from gameservers.net.websocket import (
     PARTING,
+    Borders,
     WebSocket,
     binary_frame,
-    ends_a_message,
     text_frame,
     whole_message,
 )
@@ -178,6 +178,7 @@ class FramesTests(WebSocketTestCase):
             while self.socket.paused:
                 before = len(self.socket.heard)
                 self.socket.resumeProducing()
+                self.network.advance(0)
                 self.assertLessEqual(len(self.socket.heard), before + 1)
         self.assertEqual(self.socket.heard, heard_by_wsproto(pieces)[0])
 
@@ -192,7 +193,7 @@ class FramesTests(WebSocketTestCase):
     @example(frame(TEXT, b"\xff"))
     def test_junk(self, junk: bytes) -> None:
         """What is not a message as clients send it is none; asking costs nothing else."""
-        ends_a_message(junk)
+        Borders().pass_by(junk)
         message = whole_message(junk)
         if isinstance(message, str):
             self.assertEqual(frame(TEXT, message.encode(), mask=junk[2:6]), junk)
@@ -298,12 +299,12 @@ class LifeTests(WebSocketTestCase):
         self.assertClosed(1011, "silent")
 
     def test_slow(self) -> None:
-        """A client that does not read is not read from; it goes on when it reads again."""
+        """A client that does not read is not listened to; it goes on when it reads again."""
         self.peer.stall()
         self.socket.send("x" * 500)
         self.network.turn()
-        self.assertFalse(self.peer.reading)
         self.peer.send(self.client.send(TextMessage("hello")))
+        self.assertFalse(self.peer.reading)
         self.assertEqual(self.socket.heard, [])
         self.peer.read_on()
         self.assertEqual(self.socket.heard, ["hello"])

@@ -1,9 +1,9 @@
 """
 The session of one client: handles its messages, before and after the log-in.
 
-Messages are handled one after the other, even if one waits for the database: later ones are
-queued, and with L{BACKLOG} of them reading is paused.  So there is no phase between the two: while
-a log-in is being checked, nothing else is handled.
+Messages are handled one after the other, even if one waits for the database: then the next one
+waits, and those after it are not read.  So there is no phase between the two: while a log-in is
+being checked, nothing else is handled.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ from gameservers.net.connection import Reason
 from gameservers.net.websocket import CloseReason, WebSocket
 from gameservers.store import StoreError
 from gameservers.wire import WireError
-
-#: Number of queued messages at which reading is paused.
-BACKLOG = 16
 
 #: Maximum number of messages held back for a client while its log-in is being checked.
 HELD = 1000
@@ -66,11 +63,11 @@ class TicTacToeSession:
     # --- called by the connection -------------------------------------------------------------
 
     def received(self, message: str | bytes) -> None:
-        """Queue a message."""
+        """Handle a message, or keep it until the one before has been handled."""
         self._waiting.append(message)
-        if len(self._waiting) >= BACKLOG:
+        if self._handling:
             self._connection.pauseProducing()
-        if not self._handling:
+        else:
             Deferred.fromCoroutine(self._handle_all())
 
     def left(self) -> None:
@@ -107,9 +104,8 @@ class TicTacToeSession:
                 self._connection.cut(Reason.FAILED, f"the store: {problem}", code=code)
             except Exception:
                 self._connection.failed(Failure())
-            if self._connection.paused and len(self._waiting) < BACKLOG:
-                self._connection.resumeProducing()
         self._handling = False
+        self._connection.resumeProducing()
 
     async def _handle(self, encoded: str | bytes) -> None:
         try:

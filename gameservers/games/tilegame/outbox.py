@@ -15,7 +15,8 @@ from twisted.internet.interfaces import ITransport
 
 from gameservers.games.tilegame.wire import BLOCK, MAX_STATE, PIECE
 from gameservers.net.bypass import send_apart
-from gameservers.net.outbox import Outbox, Turn
+from gameservers.net.outbox import Outbox
+from gameservers.net.turn import Turn
 
 
 class BlockOutbox(Outbox):

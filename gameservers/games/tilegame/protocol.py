@@ -47,19 +47,15 @@ class TileGameProtocol(Connection):
     def receive(self, data: bytes) -> None:
         inbox, session, outbox = self._inbox, self._session, self.outbox
         inbox.receive_data(data)
-        while not (self.ended or session.waiting or outbox.full):
+        while not (self.ended or self.paused or session.waiting or outbox.full):
             message = inbox.whole() if session.expects_name else inbox.block()
             if not message or not session.admits(message):
                 break
             inbox.take(len(message))
             session.receive(message)
-        if self.ended:
-            return
+            self.handled()
         if len(inbox) > READ_AHEAD:
-            if not self.paused:
-                self.pauseProducing()
-        elif self.paused:
-            self.resumeProducing()
+            self.pauseProducing()
 
     def left(self) -> None:
         self._session.left()
@@ -74,4 +70,4 @@ class TileGameProtocol(Connection):
 
     def _flow(self, congested: bool) -> None:
         if not congested:
-            self.dataReceived(b"")
+            self.proceed()

@@ -110,7 +110,7 @@ class Session:
 
     def _go_on(self) -> None:
         self.waiting = False
-        self._connection.dataReceived(b"")
+        self._connection.proceed()
 
     # --- the handshake ------------------------------------------------------------------------
 

@@ -112,7 +112,7 @@ class PipeSession:
         """Keep bytes for the partner; after L{MAX_EARLY} reading is paused until it connects."""
         self._early += data
         if len(self._early) >= MAX_EARLY:
-            self.connection.hold()
+            self.connection.wait_for_partner()
 
     def _pass_on(self, data: bytes) -> None:
         self.connection.pass_on(data)

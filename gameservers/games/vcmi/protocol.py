@@ -63,17 +63,21 @@ class TextLobbyProtocol(FramedProtocol):
         )
 
     def receive(self, data: bytes) -> None:
-        if self._session is not None:
-            self._session.asked = False
+        session = self._session
+        if session is not None:
+            session.asked = session.asked and not data
+            session.go_on()
         super().receive(data)
 
     def stringReceived(self, frame: bytes) -> None:
-        if self.ended or not frame:
+        if self.ended:
             return
-        if self._session is None:
-            dialect, frame = text.greeting(frame)
-            self._session = TextSession(self, self._service, dialect)
-        self._session.received(frame)
+        if frame:
+            if self._session is None:
+                dialect, frame = text.greeting(frame)
+                self._session = TextSession(self, self._service, dialect)
+            self._session.received(frame)
+        self.handled()
 
     def lengthLimitExceeded(self, length: int) -> None:
         self.malformed(text.MALFORMED)
@@ -134,6 +138,13 @@ class PipeProtocol(FramedProtocol):
 
     # --- the connection -----------------------------------------------------------------------
 
+    def dataReceived(self, data: bytes) -> None:
+        """Forward data at once when there is a partner; it takes no time that has to be shared."""
+        if self._end is None or self._unread:
+            super().dataReceived(data)
+        elif not self.ended:
+            self._end.received(data)
+
     def receive(self, data: bytes) -> None:
         if self.session.shaking_hands:
             super().receive(data)
@@ -158,10 +169,15 @@ class PipeProtocol(FramedProtocol):
         rest, self.recvd = self.recvd, b""
         return rest
 
-    def hold(self) -> None:
+    def wait_for_partner(self) -> None:
         """Pause reading until there is a partner."""
-        self.transport.pauseProducing()
+        self.stop_reading()
         self.time_limit(LOOK)
+
+    def read_on(self) -> None:
+        """Read on, unless there is no partner yet; with one, the pipe reads."""
+        if not self.session.waiting:
+            super().read_on()
 
     def abort_if_lost(self) -> None:
         """End this side if its peer has gone, which is not noticed while reading is paused."""

@@ -22,8 +22,9 @@ class VcmiService(GameService):
     """
 
     def __init__(self, dependencies: Dependencies) -> None:
-        super().__init__(dependencies)
-        self.games = StartedGames(self.game, self.clock, self.metrics, self.settings)
+        settings = dependencies.settings
+        super().__init__(dependencies, rate=settings.chat_rate, burst=settings.chat_burst)
+        self.games = StartedGames(self.game, self.clock, self.metrics, settings)
         self.place_of = dependencies.place_of
         self.text_words = TextWords(self)
         self._logins = 0

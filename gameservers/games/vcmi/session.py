@@ -5,6 +5,7 @@ The session of a launcher in the text lobby: handles its commands.
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ class TextSession:
         self._service = service
         self._lobby = service.lobby
         self._settings = service.settings
+        self._commands: deque[tuple[str, str]] = deque()
         self._wish: Draft | Joining | Declined | None = None
 
     @property
@@ -98,16 +100,22 @@ class TextSession:
         return Phase.HOST if room.host == self.id else Phase.GUEST
 
     def received(self, frame: bytes) -> None:
-        """Obey the commands of a frame."""
-        commands = text.commands(self.dialect.decode(frame), MAX_COMMANDS)
-        last = len(commands) - 1
-        for index, (tag, value) in enumerate(commands):
+        """Handle the commands of a frame."""
+        self._commands.extend(text.commands(self.dialect.decode(frame), MAX_COMMANDS))
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Handle the commands of a frame that have not been handled, until others have a turn."""
+        commands, connection = self._commands, self.connection
+        while commands and not connection.paused:
+            tag, value = commands.popleft()
             # Users type <HERE> into the chat: the program sends an empty MSG before it.
-            if tag != "MSG" or value or index == last:
+            if tag != "MSG" or value or not commands:
                 self._handle(tag, value)
-                if self.connection.ended:
-                    return
-        if isinstance(self._wish, Declined):
+                if connection.ended:
+                    commands.clear()
+                connection.handled()
+        if not commands and isinstance(self._wish, Declined):
             self._wish = None
 
     def _handle(self, tag: str, value: str) -> None:

@@ -24,7 +24,7 @@ class VcmiSettings:
         aliases=("capacity",),
     )
     max_unread: int = common.max_unread(
-        1_048_576,
+        4_194_304,
         description="What may wait for a lobby client that does not read; with more it"
         " is disconnected",
         aliases=("vcmi-max-pending",),
@@ -68,6 +68,18 @@ class VcmiSettings:
         unit="games",
         minimum=1,
         maximum=100_000,
+    )
+    chat_rate: int = option(
+        10,
+        "Chat lines that a client may always send; it is slowed down to this while one of those"
+        " who hear it does not keep up, and may send any number otherwise",
+        unit="lines per second",
+        minimum=1,
+        maximum=10_000,
+        off=0,
+    )
+    chat_burst: int = option(
+        30, "Chat lines that it may always send at once", unit="lines", minimum=1, maximum=10_000
     )
     pipe_lifetime: int = option(
         1_800,

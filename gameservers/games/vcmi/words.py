@@ -130,7 +130,11 @@ class TextWords:
 
     def _tell_chat(self, ids: Sequence[int], said: events.ChatSaid) -> None:
         in_channel = said.traits[rules.VERSION] >= text.SINCE_CHANNELS
-        for dialect, audience in self._audiences(tuple(ids)):
+        hearers = self._audiences(tuple(ids))
+        sender = self.sessions.get(said.sender)
+        if sender is not None:
+            sender.connection.spread(1, [audience for _, audience in hearers])
+        for dialect, audience in hearers:
             if in_channel and dialect.version >= text.SINCE_CHANNELS:
                 line = text.msgch(said.name, said.channel or rules.ROOM, said.text)
             else:

@@ -19,7 +19,8 @@ from itertools import accumulate
 
 from gameservers.games.velnet.wires.messages import Codec
 from gameservers.lobby import RoomKey
-from gameservers.net.outbox import Outbox, Turn
+from gameservers.net.outbox import Outbox
+from gameservers.net.turn import Turn
 
 
 class Feed:

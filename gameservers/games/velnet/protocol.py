@@ -12,25 +12,17 @@ from gameservers.games.velnet.generation import Generation
 from gameservers.games.velnet.service import VelNetService
 from gameservers.games.velnet.session import BinarySession, Session, TextSession
 from gameservers.games.velnet.wires import binary, text
-from gameservers.games.velnet.wires.messages import Broadcast, Codec, Hello, LogIn, Message, ToSelf
+from gameservers.games.velnet.wires.messages import Broadcast, Codec, Hello, Message
 from gameservers.net.address import Address
-from gameservers.net.connection import Connection, Reason
+from gameservers.net.connection import LINES, Connection, Reason
 from gameservers.net.datagrams import Datagrams
 from gameservers.net.websocket import CloseReason, WebSocket
 
 #: Bytes of a WebSocket message beyond the longest payload, for a message's other fields.
 MARGIN = 1024
 
-#: Requests of one connection that are handled before other connections get their turn.  Payloads
-#: for the room are cheap in any number; a list, a change of rooms or a group is much work for a
-#: few bytes.
-MAX_REQUESTS = 16
-
-#: Messages that do not count as requests.
-UNCOUNTED = frozenset({LogIn, Broadcast, ToSelf})
-
-#: Bytes that L{LineReceiver} is given at once: for each line it copies all the rest.
-BLOCK = 4096
+#: Bytes of a binary stream that are decoded at once, which can be thousands of tiny messages.
+BLOCK = 16 * 1024
 
 #: Reasons for which a client is closed after pending output, with the close code for WebSockets:
 #: clients understand no other.
@@ -46,7 +38,6 @@ class VelNetConnection(Connection):
 
     gentle = CODES
     session: Session
-    _requests = 0
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -57,23 +48,19 @@ class VelNetConnection(Connection):
         self.session.left()
 
     def handle(self, message: Message) -> None:
-        """Handle a message, and give way to other connections after L{MAX_REQUESTS} requests."""
-        kind, session = type(message), self.session
-        action = session.actions.get(kind)
-        if action is None or self.ended:
-            return
-        action(session, message)
-        if kind not in UNCOUNTED:
-            self._requests += 1
-            if self._requests == MAX_REQUESTS:
-                self._requests = 0
-                self.give_way()
+        """Handle a message, which is ignored in some phases."""
+        session = self.session
+        action = session.actions.get(type(message))
+        if action is not None and not self.ended:
+            action(session, message)
+            self.handled()
 
 
 class VelNetTextProtocol(VelNetConnection, LineReceiver):
     """One text client on a stream."""
 
     delimiter = b"\n"
+    block = LINES
 
     def __init__(self, service: VelNetService) -> None:
         super().__init__(service.connections)
@@ -82,8 +69,7 @@ class VelNetTextProtocol(VelNetConnection, LineReceiver):
         self._run: Broadcast | None = None  # consecutive lines for the room
 
     def receive(self, data: bytes) -> None:
-        for start in range(0, len(data) or 1, BLOCK):
-            super().receive(data[start : start + BLOCK])
+        super().receive(data)
         self._end_run()
 
     def lineReceived(self, line: bytes) -> None:
@@ -111,6 +97,8 @@ class VelNetTextProtocol(VelNetConnection, LineReceiver):
 
 class VelNetBinaryConnection(VelNetConnection):
     """One binary client, on a stream or a WebSocket."""
+
+    block = BLOCK
 
     def __init__(self, service: VelNetService, generation: Generation) -> None:
         super().__init__(service.connections)

@@ -35,7 +35,8 @@ class VelNetService(GameService):
     settings: VelNetSettings
 
     def __init__(self, dependencies: Dependencies) -> None:
-        super().__init__(dependencies)
+        rate = dependencies.settings.rate
+        super().__init__(dependencies, rate=rate, burst=rate)
         self.access = Access(self.settings.auth)
         self.sessions: dict[int, Session] = {}
         self.bound: dict[Address, Session] = {}

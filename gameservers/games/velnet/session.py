@@ -201,12 +201,17 @@ class Session:
         feed = self.feed
         if feed is not None:
             head, frames, echo = self.head, message.frames, message.echo
-            feed.say(head + head.join(frames), 0 if echo else self.player)
+            said = head + head.join(frames)
+            feed.say(said, 0 if echo else self.player)
+            self.connection.spread(len(said), feed.members.values())
             self.service.count(len(frames), len(feed.members) - (not echo))
 
     def to_group(self, message: ToGroup) -> None:
         """Send a payload to the members of a group."""
-        self.service.tell(self._members(message.group), self.head + message.frame)
+        members, said = self._members(message.group), self.head + message.frame
+        self.service.tell(members, said)
+        sessions = self.service.sessions
+        self.connection.spread(len(said), [sessions[each].connection.outbox for each in members])
 
     def to_self(self, message: ToSelf) -> None:
         """Send a payload back to the client."""

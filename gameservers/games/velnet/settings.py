@@ -56,6 +56,15 @@ class VelNetSettings:
         maximum=1_000_000,
     )
     max_unread: int = common.max_unread(4_194_304, aliases=("max-pending",))
+    rate: int = option(
+        262_144,
+        "What a client may always send to others; it is slowed down to this while one of them does"
+        " not keep up, and may send any amount otherwise",
+        unit="bytes per second",
+        minimum=1_024,
+        maximum=1_073_741_824,
+        off=0,
+    )
     login_timeout: float = common.login_timeout(10.0)
     silence_timeout: float = common.silence_timeout(
         30.0,

@@ -22,7 +22,7 @@ from gameservers.lobby.events import (
     RoomOpened,
 )
 from gameservers.net.connection import Reason
-from gameservers.net.outbox import Turn
+from gameservers.net.turn import Turn
 
 if TYPE_CHECKING:
     from gameservers.games.velnet.session import Session

@@ -140,7 +140,6 @@ class TimeTests(SynchronousTestCase):
 
 class OrderTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.patch(session, "BACKLOG", 3)
         self.arena = Arena()
         self.alice, self.bob = self.arena.players("alice", "bob")
         self.match_id = start_match(self.alice, self.bob, "bob")
@@ -190,11 +189,12 @@ class OrderTests(SynchronousTestCase):
         """A client that sends on while it is served is read no further, until there is room."""
         held = self.hold("save_move")
         self.alice.move(self.match_id, Cell(0, 0, 1, 1))
-        for count in range(3):
+        for count in range(2):
             self.assertTrue(self.alice.peer.reading, count)
             self.alice.say("end_game")
         self.assertFalse(self.alice.peer.reading)
         held.callback(None)
+        self.arena.clock.turn()
         self.assertTrue(self.alice.peer.reading)
 
     def test_pushes_wait_for_the_greeting(self) -> None:
@@ -275,6 +275,8 @@ class SlowReaderTests(SynchronousTestCase):
             bob.say("end_match", id=match_id)
             if alice.peer.closed:
                 break
+            alice.say("match_states_request")
+            alice.say("match_states_request")
             self.assertFalse(alice.peer.reading, number)  # asks for nothing more
         self.assertTrue(alice.aborted)
         self.assertEqual(arena.here, ["bob"])

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gameservers.games.tilegame import protocol
 from gameservers.games.tilegame.outbox import BlockOutbox
 from gameservers.net.bypass import APART
-from gameservers.net.outbox import Turn
+from gameservers.net.turn import Turn
 from tests.games.tilegame.reading import TOKEN, Map, State, broken, packet, position
 from tests.games.tilegame.support import Client, Game, Made, Threads
 from tests.transports import ROOM, Network, Peer
@@ -375,7 +375,9 @@ class FlowTests(SynchronousTestCase):
         client.send(*["GLGAME_REQ"] * 4)  # one answered, three waiting
         self.assertTrue(client.peer.reading)
         client.send("GLGAME_REQ")
+        client.send("GLGAME_REQ")
         self.assertFalse(client.peer.reading)
+        game.clock.turn(0.05)
         game.clock.turn(0.05)
         self.assertTrue(client.peer.reading)
 

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from gameservers.games.velnet.feed import Feed
 from gameservers.games.velnet.wires import text
 from gameservers.lobby import RoomKey
-from gameservers.net.outbox import Outbox, Turn
+from gameservers.net.outbox import Outbox
+from gameservers.net.turn import Turn
 from tests.net.transports import SlowTransport
 
 STEPS = st.lists(

@@ -1,0 +1,174 @@
+"""Tests for L{gameservers.net.turn}: the reactor turn, shared fairly."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from twisted.internet.protocol import Factory
+from twisted.trial.unittest import SynchronousTestCase
+
+from gameservers.metrics import Metrics
+from gameservers.net.connection import LINES, Connections
+from gameservers.net.turn import CREDIT, REGAINED, SHARE, SLICE, Turn
+from tests.net.test_connection import Lines
+from tests.transports import Network, Peer
+
+#: How long each line takes to handle.
+COST = 0.000_1
+
+#: Lines in a slice.
+IN_SLICE = round(SLICE / COST)
+
+
+class Working(Lines):
+    """Lines that take time to handle."""
+
+    block = LINES
+
+    def lineReceived(self, line: bytes) -> None:
+        self.clock.advance(COST)  # type: ignore[attr-defined]
+        super().lineReceived(line)
+        self.outbox.send(line + b"\n")
+        self.handled()
+
+
+class Plain(Network):
+    """A network whose time can be advanced by what is done in it."""
+
+    def advance(self, amount: float) -> None:
+        if amount == COST:
+            self.rightNow += amount
+        else:
+            super().advance(amount)
+
+    def once(self) -> None:
+        """One turn of the reactor: what is due now is called, and what that schedules is not."""
+        due = [call for call in self.getDelayedCalls() if call.getTime() <= self.rightNow]
+        for call in due:
+            run = partial(call.func, *call.args, **call.kw)
+            call.cancel()
+            run()
+
+
+class SharedTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.network = Plain()
+        self.connections = Connections(
+            "chess",
+            self.network,
+            Metrics(),
+            max_unread=1 << 20,
+            login_timeout=60,
+            turn=Turn(self.network),
+        )
+
+    def connect(self) -> tuple[Peer, Working]:
+        peer = self.network.connect(Factory.forProtocol(lambda: Working(self.connections)))
+        return peer, peer.protocol
+
+    def hand_over(self, protocol: Working, lines: int) -> None:
+        """So many lines arrive in one read."""
+        protocol.dataReceived(b"".join(b"%d\n" % each for each in range(lines)))
+
+
+class SliceTests(SharedTestCase):
+    def test_slice(self) -> None:
+        """What was read at once is handled for a slice; the rest waits, and is not lost."""
+        _, busy = self.connect()
+        self.hand_over(busy, 1_000)
+        self.assertEqual(len(busy.heard), IN_SLICE)
+        self.network.turn()
+        self.assertEqual(busy.heard, [b"%d" % each for each in range(1_000)])
+
+    def test_share(self) -> None:
+        """All that have more to say use no more than the share of a turn, and one slice."""
+        others = [self.connect()[1] for _ in range(50)]
+        for each in others:
+            self.hand_over(each, 1_000)
+        before = self.network.rightNow
+        self.network.once()
+        most = SHARE + SLICE + 50 * (CREDIT + COST)
+        self.assertLessEqual(self.network.rightNow - before, most)
+        before = self.network.rightNow
+        self.network.once()  # nobody has credit any more
+        self.assertLessEqual(self.network.rightNow - before, SHARE + SLICE + COST)
+
+    def test_first_slices(self) -> None:
+        """Fifty that are readable at once do not have fifty slices, but the share."""
+        before = self.network.rightNow
+        for each in [self.connect()[1] for _ in range(50)]:
+            self.hand_over(each, 100)
+        self.assertLessEqual(self.network.rightNow - before, SHARE + SLICE + 50 * (CREDIT + COST))
+
+    def test_round_robin(self) -> None:
+        """Those who wait advance alike, slice by slice."""
+        busy = [self.connect()[1] for _ in range(4)]
+        for each in busy:
+            self.hand_over(each, 2_000)
+        for _ in range(6):
+            self.network.once()
+            heard = [len(each.heard) for each in busy]
+            self.assertLessEqual(max(heard) - min(heard), 2 * IN_SLICE)
+        self.assertLess(max(heard), 2_000)
+
+    def test_little_is_heard_at_once(self) -> None:
+        """A client with a few words is heard although the share is used up, and answered first."""
+        flooders = [self.connect()[1] for _ in range(50)]
+        _, modest = self.connect()
+        for each in flooders:
+            self.hand_over(each, 1_000)
+        modest.dataReceived(b"ping\n")
+        self.assertEqual(modest.heard, [b"ping"])
+        before = self.network.rightNow
+        sent: list[float] = []
+        modest.outbox._send = lambda transport, data: sent.append(self.network.rightNow) or 5
+        self.network.once()
+        self.assertEqual(sent, [before])
+
+    def test_credit(self) -> None:
+        """One that talks all the time queues with the others, until it has been quiet."""
+        _, talker = self.connect()
+        flooders = [self.connect()[1] for _ in range(20)]
+        for each in flooders:
+            self.hand_over(each, 1_000)
+        for _ in range(10):
+            talker.dataReceived(b"again\n")
+        self.assertLess(len(talker.heard), 10)
+        self.network.turn()
+        self.assertEqual(len(talker.heard), 10)
+        self.network.turn(CREDIT / REGAINED)
+        for each in flooders:
+            self.hand_over(each, 1_000)
+        talker.dataReceived(b"later\n")
+        self.assertEqual(talker.heard[-1], b"later")
+
+    def test_reading(self) -> None:
+        """Of a client whose input waits one more read is taken, and then nothing."""
+        peer, busy = self.connect()
+        self.hand_over(busy, 5_000)
+        busy.dataReceived(b"more\n")
+        self.assertFalse(peer.reading)
+        self.network.turn()
+        self.assertTrue(peer.reading)
+        self.assertEqual(busy.heard[-1], b"more")
+
+    def test_price_per_byte(self) -> None:
+        """A line splitter that copies the rest for each line is given little at once."""
+        _, busy = self.connect()
+        self.hand_over(busy, 10_000)
+        self.assertLess(len(busy._buffer), LINES)
+
+    def test_alone(self) -> None:
+        """Nothing is scheduled when nobody has anything left to say."""
+        peer, _ = self.connect()
+        peer.send(b"one\n")
+        self.assertEqual(len(self.network.getDelayedCalls()), 1)  # its time limit
+
+    def test_gone(self) -> None:
+        """One that has gone while its input waited is not served any more."""
+        peer, busy = self.connect()
+        self.hand_over(busy, 1_000)
+        peer.break_off()
+        heard = len(busy.heard)
+        self.network.turn()
+        self.assertEqual(len(busy.heard), heard)
