@@ -164,10 +164,10 @@ class Attacker:
         if self.squad.started.is_set():
             self.squad.sent += len(data)
 
-    async def expect(self, connection: socket.socket, what: bytes) -> bytes:
-        """Read until this has come; return all that was read."""
+    async def expect(self, connection: socket.socket, *what: bytes) -> bytes:
+        """Read until one of these has come; return all that was read."""
         heard = b""
-        while what not in heard:
+        while not any(each in heard for each in what):
             more = await asyncio.wait_for(self._loop.sock_recv(connection, BURST), PATIENCE)
             if not more:
                 raise ConnectionError(f"closed before {what!r}, after {heard[-200:]!r}")
@@ -255,17 +255,26 @@ class Attacker:
         return launcher
 
     async def tilegame(self) -> tuple[socket.socket, str]:
-        """A Tile-Game player, and its name."""
+        """
+        A Tile-Game player, and its name.
+
+        @raise ConnectionError: the game is full.
+        """
         player = await self.connect()
         name = self.name
         for request, end in (
             (wire.RECOGNITION_REQ, wire.RECOGNITION_RES),
             (wire.MAPDATA_REQ, wire.MAPDATA_EOS),
             (wire.PLAYERJOIN_REQ, wire.PLAYERJOIN_RES),
-            (name.encode(), wire.PLAYEROBJ_RES),
         ):
             await self.send(player, request)
             await self.expect(player, end)
+        await self.send(player, name.encode())
+        if (
+            await self.expect(player, wire.PLAYEROBJ_RES, wire.MAXPLAYERS_ERR)
+            != wire.PLAYEROBJ_RES
+        ):
+            raise ConnectionError("Tile-Game is full")
         return player, name
 
 
@@ -569,8 +578,8 @@ async def http_bodies(attacker: Attacker) -> None:
 @attack
 async def tilegame_packets(attacker: Attacker) -> None:
     """Walks, digs and requests for the state in Tile-Game."""
-    player, name = await attacker.tilegame()
     await attacker.go()
+    player, name = await attacker.tilegame()
     walk = position(name, 10, 10)
     content = b"\x1e%b\x01%b" % (wire.encode_name(name), bytes([32, 32]))
     dig = wire.fill(b"SGPKT" + len(content).to_bytes(2, "big") + content)
