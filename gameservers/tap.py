@@ -89,7 +89,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     certificates = certificates_of(config.door.tls_cert, config.door.tls_key, config.door.tls_only)
     server.reload = Reload(config, options.load_again, guard, certificates, log)
     pages = [(service.game, service.pages) for service, _ in games if service.pages is not None]
-    site = WebSite(pages, reactor, config.site) if pages else None
+    site = WebSite(pages, reactor, config.site, turn) if pages else None
 
     def listen(what: str, where: Listening, spoken: list[Any], *, alone: bool = False) -> None:
         has_pages = any(service.pages is not None for service, _ in spoken)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import socket
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -93,6 +94,15 @@ class Network(Clock):
                 return
             self.advance(0)
         raise AssertionError("the reactor never rests")
+
+    def once(self) -> None:
+        """One turn of a reactor: what is due is called, then those that are ready have theirs."""
+        for call in [each for each in self.getDelayedCalls() if each.getTime() <= self.rightNow]:
+            if call.active():
+                run = partial(call.func, *call.args, **call.kw)
+                call.cancel()
+                run()
+        self._serve()
 
     def _serve(self) -> bool:
         """Whether there was anything to read or to write, or is anything to do at once."""

@@ -4,9 +4,10 @@ One HTTP connection and its requests, with bounds on what a client can make the 
 C{twisted.web} by itself works through everything that was read in one go, keeps the answers until
 the client reads them, and stores request bodies of any size on disk.  Here:
 
-  - Requests are served one at a time, and at most one in a reactor turn.  The next one waits until
-    the network has taken the answer.  Pipelined requests wait unread: beyond the one that is being
-    served at most L{READ_AHEAD} bytes are kept, and reading is paused.
+  - Requests are served one at a time, each when it is the connection's turn
+    (L{gameservers.net.turn}).  The next one waits until the network has taken the answer.
+    Pipelined requests wait unread: beyond the one that is being served at most L{READ_AHEAD} bytes
+    are kept, and reading is paused.
   - A body is refused with 413 before it is read, and without C{100 Continue}, unless the resource
     has an attribute C{max_body}: the number of bytes that it accepts.  It needs a Content-Length
     (411), and is kept in memory.
@@ -31,7 +32,6 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -44,6 +44,7 @@ from gameservers.config.vocabulary import option
 from gameservers.net.bypass import bound_buffers, is_plain
 from gameservers.net.guard import Reason, Ticket
 from gameservers.net.headers import HEADERS
+from gameservers.net.turn import CREDIT
 
 #: Maximum size of a request's head, in bytes.
 MAX_HEAD = 16 * 1024
@@ -156,11 +157,14 @@ class Channel(HTTPChannel):
     One HTTP connection.
 
     @ivar ticket: the guard's ticket, set by the door.
+    @ivar credit: see L{gameservers.net.turn.Waiting}; C{credited} as well.
     """
 
     ticket: Ticket | None = None
     transport: Any
     site: Any
+    credit = CREDIT
+    credited = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,7 +175,8 @@ class Channel(HTTPChannel):
         self._unsent = False  # whether an answer waits for the network
         self._ending = False
         self._refused = False  # whether it ends because of what the client has sent
-        self._turn: IDelayedCall | None = None  # in which the next request is served
+        self._queued = False  # whether the next request waits for the turn
+        self._serving = False
 
     # --- what Twisted calls -------------------------------------------------------------------
 
@@ -184,7 +189,11 @@ class Channel(HTTPChannel):
             return
         self._ahead += data
         if not self._busy:
-            self._take()
+            now = self._now()
+            if self.site.turn.slice_for(self, now):
+                self._serve(now)
+            else:
+                self._go_on()
         if self._ahead and self._busy:
             self.transport.pauseProducing()
 
@@ -268,8 +277,6 @@ class Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._ending = True
-        if self._turn is not None:
-            self._turn.cancel()
         super().connectionLost(reason)
         if self.ticket is not None:
             self.ticket.lost()
@@ -280,7 +287,7 @@ class Channel(HTTPChannel):
     def _busy(self) -> bool:
         """Whether further requests must wait."""
         served = bool(self.requests) and not self._missing
-        return served or self._unsent or self._turn is not None
+        return served or self._unsent or self._queued
 
     def _take(self) -> None:
         """Take one request from what was read, or what there is of it."""
@@ -312,16 +319,33 @@ class Channel(HTTPChannel):
         LineReceiver.dataReceived(self, data)
 
     def _go_on(self) -> None:
-        """After an answer: serve the next request in the next turn."""
-        if self._ahead and not self._ending and self._turn is None:
+        """Serve the next request when it is this connection's turn."""
+        if self._ahead and not self._ending and not self._queued:
             self.transport.pauseProducing()
-            self._turn = self.callLater(0, self._next)
+            self._queued = True
+            if not self._serving:  # else when its time has been counted
+                self.site.turn.queue(self)
 
-    def _next(self) -> None:
-        self._turn = None
-        self._take()
+    def go_on(self, time: float) -> None:
+        """Serve the next request, as it is this connection's turn."""
+        self._queued = False
+        if self._ending:
+            return
+        self._serve(self._now())
         if not (self._ending or (self._busy and self._ahead)):
             self.transport.resumeProducing()
+
+    def _serve(self, now: float) -> None:
+        self._serving = True
+        self._take()
+        self._serving = False
+        self.site.turn.spend(self, now)
+        if self._queued:
+            self.site.turn.queue(self)
+
+    def _now(self) -> float:
+        now: float = self.site.turn.clock.seconds()
+        return now
 
     # --- what is refused ----------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 from twisted.web.util import redirectTo
 
+from gameservers.net.turn import Turn
 from gameservers.web.channel import TEXT, Channel, SiteSettings, WebRequest
 
 #: An entity tag, without the mark of a weak one.
@@ -119,12 +120,14 @@ class WebSite(Site):
         games: Iterable[tuple[str, IResource]],
         reactor: IReactorTime,
         settings: SiteSettings | None = None,
+        turn: Turn | None = None,
     ) -> None:
         """
         Serve these pages.
 
         @param games: name and pages of each game that has any.
         @param settings: L{None} for the defaults.
+        @param turn: the reactor turn that all connections share; L{None} for one of its own.
         """
         super().__init__(
             Root(games),
@@ -134,6 +137,7 @@ class WebSite(Site):
             parsePOSTFormSubmission=False,
         )
         self.protocol: Any = Channel
+        self.turn = Turn(reactor) if turn is None else turn
 
     def log(self, request: HttpRequest) -> None:
         """Do not log every request."""

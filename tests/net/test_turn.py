@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -40,14 +38,6 @@ class Plain(Network):
             self.rightNow += amount
         else:
             super().advance(amount)
-
-    def once(self) -> None:
-        """One turn of the reactor: what is due now is called, and what that schedules is not."""
-        due = [call for call in self.getDelayedCalls() if call.getTime() <= self.rightNow]
-        for call in due:
-            run = partial(call.func, *call.args, **call.kw)
-            call.cancel()
-            run()
 
 
 class SharedTestCase(SynchronousTestCase):
