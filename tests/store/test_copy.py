@@ -55,7 +55,7 @@ class CopyTests:
             await records.create_account(Account(name, NOON, password), 1000)
         await records.open_session("1", "ann", NOON)
         await records.open_temporary_session("2", "tim", NOON)
-        await records.befriend("ann", "bob")
+        await records.befriend("ann", "bob", 100)
         for number in range(5):
             match = Match(str(number), "ann", "bob", "{}", None, True, NOON)
             await records.open_match(match, 1)

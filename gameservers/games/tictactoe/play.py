@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -29,6 +29,7 @@ from gameservers.games.tictactoe.records import (
     Match,
     Stale,
     TicTacToeRecords,
+    TooManyFriends,
     TooManyMatches,
 )
 from gameservers.games.tictactoe.rules import Cell, Game, IllegalMove, Mark
@@ -41,6 +42,10 @@ TRIES = 5
 
 #: Maximum number of matches that are cached, as last read or written.
 REMEMBERED = 10_000
+
+#: How long the list of a player's matches is cached, in seconds.  It is read again after a change;
+#: this bounds the time for which one is missed that was made though the store said that it failed.
+LISTED = 1.0
 
 #: How a match ended, for the store's records.
 WON = "won"
@@ -67,20 +72,24 @@ class Play:
         presence: Presence,
         settings: TicTacToeSettings,
         now: Callable[[], datetime],
+        seconds: Callable[[], float],
         metrics: Metrics,
         game: str,
     ) -> None:
-        """Use these parts; C{game} is the name for metrics."""
+        """Use these parts; C{seconds} is a monotonic clock, C{game} is the name for metrics."""
         self._records = records
         self._presence = presence
         self.now = now
         self._metrics = metrics
         self._game = game
         self._limit = settings.max_matches
+        self._max_friends = settings.max_friends
         self._lifetime = timedelta(seconds=settings.match_lifetime)
         self._timeout_elo = settings.timeout_elo
         self._pairing = DeferredLock()
         self._matches: LRUCache[str, Played] = LRUCache(REMEMBERED)
+        self._listed: TTLCache[str, tuple[Match, ...]] = TTLCache(REMEMBERED, LISTED, seconds)
+        self._listing: dict[str, object] = {}  # which reading of a list is the last, by player
 
     # What a user sees
 
@@ -93,13 +102,14 @@ class Play:
         messages = [await self._elo_update(user.name, user.registered)]
         if user.registered or not back:
             messages.append(await self._friends_update(user.name))
+        self._changed_lists(user.name)  # here a failed change is looked for
         return messages + await self.match_states(user)
 
     async def match_states(self, user: User) -> list[str]:
         """One message per match, including those whose end the user had not seen before."""
         messages = []
         seen = []
-        for read in await self._records.matches_of(user.name):
+        for read in await self._matches_of(user.name):
             played = self._remember(read)
             if played is not None:
                 match, _ = played  # it may have changed since it was read
@@ -107,7 +117,10 @@ class Play:
                 if match.ended:
                     seen.append(match.id)
         if seen:
-            await self._records.mark_seen(user.name, seen)
+            try:
+                await self._records.mark_seen(user.name, seen)
+            finally:
+                self._changed_lists(user.name)
         return messages
 
     # Opponents
@@ -155,6 +168,7 @@ class Play:
             except TooManyMatches as full:
                 if full.player == user.name:
                     return words.match_refused(words.TOO_MANY_MATCHES)
+                self._presence.set_aside(other)  # until a match of theirs has ended
             except (AlreadyPlaying, NotFound):
                 pass  # these two cannot play; perhaps the next one can
             else:
@@ -193,7 +207,10 @@ class Play:
             ranked=user.registered and registered,
             last_active=self.now(),
         )
-        match = await self._records.open_match(match, self._limit)
+        try:
+            match = await self._records.open_match(match, self._limit)
+        finally:
+            self._changed_lists(*players)
         self._keep(match, game)
         self._log.info("{player} plays against {opponent}", player=user.name, opponent=opponent)
         self._metrics.matches_opened[self._game] += 1
@@ -201,7 +218,7 @@ class Play:
 
     async def _running(self, name: str) -> int:
         """The number of a user's matches that are not over."""
-        return sum(not match.ended for match in await self._records.matches_of(name))
+        return sum(not match.ended for match in await self._matches_of(name))
 
     # Matches
 
@@ -237,7 +254,10 @@ class Play:
         moved = self._changed(match, game)
         self._metrics.moves_made[self._game] += 1
         if not game.over:
-            moved = await self._records.save_move(moved)
+            try:
+                moved = await self._records.save_move(moved)
+            finally:
+                self._changed_lists(*players)
             self._keep(moved, game)
             self._push(players, moved)
             return
@@ -281,6 +301,7 @@ class Play:
         played = self._remember(match)
         if played is None:
             await self._records.remove_match(match)
+            self._has_ended(match)
             return
         game = played[1]
         late = wire.name_of(match.players, game.turn)
@@ -298,6 +319,7 @@ class Play:
         for match in matches:
             played = self._remember(match)
             self._matches.pop(match.id, None)
+            self._has_ended(match)
             if played is not None and not match.ended:
                 self._push(match.players, self._changed(match, played[1].close()))
 
@@ -321,13 +343,16 @@ class Play:
         if winner is not None:
             score = elo.A_WINS if winner == match.player_a else elo.B_WINS
         decided = winner is not None or outcome == DRAWN
-        finished = await self._records.finish_match(
-            match,
-            outcome,
-            winner,
-            rate=(lambda a, b: elo.rated(a, b, score)) if decided and rated else None,
-            seen=[name for name in match.players if name in self._presence],
-        )
+        try:
+            finished = await self._records.finish_match(
+                match,
+                outcome,
+                winner,
+                rate=(lambda a, b: elo.rated(a, b, score)) if decided and rated else None,
+                seen=[name for name in match.players if name in self._presence],
+            )
+        finally:
+            self._has_ended(match)
         # Even if the store has removed it: it may have been read a moment ago.
         self._keep(finished.match, game)
         return finished
@@ -337,7 +362,34 @@ class Play:
         state = wire.encode_state(players, game)
         return match.changed(state, wire.name_of(players, game.turn), self.now())
 
+    def _has_ended(self, match: Match) -> None:
+        self._changed_lists(*match.players)
+        for name in match.players:
+            self._presence.take_back(name)
+
     # Reading matches
+
+    async def _matches_of(self, name: str) -> tuple[Match, ...]:
+        """As L{TicTacToeRecords.matches_of}, which is asked once for many requests."""
+        listed = self._listed.get(name)
+        if listed is not None:
+            return listed
+        reading = self._listing[name] = object()
+        try:
+            listed = await self._records.matches_of(name)
+        finally:
+            is_last = self._listing.get(name) is reading
+            if is_last:
+                del self._listing[name]
+        if is_last:
+            self._listed[name] = listed
+        return listed
+
+    def _changed_lists(self, *names: str) -> None:
+        """Forget the lists of these players, and those that are being read."""
+        for name in names:
+            self._listed.pop(name, None)
+            self._listing.pop(name, None)
 
     async def _find(self, match_id: str, user: User) -> Played | None:
         """
@@ -386,9 +438,11 @@ class Play:
         try:
             if name == user.name:
                 raise NotFound
-            added = await self._records.befriend(user.name, name)
+            added = await self._records.befriend(user.name, name, self._max_friends)
         except NotFound:
             return [wire.friend_request_response(False, words.NO_PLAYER.format(name))]
+        except TooManyFriends:
+            return [wire.friend_request_response(False, words.TOO_MANY_FRIENDS)]
         if not added:
             return [wire.friend_request_response(False, words.ALREADY_FRIEND.format(name))]
         return [

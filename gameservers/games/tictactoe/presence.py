@@ -67,6 +67,7 @@ class Presence:
         self._queue = lobby.queue(game)
         self._users: dict[str, User] = {}
         self._by_player: dict[int, User] = {}
+        self._aside: set[str] = set()
 
     def __iter__(self) -> Iterator[User]:
         return iter(tuple(self._users.values()))
@@ -148,6 +149,7 @@ class Presence:
         user.cut(reason, detail)
 
     def _remove(self, user: User) -> None:
+        self._aside.discard(user.name)
         del self._users[user.name]
         del self._by_player[user.player]
         self._lobby.exit(user.player)
@@ -161,7 +163,7 @@ class Presence:
                 yield self._by_player[player]
 
     def is_waiting(self, user: User) -> bool:
-        return user.player in self._queue
+        return user.player in self._queue or user.name in self._aside
 
     def wait(self, user: User) -> None:
         """Let a user wait for any opponent, until it is paired or leaves."""
@@ -170,3 +172,16 @@ class Presence:
 
     def wait_no_longer(self, user: User) -> None:
         self._queue.discard(user.player)
+        self._aside.discard(user.name)
+
+    def set_aside(self, user: User) -> None:
+        """Let a user that waits be found by nobody until L{take_back}."""
+        if user.player in self._queue:
+            self._queue.discard(user.player)
+            self._aside.add(user.name)
+
+    def take_back(self, name: str) -> None:
+        """Let a user be found again that was set aside."""
+        if name in self._aside:
+            self._aside.remove(name)
+            self.wait(self._users[name])

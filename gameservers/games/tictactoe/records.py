@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, ForeignKey, Index, Integer, bindparam
@@ -34,6 +34,8 @@ from gameservers.store import (
 )
 from gameservers.store.columns import EXACT, ExactText, Moment, chunks, new_metadata, new_table
 from gameservers.store.worker import Batched
+
+T = TypeVar("T")
 
 #: Widths of columns, in characters.
 MAX_NAME = 16
@@ -68,6 +70,10 @@ class TooManyMatches(Conflict):
     def __init__(self, player: str) -> None:
         super().__init__(player)
         self.player = player
+
+
+class TooManyFriends(Conflict):
+    """The account has the maximum number of friends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +285,7 @@ def _open_count(side: str) -> sa.ColumnElement[int]:
 
 _ELO = sa.select(players.c.elo).where(players.c.name == bindparam("of"))
 _RESERVED = sa.select(sessions.c.id).where(sessions.c.temp_user == bindparam("of"))
+_SEEN = sa.update(sessions).where(sessions.c.id == bindparam("of"))
 _SESSION = sa.select(sessions).where(sessions.c.id == bindparam("of"))
 _KNOWN = sa.select(addresses.c.last_used).where(
     addresses.c.player == bindparam("of"), addresses.c.place == bindparam("at")
@@ -297,6 +304,10 @@ _FRIENDS = (
     .where(friends.c.player == bindparam("of"))
     .order_by(players.c.name)
 )
+_IS_FRIEND = sa.select(friends.c.player).where(
+    friends.c.player == bindparam("of"), friends.c.friend == bindparam("friend")
+)
+_FRIEND_COUNT = sa.select(sa.func.count()).where(friends.c.player == bindparam("of"))
 _MATCH = sa.select(matches).where(matches.c.id == bindparam("of"))
 _MATCHES_OF = (
     sa.select(matches)
@@ -420,19 +431,49 @@ def _rankings(db: Connection, asked: Sequence[tuple[str | None, int]]) -> list[R
     ]
 
 
+# What any client can ask for in vain returns the conflict: a query that raises it is run again,
+# with all others of its transaction.
+
+
+def _result(outcome: T | Conflict) -> T:
+    if isinstance(outcome, Conflict):
+        raise outcome
+    return outcome
+
+
+def _befriend(db: Connection, name: str, friend: str, limit: int) -> bool | Conflict:
+    for each in (name, friend):
+        if db.scalar(_ELO, {"of": each}) is None:
+            return NotFound(each)
+    if db.scalar(_IS_FRIEND, {"of": name, "friend": friend}) is not None:
+        return False
+    if (db.scalar(_FRIEND_COUNT, {"of": name}) or 0) >= limit:
+        return TooManyFriends(name)
+    db.execute(sa.insert(friends), {"player": name, "friend": friend})
+    return True
+
+
+def _open_match(db: Connection, match: Match, limit: int) -> Match | Conflict:
+    a, b = match.players
+    obstacles = db.execute(_OBSTACLES, {"a": a, "b": b}).one()
+    if obstacles.open_a >= limit:
+        return TooManyMatches(a)
+    if not obstacles.known_b:
+        return NotFound(b)
+    if obstacles.open_b >= limit:
+        return TooManyMatches(b)
+    if obstacles.playing:
+        return AlreadyPlaying(f"{a} and {b}")
+    match = replace(match, version=0, ended=False, seen=frozenset())
+    names = matches.c.keys()[:9]
+    db.execute(sa.insert(matches), {name: getattr(match, name) for name in names})
+    return match
+
+
 def _is_registered(db: Connection, name: str) -> bool | None:
     if db.scalar(_ELO, {"of": name}) is not None:
         return True
     return None if db.scalar(_RESERVED, {"of": name}) is None else False
-
-
-def _touch(db: Connection, session_ids: Sequence[str], at: datetime) -> None:
-    for ids in chunks(session_ids):
-        these = sessions.c.id.in_(ids)
-        db.execute(sa.update(sessions).where(these).values(last_seen=at))
-        owners = sa.select(sessions.c.registered_user).where(these)
-        names = [name for name in db.scalars(owners) if name is not None]
-        accounts.touch(db, names, at)
 
 
 def _remember_place(db: Connection, name: str, place: str, at: datetime) -> None:
@@ -552,8 +593,8 @@ class TicTacToeRecords(Records):
         self, db: Connection, session: LoginSession, at: datetime, place: str
     ) -> None:
         """Record that a session, if it still exists, and its account were used from an address."""
-        _touch(db, [session.id], at)
-        if session.registered and db.scalar(_ELO, {"of": session.name}) is not None:
+        db.execute(_SEEN, {"of": session.id, "last_seen": at})
+        if session.registered and accounts.touch(db, [session.name], at):
             _remember_place(db, session.name, place, at)
 
     @change
@@ -572,7 +613,12 @@ class TicTacToeRecords(Records):
     @change
     def touch(self, db: Connection, session_ids: Sequence[str], at: datetime) -> None:
         """Record when these sessions and their accounts were seen; unknown ids are ignored."""
-        _touch(db, session_ids, at)
+        for ids in chunks(session_ids):
+            these = sessions.c.id.in_(ids)
+            db.execute(sa.update(sessions).where(these).values(last_seen=at))
+            owners = sa.select(sessions.c.registered_user).where(these)
+            names = [name for name in db.scalars(owners) if name is not None]
+            accounts.touch(db, names, at)
 
     @change
     def remove_session(
@@ -598,25 +644,16 @@ class TicTacToeRecords(Records):
     @question
     def friends(self, db: Connection, name: str) -> tuple[Rating, ...]:
         """The friends of an account, by name."""
-        rows = db.execute(_FRIENDS, {"of": name})
-        return tuple(Rating(row.name, row.elo) for row in rows)
+        return tuple(Rating(*row) for row in db.execute(_FRIENDS, {"of": name}))
 
-    @change
-    def befriend(self, db: Connection, name: str, friend: str) -> bool:
+    def befriend(self, name: str, friend: str, limit: int) -> Deferred[bool]:
         """
         Add a friend; returns L{False} if it was one already, raises L{NotFound} without both
-        accounts.
+        accounts and L{TooManyFriends}.
+
+        @param limit: maximum number of friends, including this one.
         """
-        for each in (name, friend):
-            if db.scalar(_ELO, {"of": each}) is None:
-                raise NotFound(each)
-        already = sa.select(friends.c.player).where(
-            friends.c.player == name, friends.c.friend == friend
-        )
-        if db.scalar(already) is not None:
-            return False
-        db.execute(sa.insert(friends), {"player": name, "friend": friend})
-        return True
+        return self.store.change(_befriend, name, friend, limit).addCallback(_result)
 
     @change
     def unfriend(self, db: Connection, name: str, friend: str) -> bool:
@@ -640,8 +677,7 @@ class TicTacToeRecords(Records):
         """
         return tuple(map(_match, db.execute(_MATCHES_OF, {"of": name})))
 
-    @change
-    def open_match(self, db: Connection, match: Match, limit: int) -> Match:
+    def open_match(self, match: Match, limit: int) -> Deferred[Match]:
         """
         Open a match.
 
@@ -650,20 +686,7 @@ class TicTacToeRecords(Records):
 
         @param limit: maximum number of unfinished matches of each player, including this one.
         """
-        a, b = match.players
-        obstacles = db.execute(_OBSTACLES, {"a": a, "b": b}).one()
-        if obstacles.open_a >= limit:
-            raise TooManyMatches(a)
-        if not obstacles.known_b:
-            raise NotFound(b)
-        if obstacles.open_b >= limit:
-            raise TooManyMatches(b)
-        if obstacles.playing:
-            raise AlreadyPlaying(f"{a} and {b}")
-        match = replace(match, version=0, ended=False, seen=frozenset())
-        names = matches.c.keys()[:9]
-        db.execute(sa.insert(matches), {name: getattr(match, name) for name in names})
-        return match
+        return self.store.change(_open_match, match, limit).addCallback(_result)
 
     def save_move(self, match: Match) -> Deferred[Match]:
         """

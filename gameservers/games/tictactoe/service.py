@@ -75,7 +75,9 @@ class TicTacToeService(GameService):
             dependencies.place_of,
             self.presence.resembles,
         )
-        self.play = Play(records, self.presence, settings, self.now, self.metrics, self.game)
+        self.play = Play(
+            records, self.presence, settings, self.now, self.clock.seconds, self.metrics, self.game
+        )
         self.pages = Pages(__package__, PAGES)
         # Not at once, so that clients have time to reconnect after a long downtime.
         self.every(SWEEP_INTERVAL, self.sweep)

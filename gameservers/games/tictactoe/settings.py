@@ -50,6 +50,9 @@ class TicTacToeSettings:
         minimum=1,
         aliases=("tictactoe-matches",),
     )
+    max_friends: int = option(
+        100, "Friends of one player; all are sent after each change", unit="friends", minimum=1
+    )
     max_message: int = common.max_message(
         wire.MAX_MESSAGE, minimum=256, aliases=("tictactoe-message",)
     )

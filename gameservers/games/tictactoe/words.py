@@ -48,6 +48,7 @@ NOT_A_FRIEND = "cannot end friendship with '{}': it's not one of your friends"
 UNFRIEND_ERROR = "error in handling unfriend request"
 
 BAD_REQUEST = "misformated match request"
+TOO_MANY_FRIENDS = "you have too many friends"
 TOO_MANY_ATTEMPTS = "too many attempts, please wait {} seconds"
 LOBBY_FULL = "the server is full, please try again later"
 UNAVAILABLE = "the server cannot answer now, please try again later"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+from sqlalchemy import Engine, event
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
@@ -22,6 +23,7 @@ from gameservers.games.tictactoe.records import (
     Removal,
     Stale,
     TicTacToeRecords,
+    TooManyFriends,
     TooManyMatches,
 )
 from gameservers.store import (
@@ -181,7 +183,7 @@ class RecordsTests:
         hers = await self.records.open_match(match("m1", "bob", "ann"), 5)
         other = await self.records.open_match(match("m2", "bob", "cat"), 5)
         for name, friend in (("ann", "bob"), ("bob", "ann"), ("bob", "cat")):
-            await self.records.befriend(name, friend)
+            await self.records.befriend(name, friend, 100)
         self.assertEqual(
             await self.records.remove_account("ann"),
             Removal((LoginSession("1", "ann", True, NOON),), (hers,)),
@@ -293,9 +295,9 @@ class RecordsTests:
         await self.create("ann")
         await self.create("zoe", 1100)
         await self.create("bob", 900)
-        self.assertTrue(await self.records.befriend("ann", "zoe"))
-        self.assertTrue(await self.records.befriend("ann", "bob"))
-        self.assertFalse(await self.records.befriend("ann", "bob"))
+        self.assertTrue(await self.records.befriend("ann", "zoe", 100))
+        self.assertTrue(await self.records.befriend("ann", "bob", 100))
+        self.assertFalse(await self.records.befriend("ann", "bob", 100))
         self.assertEqual(
             await self.records.friends("ann"), (Rating("bob", 900), Rating("zoe", 1100))
         )
@@ -307,8 +309,36 @@ class RecordsTests:
     async def test_friends_need_accounts(self) -> None:
         await self.accounts("ann")
         await self.records.open_temporary_session("2", "tim", NOON)
-        await self.refused(NotFound, self.records.befriend("ann", "tim"))
-        await self.refused(NotFound, self.records.befriend("tim", "ann"))
+        await self.refused(NotFound, self.records.befriend("ann", "tim", 100))
+        await self.refused(NotFound, self.records.befriend("tim", "ann", 100))
+
+    async def test_friends_are_few(self) -> None:
+        await self.accounts("ann", "bob", "cat", "dan")
+        for friend in ("bob", "cat"):
+            self.assertTrue(await self.records.befriend("ann", friend, 2))
+        await self.refused(TooManyFriends, self.records.befriend("ann", "dan", 2))
+        self.assertFalse(await self.records.befriend("ann", "bob", 2))
+
+    async def test_vain_wishes(self) -> None:
+        """A wish that is refused costs the others of its transaction nothing."""
+        await self.accounts("ann", "bob")
+        await self.records.open_match(match("m1", "ann", "bob"), 5)
+        rolled_back: list[object] = []
+
+        def note(connection: object) -> None:
+            rolled_back.append(connection)
+
+        event.listen(Engine, "rollback", note)
+        self.addCleanup(event.remove, Engine, "rollback", note)
+        for problem, vain in (
+            (NotFound, self.records.befriend("ann", "tim", 5)),
+            (TooManyFriends, self.records.befriend("ann", "bob", 0)),
+            (NotFound, self.records.open_match(match("m2", "ann", "tim"), 5)),
+            (AlreadyPlaying, self.records.open_match(match("m2", "ann", "bob"), 5)),
+            (TooManyMatches, self.records.open_match(match("m2", "ann", "bob"), 1)),
+        ):
+            await self.refused(problem, vain)
+        self.assertEqual(rolled_back, [])
 
     # Matches
 

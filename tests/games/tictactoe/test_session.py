@@ -9,6 +9,7 @@ from twisted.internet.defer import fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.tictactoe import wire, words
+from gameservers.games.tictactoe.play import LISTED
 from gameservers.games.tictactoe.session import IGNORED, MAX_SENSELESS, TABLE, Phase
 from gameservers.store import Unavailable
 from tests.games.tictactoe.arena import GAME, Arena, Browser
@@ -187,6 +188,7 @@ class ReasonTests(SynchronousTestCase):
     def test_store_fails(self) -> None:
         arena = self.arena()
         alice = arena.player("alice")
+        arena.clock.advance(LISTED)
         self.patch(arena.records, "matches_of", lambda name: fail(Unavailable("away")))
         alice.say("match_states_request")
         self.assertEnded(alice, 1013, "failed")
@@ -204,6 +206,7 @@ class ReasonTests(SynchronousTestCase):
         """It ends that client alone."""
         arena = self.arena()
         alice, bob = arena.players("alice", "bob")
+        arena.clock.advance(LISTED)
         self.patch(arena.records, "matches_of", lambda name: 1 / 0)
         alice.say("match_states_request")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
