@@ -246,17 +246,16 @@ class Connection(TimeoutMixin, protocol.Protocol):
         if self.block and len(data) > self.block:
             starts = range(0, len(data), self.block)
             self._unread.extend(data[start : start + self.block] for start in starts)
-            data = b"" if self.paused else self._unread.popleft()
-        if self.paused:
+        else:
             self._unread.append(data)
+        if self.paused:
             self.stop_reading()
             return
         now = self._seconds()
         time = self.turn.slice_for(self, now)
         if time:
-            self._handle_for(time, now, data)
+            self._handle_for(time, now, self._unread.popleft())
         else:
-            self._unread.append(data)
             self.give_way()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -132,6 +132,17 @@ class SliceTests(SharedTestCase):
         talker.dataReceived(b"later\n")
         self.assertEqual(talker.heard[-1], b"later")
 
+    def test_order(self) -> None:
+        """What has to queue from the start is handled in order, however long it is."""
+        _, late = self.connect()
+        late.credit = -1.0
+        for each in [self.connect()[1] for _ in range(20)]:
+            self.hand_over(each, 100)
+        self.hand_over(late, 2_000)
+        self.assertEqual(late.heard, [])
+        self.network.turn()
+        self.assertEqual(late.heard, [b"%d" % each for each in range(2_000)])
+
     def test_reading(self) -> None:
         """Of a client whose input waits one more read is taken, and then nothing."""
         peer, busy = self.connect()
