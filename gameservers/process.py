@@ -21,7 +21,7 @@ from gameservers.net.ports import CannotStart
 from gameservers.store import BadDatabase, Store, StoreError
 
 #: How long the games and ports may take to stop, in seconds; then the store stops all the same.
-LONGEST_STOP = 5.0
+LONGEST_STOP = 4.0
 
 
 class Server(MultiService):

@@ -63,7 +63,7 @@ Work = Callable[[Connection], T]
 FIRST_PAUSE = 0.05
 
 #: How long a stop may take, in seconds.
-LONGEST_STOP = 4.0
+LONGEST_STOP = 3.0
 
 #: How long to be silent between two messages that the database is unreachable, in seconds.
 REMINDER = 60.0

@@ -100,18 +100,22 @@ class ProcessTestCase(SynchronousTestCase):
         said = {each.partition("=")[0] for each in arguments}
         unsaid = [each for each in DEFAULTS if each.partition("=")[0] not in said]
         process = self.start(*unsaid, *arguments)
+        return process, self.read_until("is ready", process)
+
+    def read_until(self, words: str, process: subprocess.Popen[str]) -> str:
+        """Read its log until it has these words: what was read."""
         assert process.stdout is not None
         log = ""
         too_late = Timer(PATIENCE, process.kill)  # which ends its log as well
         too_late.start()
         self.addCleanup(too_late.cancel)
-        while "is ready" not in log:
+        while words not in log:
             line = process.stdout.readline()
             if not line:
-                self.fail(f"it ended instead of being ready: {log}{process.communicate()}")
+                self.fail(f"it ended before {words!r}: {log}{process.communicate()}")
             log += line
         too_late.cancel()
-        return process, log
+        return log
 
     def stop(self, process: subprocess.Popen[str]) -> str:
         """End it with SIGTERM, which it must do cleanly: the rest of its log."""

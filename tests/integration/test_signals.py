@@ -33,16 +33,6 @@ class SignalTests(ProcessTestCase):
         self.addCleanup(connection.close)
         return connection
 
-    def read(self, process: subprocess.Popen[str], words: str) -> None:
-        """Read its log until a line has these words."""
-        assert process.stdout is not None
-        log = ""
-        while words not in log:
-            line = process.stdout.readline()
-            if not line:
-                self.fail(f"it ended: {log}{process.communicate()}")
-            log += line
-
     def test_in_the_foreground(self) -> None:
         """SIGUSR1 and SIGHUP do not end it; SIGHUP reads the configuration again."""
         config = self.directory / "config.toml"
@@ -50,14 +40,14 @@ class SignalTests(ProcessTestCase):
         process, _ = self.started(*self.where, "--config=config.toml")
         process.send_signal(signal.SIGUSR1)
         process.send_signal(signal.SIGHUP)
-        self.read(process, "The configuration has not changed")
+        self.read_until("The configuration has not changed", process)
         config.write_text("max-connections = 99\nvelnet-max-players = 7")
         process.send_signal(signal.SIGHUP)
-        self.read(process, "max-connections is 99 now; it was 100")
-        self.read(process, "velnet-max-players = 7 needs a restart; it stays 5000")
+        self.read_until("max-connections is 99 now; it was 100", process)
+        self.read_until("velnet-max-players = 7 needs a restart; it stays 5000", process)
         config.write_text("max-connections = -1")
         process.send_signal(signal.SIGHUP)
-        self.read(process, "The configuration stays as it was: max-connections in ")
+        self.read_until("The configuration stays as it was: max-connections in ", process)
         self.stop(process)
 
     def test_logrotate(self) -> None:
@@ -116,5 +106,5 @@ class SignalTests(ProcessTestCase):
     def test_sigterm_at_the_start(self) -> None:
         """It is heard as soon as Python runs."""
         process = self.start(*DEFAULTS, *self.where)
-        self.read(process, "starting up.")
+        self.read_until("starting up.", process)
         self.stop(process)

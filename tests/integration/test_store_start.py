@@ -4,8 +4,9 @@ The start on a database that is in use, that cannot be used, and that is away: r
 
 from __future__ import annotations
 
+import signal
 import socket
-import subprocess
+import time
 from threading import Thread
 
 from sqlalchemy import create_engine, text
@@ -13,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from gameservers.store import StoreSettings
 from gameservers.store.backends import find_backend
-from tests.integration.clients import VelNetText
+from tests.integration.clients import TileGame, VelNetText
 from tests.integration.processes import DEFAULTS, PATIENCE, ProcessTestCase, free_port
 from tests.store import databases
 
@@ -39,17 +40,6 @@ class StartTestCase(ProcessTestCase):
         self.assertIn(sentence, err)
         self.assertNotIn("is ready", out)
         self.assertNotIn("Traceback", out)
-
-    def wait(self, process: subprocess.Popen[str], words: str) -> str:
-        """Read the log until a line has these words."""
-        assert process.stdout is not None
-        log = ""
-        while words not in log:
-            line = process.stdout.readline()
-            if not line:
-                self.fail(f"it ended: {log}{process.communicate()}")
-            log += line
-        return log
 
 
 class StartTests:
@@ -108,16 +98,18 @@ class SqliteTests(StartTests, StartTestCase):
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
             process = self.start(*self.arguments(self.url))
-            log = self.wait(process, "waits for the database")
+            log = self.read_until("waits for the database", process)
             self.assertNotIn("is ready", log)
             connection.exec_driver_sql("ROLLBACK")
-            self.wait(process, "is ready")
+            self.read_until("is ready", process)
         engine.dispose()
         self.stop(process)
 
 
 class ServerTests(StartTests):
-    """The mixin for database servers."""
+    """The mixin for database servers; C{lock} keeps everybody from the world of Tile-Game."""
+
+    lock: str
 
     def test_refused(self) -> None:
         """A user or a database that the server does not know."""
@@ -131,16 +123,33 @@ class ServerTests(StartTests):
         port = free_port()
         arguments = self.arguments(make_url(self.url).set(port=port).render_as_string(False))
         process = self.start(*arguments)
-        log = self.wait(process, "waits for the database, which is unreachable")
+        log = self.read_until("waits for the database, which is unreachable", process)
         VelNetText(self.connect, "ann").close()
         self.assertNotIn("is ready", log + self.stop(process))
 
         process = self.start(*arguments)
-        self.wait(process, "waits for the database, which is unreachable")
+        self.read_until("waits for the database, which is unreachable", process)
         forward = Forward(port, PORTS[make_url(self.url).get_backend_name()])
         self.addCleanup(forward.close)
-        self.wait(process, "is ready")
+        self.read_until("is ready", process)
         self.stop(process)
+
+    def test_frozen(self) -> None:
+        """A database that does not answer does not hold up a stop, whatever waits to be saved."""
+        where = self.arguments(self.url)
+        process, _ = self.started(*where, "--tilegame-new-world", "--tilegame-port=0")
+        TileGame(self.connect, "ann").close()
+        url = find_backend(StoreSettings(database=self.url)).url
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for statement in self.lock.split(";"):
+                connection.exec_driver_sql(statement)
+            process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            _, err = process.communicate(timeout=PATIENCE)
+            self.assertLess(time.monotonic() - began, 10)
+            self.assertEqual((process.returncode, err), (0, ""))
+        engine.dispose()
 
     def test_silent(self) -> None:
         """A server that accepts connections and says nothing does not hold up a stop."""
@@ -190,7 +199,9 @@ class Forward:
 
 class PostgresqlTests(ServerTests, StartTestCase):
     database = databases.postgresql
+    lock = "BEGIN; LOCK TABLE tilegame_worlds IN ACCESS EXCLUSIVE MODE"
 
 
 class MariadbTests(ServerTests, StartTestCase):
     database = databases.mariadb
+    lock = "LOCK TABLES tilegame_worlds WRITE"

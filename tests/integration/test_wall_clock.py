@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
+from typing import Any
 
-from tests.integration.clients import STREAMS, Stream, VcmiLauncher, WebPage
+from wsproto.events import TextMessage
+
+from tests.integration.clients import STREAMS, Connect, Stream, TicTacToe, VcmiLauncher, WebPage
 from tests.integration.processes import PATIENCE, ProcessTestCase, free_port
 from tests.integration.test_tilegame import RealClient
 
@@ -22,6 +26,27 @@ LIMITS = (
 
 #: How many states of Tile-Game are enough to tell that they go on.
 ENOUGH = 40
+
+
+class Browser(TicTacToe):
+    """One that is not logged in."""
+
+    def __init__(self, connect: Connect, name: str) -> None:
+        self._connect = connect
+        super().__init__(connect, name)
+
+    def greet(self) -> None:
+        """It says nothing yet."""
+
+    def log_in(self, password: str) -> dict[str, Any]:
+        request = {"type": "login", "data": {"name": self.name, "pw": password}}
+        self.send(TextMessage(json.dumps(request)))
+        answer: dict[str, Any] = json.loads(self.message().data)
+        return answer["data"]
+
+    def fail(self, password: str) -> str:
+        """The message to a log-in, on a connection of its own."""
+        return str(Browser(self._connect, self.name).log_in(password)["msg"])
 
 
 class WallClockTests(ProcessTestCase):
@@ -68,13 +93,22 @@ class WallClockTests(ProcessTestCase):
         self.assertNotIn("silent", log)
 
     def test_back(self) -> None:
-        """Time limits, health checks and Tile-Game's states go on."""
-        self.serve("--first-byte-timeout=1", "--vcmi-ping-interval=1")
+        """Time limits, health checks and Tile-Game's states go on; nobody waits for an hour."""
+        self.serve(
+            "--first-byte-timeout=1", "--vcmi-ping-interval=1", "--tictactoe-login-attempts=1"
+        )
+        browser = Browser(self.connect, "cid")
+        self.assertTrue(browser.log_in("secret")["success"])
+        throttled = ""
+        while not throttled.startswith("too many"):
+            throttled = browser.fail("wrong")
         player = RealClient(self.port, "ann")
         self.addCleanup(player.socket.close)
         self.assertEqual(player.join(), "SUCCESS")
         launcher = VcmiLauncher(self.connect, "bob")
         self.step(-HOUR)
+        throttled = browser.fail("wrong")
+        self.assertLessEqual(int(throttled.split()[-2]), 60, throttled)
         stranger = self.connect()
         with self.assertRaises(ConnectionResetError):  # its time was up
             stranger.recv(1)
