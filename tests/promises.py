@@ -147,10 +147,11 @@ class Promises(SynchronousTestCase):
         self.cuts = self.house.game(self.form.game).metrics.cuts
         return self.house
 
-    def client(self, name: str = "") -> Client:
-        """A client connects and, with a name, logs in."""
+    def client(self, name: str = "", host: str = "") -> Client:
+        """A client connects, from an address of its own or this one, and, with a name, logs in."""
         self.clients += 1
-        client = Client(self.house, self.form, f"192.0.2.{self.clients % 200}", self.clients)
+        host = host or f"192.0.2.{self.clients % 200}"
+        client = Client(self.house, self.form, host, self.clients)
         if name:
             self.assertIn(self.form.answered(name), client.log_in(name))
         return client
@@ -259,6 +260,25 @@ class StreamPromises(Promises):
         self.assertTrue(late.gone)
         self.assertEqual(self.cut("full"), 1, self.cuts)
 
+    def test_crowded(self) -> None:
+        """One address cannot take more than its share of the places."""
+        self.start(f"--{self.form.game}-max-players=4")
+        for name in ("anna", "bert", "cleo"):
+            self.client(name, "192.0.2.1")
+        late = self.client("", "192.0.2.1")
+        self.assertIn(self.form.full, late.log_in("dora"))
+        self.house.turn(10)
+        self.assertTrue(late.gone)
+        self.assertEqual((self.cut("crowded"), self.cut("full")), (1, 0), self.cuts)
+        self.client("emma", "192.0.2.2")
+
+    def test_trusted(self) -> None:
+        """A trusted address may take all places."""
+        self.start(f"--{self.form.game}-max-per-address=1", "--trusted=198.51.100.0/24")
+        for name in ("anna", "bert", "cleo"):
+            self.client(name, "198.51.100.7")
+        self.assertEqual(self.cut("crowded"), 0)
+
     def test_bug(self) -> None:
         """An exception in a rule ends that client alone."""
         self.start()
@@ -350,3 +370,12 @@ class DatagramLoginPromises(DatagramPromises):
         self.start(f"--{self.form.game}-max-players=1")
         self.client("anna")
         self.assertIn(self.form.full, self.client().log_in("bert"))
+
+    def test_crowded(self) -> None:
+        """One address cannot take more than its share of the places."""
+        self.start(f"--{self.form.game}-max-players=4")
+        for name in ("anna", "bert", "cleo"):
+            self.client(name, "192.0.2.1")
+        self.assertIn(self.form.full, self.client("", "192.0.2.1").log_in("dora"))
+        self.assertEqual((self.cut("crowded"), self.cut("full")), (1, 0), self.cuts)
+        self.client("emma", "192.0.2.2")

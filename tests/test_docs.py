@@ -27,7 +27,7 @@ def shown(setting: Setting | None) -> str:
     if setting is None:
         return ""
     off = setting.default == setting.option.off
-    return "off" if off else toml(setting.default).removesuffix(".0")
+    return setting.option.off_means if off else toml(setting.default).removesuffix(".0")
 
 
 def limits(known: Known) -> Iterator[str]:

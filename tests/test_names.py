@@ -170,5 +170,6 @@ class OldNamesTests(SynchronousTestCase):
             for setting in part.settings():
                 units.setdefault(setting.field, {})[part.title] = setting.option.unit
         for field, by_part in units.items():
-            if field not in ("max_name", "max_rate"):  # characters or bytes; bytes or packets
+            # Characters or bytes; bytes or packets; connections at the door, players in a game.
+            if field not in ("max_name", "max_rate", "max_per_address"):
                 self.assertEqual(len(set(by_part.values())), 1, (field, by_part))

@@ -12,6 +12,12 @@ from functools import partial
 
 from gameservers.config.vocabulary import option
 
+
+def share(places: int) -> int:
+    """How much of something scarce one address may take: three quarters, but at least one."""
+    return max(1, places * 3 // 4)
+
+
 port = partial(
     option,
     description="TCP port of this game alone, besides --port, or a TCP endpoint",
@@ -35,10 +41,15 @@ max_connections = partial(
 )
 max_per_address = partial(
     option,
-    description="Connections at once from one IPv4 address or IPv6 /64 that is not --trusted",
-    unit="connections",
+    default=0,
+    description="Players at once from one IPv4 address or IPv6 /64 that is not --trusted; the next"
+    " one is refused as if the game were full; 0 stands for three quarters of the game's"
+    " -max-players",
+    unit="players",
     minimum=1,
     maximum=1_000_000,
+    off=0,
+    off_means="3/4",
 )
 max_unread = partial(
     option,

@@ -94,7 +94,9 @@ class Setting:
         words += [f"of {about.unit}"] if about.unit else []
         words += [self.range] if self.range else []
         words += ["or an endpoint such as tcp6:5002"] if self.type == Listening else []
-        return " ".join(words) + ("" if about.off is None else f", or {about.off} for off")
+        return " ".join(words) + (
+            "" if about.off is None else f", or {about.off} for {about.off_means}"
+        )
 
     @property
     def range(self) -> str:
@@ -114,7 +116,7 @@ class Setting:
         """The explanation: purpose, allowed values and default."""
         about = self.option
         notes = [" ".join(filter(None, (about.unit, self.range))), ", ".join(about.choices)]
-        notes += [] if about.off is None else [f"{about.off}: off"]
+        notes += [] if about.off is None else [f"{about.off}: {about.off_means}"]
         notes += [f"also --{alias}" for alias in about.aliases]
         if self.default not in ("", ()):
             default = self.default

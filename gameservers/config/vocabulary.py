@@ -37,7 +37,8 @@ class Option:
     The explanation of one setting for the user, and the checks on its value.
 
     C{minimum} and C{maximum} bound numbers (both inclusive); C{off} is one more number that is
-    allowed although it is outside (usually 0: "turned off").  C{aliases} are other names, in full.
+    allowed although it is outside (usually 0), and C{off_means} what it stands for.  C{aliases}
+    are other names, in full.
     C{check} takes the typed value and raises L{ValueError} with a sentence if the value is wrong;
     C{shown} converts it to what may be printed.
     """
@@ -47,6 +48,7 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     off: float | None = None
+    off_means: str = "off"
     choices: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     short: str | None = None

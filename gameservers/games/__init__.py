@@ -22,16 +22,23 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from zope.interface import Attribute
 
-from gameservers.lobby import Lobby
+from gameservers.config.common import share
+from gameservers.lobby import Lobby, Why
 from gameservers.metrics import Metrics
-from gameservers.net.connection import Connections
+from gameservers.net.connection import Connections, Reason
 from gameservers.net.door import Carriage, Wire
 from gameservers.net.guard import place_of
 from gameservers.net.turn import Turn
 from gameservers.store import Store
 
-__all__ = ["Carriage", "Dependencies", "GameService", "IGame", "Wire"]
+__all__ = ["NO_PLACE", "Carriage", "Dependencies", "GameService", "IGame", "Wire"]
 
+#: How a client counts that cannot enter because there is no place for it, for each refusal.
+NO_PLACE = {
+    Why.LOBBY_FULL: Reason.FULL,
+    Why.ROOM_FULL: Reason.FULL,
+    Why.ADDRESS_FULL: Reason.CROWDED,
+}
 
 #: Limits of games without an option of their own: unread bytes, and seconds to log in.
 MAX_UNREAD = 1024 * 1024
@@ -78,6 +85,7 @@ class GameService(MultiService):
     @ivar connections: its clients on streams and WebSockets.
     @ivar turn: the reactor turn at whose end outboxes are flushed.
     @ivar pages: its pages on the web site, if any.
+    @ivar place_of: what a host is counted under for limits per address (see L{Dependencies}).
     """
 
     _log = Logger()
@@ -88,15 +96,13 @@ class GameService(MultiService):
         dependencies: Dependencies,
         *,
         max_open: int = 0,
-        max_per_address: int = 0,
         rate: float = 0,
         burst: float = 0,
     ) -> None:
         """
-        Set up; C{0} means no limit.
+        Set up.
 
-        @param max_open: connections at once.
-        @param max_per_address: connections at once from one address.
+        @param max_open: connections at once, a L{share} of them from one address; 0 is any number.
         @param rate: what a client may always send to others per second, in the unit that the game
             uses for L{Connection.spread<gameservers.net.connection.Connection.spread>}.
         @param burst: what it may send at once.
@@ -116,15 +122,29 @@ class GameService(MultiService):
             max_unread=getattr(self.settings, "max_unread", MAX_UNREAD),
             login_timeout=getattr(self.settings, "login_timeout", LOGIN_TIMEOUT),
             max_open=max_open,
-            max_per_address=max_per_address,
+            max_per_address=share(max_open) if max_open else 0,
             rate=rate,
             burst=burst,
             place_of=dependencies.place_of,
             turn=dependencies.turn,
         )
+        self.place_of = dependencies.place_of
         self.turn = self.connections.turn
         self._loops: list[tuple[LoopingCall, float, bool]] = []
         self.setName(self.game)
+
+    def limit_players(self, places: int, per_address: int = 0) -> None:
+        """
+        Limit the number of players at once, in all and from one address.
+
+        @param per_address: 0 for a L{share} of the places; trusted addresses may have any number.
+        """
+        self.lobby.limit(
+            self.game,
+            places,
+            per_address=per_address or share(places),
+            place_of=self.place_of,
+        )
 
     def every(self, seconds: float, call: Callable[[], object], *, at_once: bool = False) -> None:
         """Call something at this interval while the game runs; 0 is never."""

@@ -27,6 +27,7 @@ class Why(enum.Enum):
     """Why a request was refused.  Each wire format has its own text for it."""
 
     LOBBY_FULL = "the lobby is full"
+    ADDRESS_FULL = "too many players from this address"
     NAME_TAKEN = "this name is taken"
     NO_SUCH_PLAYER = "no such player"
     ROOM_EXISTS = "a room of this name exists"

@@ -31,6 +31,15 @@ Deliver = Callable[[Sequence[int], object], None]
 REMEMBERED = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The limits of L{Lobby.limit} for one game."""
+
+    players: int
+    per_address: int | None
+    place_of: Callable[[str], str]
+
+
 @dataclass(eq=False, slots=True)
 class PlayerRecord:
     """
@@ -44,6 +53,7 @@ class PlayerRecord:
     name: str
     game: str
     address: str
+    place: str  # that the player is counted under; empty if it is not
     since: float
     unique: bool
     traits: Mapping[str, Any]
@@ -102,8 +112,9 @@ class Lobby(Service):
         self._room_looks: set[RoomKey] = set()  # of those with distinct names
         self._channels = Channels()
         self._queues: dict[str, Queue] = {}
-        self._capacities: dict[str, int] = {}
+        self._capacities: dict[str, Capacity] = {}
         self._present: Counter[str] = Counter()
+        self._present_from: Counter[tuple[str, str]] = Counter()  # by game and place
         self._subscribers: list[Callable[[object], None]] = []
         self._outgoing: deque[object] = deque()
         self._telling = False
@@ -112,9 +123,21 @@ class Lobby(Service):
 
     # --- players ------------------------------------------------------------------------------
 
-    def limit(self, game: str, capacity: int) -> None:
-        """Limit the number of players of this game at once."""
-        self._capacities[game] = capacity
+    def limit(
+        self,
+        game: str,
+        capacity: int,
+        *,
+        per_address: int | None = None,
+        place_of: Callable[[str], str] = str,
+    ) -> None:
+        """
+        Limit the number of players of this game at once.
+
+        @param per_address: how many of them may come from one address; L{None} is any number.
+        @param place_of: what an address is counted under; C{""} if it may have any number.
+        """
+        self._capacities[game] = Capacity(capacity, per_address, place_of)
 
     def enter(
         self,
@@ -132,25 +155,33 @@ class Lobby(Service):
         (L{gameservers.names.skeleton}).
 
         @param registered: the name is kept for this player, so it may look like another's.
-        @raise Refused: C{NAME_TAKEN} or C{LOBBY_FULL}.
+        @raise Refused: C{NAME_TAKEN}, C{LOBBY_FULL} or C{ADDRESS_FULL}.
         """
         if unique and (
             (game, name) in self._names if registered else self.looks_taken(game, name)
         ):
             raise Refused(Why.NAME_TAKEN)
-        if self._present[game] >= self._capacities.get(game, self._present[game] + 1):
-            raise Refused(Why.LOBBY_FULL)
+        capacity, place = self._capacities.get(game), ""
+        if capacity is not None:
+            if self._present[game] >= capacity.players:
+                raise Refused(Why.LOBBY_FULL)
+            if capacity.per_address is not None:
+                place = capacity.place_of(address)
+                if place and self._present_from[game, place] >= capacity.per_address:
+                    raise Refused(Why.ADDRESS_FULL)
         player_id = self._next_id
         if traits is not NOTHING:
             traits = MappingProxyType(dict(traits))
         now = self._clock.seconds()
-        player = PlayerRecord(player_id, name, game, address, now, unique, traits)
+        player = PlayerRecord(player_id, name, game, address, place, now, unique, traits)
         self._next_id += 1
         self._players[player_id] = player
         self._wires[player_id] = deliver
         if unique:
             self._hold_name(player)
         self._present[game] += 1
+        if place:
+            self._present_from[game, place] += 1
         self.metrics.players_entered[game] += 1
         view = player.view()
         self._tell((), events.PlayerEntered(player_id, name, game))
@@ -165,6 +196,11 @@ class Lobby(Service):
         if player.unique:
             self._drop_name(player)
         self._present[player.game] -= 1
+        if player.place:
+            key = (player.game, player.place)
+            self._present_from[key] -= 1
+            if not self._present_from[key]:
+                del self._present_from[key]
         self._channels.forget(player.game, player.channels, player_id)
         for queue in self._queues.values():
             queue.discard(player_id)

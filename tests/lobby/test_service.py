@@ -199,6 +199,23 @@ class PresenceTests(LobbyTestCase):
         self.wire.enter(self.lobby, "eve")
         self.assertEqual(self.lobby.present("chess"), 4)
 
+    def test_limit_per_address(self) -> None:
+        """So many may come from one address; some addresses may have any number."""
+        place_of = {"near": "", "far": "there", "farther": "there"}.get
+        self.lobby.limit("go", 9, per_address=2, place_of=lambda host: str(place_of(host)))
+
+        def enter(address: str) -> int:
+            deliver = self.wire.deliver
+            return self.lobby.enter("x", "go", deliver, address=address, unique=False).id
+
+        ids = [enter(address) for address in ("far", "farther", "near", "near", "near")]
+        self.public.clear()
+        self.assertRefused(Why.ADDRESS_FULL, enter, "far")
+        self.lobby.exit(ids[0])
+        enter("farther")
+        self.public.clear()
+        self.assertRefused(Why.ADDRESS_FULL, enter, "far")
+
     def test_refused_leaves_no_trace(self) -> None:
         """Who is not let in uses up no id and is not counted."""
         self.lobby.limit("chess", 3)

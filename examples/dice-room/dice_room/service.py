@@ -16,7 +16,7 @@ class DiceService(GameService):
         self.records = DiceRecords(dependencies.store)
         self.table = RoomKey(self.game, "", "table")
         capacity = self.settings.max_players
-        self.lobby.limit(self.game, capacity)
+        self.limit_players(capacity)
         rules = RoomRules(hosted=False, permanent=True)
         self.lobby.provide_room(self.table, rules, capacity=capacity)
 

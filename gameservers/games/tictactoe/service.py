@@ -63,7 +63,7 @@ class TicTacToeService(GameService):
                 waiting=MAX_WAITING,
             )
             passwords.setServiceParent(self)
-        self.lobby.limit(self.game, settings.max_players)
+        self.limit_players(settings.max_players, settings.max_per_address)
         records = self.records = TicTacToeRecords(self.store)
         self.presence = Presence(self.lobby, self.game, max_per_player=settings.max_per_player)
         self.logins = Authenticator(

@@ -11,12 +11,14 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gameservers.games import NO_PLACE
 from gameservers.games.tictactoe import wire, words
 from gameservers.games.tictactoe.login import BAD_LOGIN, FULL, NO_SESSION, Admitted, Denied
 from gameservers.games.tictactoe.presence import Superseded, User
@@ -174,8 +176,8 @@ class TicTacToeSession:
             )
         except Superseded:
             return NO_SESSION
-        except Refused:
-            return FULL
+        except Refused as refused:
+            return replace(FULL, reason=NO_PLACE[refused.why], detail=str(refused))
         self.phase = Phase.PLAYING
         self._connection.logged_in()
         return admitted

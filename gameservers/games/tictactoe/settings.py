@@ -35,6 +35,7 @@ class TicTacToeSettings:
         check=check_origins,
     )
     max_players: int = common.max_players(2000, aliases=("tictactoe-capacity",))
+    max_per_address: int = common.max_per_address()
     max_connections: int = common.max_connections(5000, aliases=("tictactoe-connections",))
     max_per_player: int = option(
         8,

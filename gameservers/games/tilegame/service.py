@@ -39,11 +39,8 @@ class TileGameService(GameService):
     ) -> None:
         """Serve this world; C{stop} stops the whole server."""
         settings = dependencies.settings
-        super().__init__(
-            dependencies,
-            max_open=settings.max_connections,
-            max_per_address=settings.max_per_address,
-        )
+        super().__init__(dependencies, max_open=settings.max_connections)
+        self.limit_players(settings.max_players, settings.max_per_address)
         self.worlds = worlds
         worlds.setServiceParent(self)
         self.schedule = Schedule(self.clock)
@@ -65,7 +62,7 @@ class TileGameService(GameService):
         """
         Enter a player.
 
-        @raise Refused: C{NAME_TAKEN} or C{ROOM_FULL}.
+        @raise Refused: C{NAME_TAKEN}, C{LOBBY_FULL} or C{ADDRESS_FULL}.
         """
         player = self.lobby.enter(name, self.game, self._deliver, address=connection.address)
         try:

@@ -130,7 +130,7 @@ class TileGameSettings:
     )
     max_connections: int = common.max_connections(64)
     max_per_address: int = common.max_per_address(
-        16, aliases=("tilegame-max-connections-per-address",)
+        aliases=("tilegame-max-connections-per-address",)
     )
     stop_when_empty: float = option(
         0.0,

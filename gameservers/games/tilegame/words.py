@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gameservers.games import NO_PLACE
 from gameservers.games.tilegame.wire import MAXPLAYERS_ERR, NAMEALREXIST_ERR
 from gameservers.lobby import Why
 from gameservers.lobby.events import Expelled
@@ -14,7 +15,7 @@ from gameservers.net.connection import Connection, Reason
 #: The error for each refusal, and the reason under which it is counted.
 REFUSALS = {
     Why.NAME_TAKEN: (NAMEALREXIST_ERR, Reason.REFUSED),
-    Why.ROOM_FULL: (MAXPLAYERS_ERR, Reason.FULL),
+    **{why: (MAXPLAYERS_ERR, reason) for why, reason in NO_PLACE.items()},
 }
 
 

@@ -40,7 +40,7 @@ class TwisterService(GameService):
         self.console = Console(self._table)
         self._admin_key = admin_key
         self._key_file = settings.admin_key_file
-        self.lobby.limit(self.game, settings.max_players)
+        self.limit_players(settings.max_players, settings.max_per_address)
         rules = RoomRules(hosted=False, permanent=True)
         self.lobby.provide_room(self.room, rules, capacity=settings.max_players)
         self.every(PACE, self.session.expire)

@@ -15,14 +15,14 @@ from functools import lru_cache
 from twisted.logger import Logger
 
 from gameservers import names
-from gameservers.games import GameService
+from gameservers.games import NO_PLACE, GameService
 from gameservers.games.twister import wire
 from gameservers.games.twister.arena import Arena, Client, RequestDenied
 from gameservers.games.twister.budget import MAX_SENDERS, Budgets
 from gameservers.games.twister.settings import TwisterSettings
 from gameservers.games.twister.wire import Credentials, Request, Status
 from gameservers.games.twister.words import NICK, SERVER, Words, status_of
-from gameservers.lobby import Refused, RoomKey, ToRoom
+from gameservers.lobby import Refused, RoomKey, ToRoom, Why
 from gameservers.net.address import Address, authority, unmapped
 from gameservers.net.connection import Reason
 from gameservers.net.datagrams import Drop
@@ -87,9 +87,10 @@ class Session:
             table = _OF_OTHERS if client is None else _OF_CLIENT
             reply = table[type(request)](self, request, client, address)
         except RequestDenied as denied:
-            reply = self._refuse(denied.status)
+            self._metrics.requests_refused[self._game] += 1
+            reply = wire.PLAIN[denied.status]
         except Refused as refused:
-            reply = self._refuse(status_of(refused.why))
+            reply = self._refuse(refused.why)
         except wire.NotARequest:
             self._drop(Drop.MALFORMED)
             return b""
@@ -224,12 +225,13 @@ class Session:
             return self._settings.max_reply
         return min(max(max_bytes, wire.BUFFER), wire.LARGEST_REPLY)
 
-    def _refuse(self, status: Status) -> bytes:
-        if status is Status.FULL:
-            self._metrics.cuts[self._game, Reason.FULL.value] += 1
+    def _refuse(self, why: Why) -> bytes:
+        reason = NO_PLACE.get(why)
+        if reason is not None:
+            self._metrics.cuts[self._game, reason.value] += 1
         else:
             self._metrics.requests_refused[self._game] += 1
-        return wire.PLAIN[status]
+        return wire.PLAIN[status_of(why)]
 
     def _complain(
         self, fault: str, reply: bytes, size: int, address: Address, place: str

@@ -24,6 +24,7 @@ class TwisterSettings:
         maximum=10_000,
         aliases=("twister-max-conns", "max_conns"),
     )
+    max_per_address: int = common.max_per_address()
     silence_timeout: float = common.silence_timeout(
         60.0,
         description="Time for which a client may be silent (any request with its id and key"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from gameservers.games import NO_PLACE
 from gameservers.games.twister.arena import Arena
 from gameservers.games.twister.wire import Status
 from gameservers.lobby import Why
@@ -48,4 +49,4 @@ class Words:
 
 def status_of(why: Why) -> Status:
     """The status for a request that the lobby refused."""
-    return Status.FULL if why in (Why.LOBBY_FULL, Why.ROOM_FULL) else Status.DENIED
+    return Status.FULL if why in NO_PLACE else Status.DENIED

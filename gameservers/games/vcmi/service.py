@@ -17,7 +17,6 @@ class VcmiService(GameService):
     VCMI's service.
 
     @ivar games: the started games, whose pipes are paired here.
-    @ivar place_of: what the games of a host are counted under; C{""} if it has no such limit.
     @ivar text_words: sends messages to the launchers in the text lobby.
     """
 
@@ -25,12 +24,11 @@ class VcmiService(GameService):
         settings = dependencies.settings
         super().__init__(dependencies, rate=settings.chat_rate, burst=settings.chat_burst)
         self.games = StartedGames(self.game, self.clock, self.metrics, settings)
-        self.place_of = dependencies.place_of
         self.text_words = TextWords(self)
         self._logins = 0
         self._addresses: set[str] = set()
         self._names: set[str] = set()
-        self.lobby.limit(self.game, self.settings.max_players)
+        self.limit_players(self.settings.max_players, self.settings.max_per_address)
         self.every(self.settings.ping_interval, self.check_health)
 
     def check_health(self) -> None:

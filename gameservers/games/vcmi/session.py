@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gameservers import names
+from gameservers.games import NO_PLACE
 from gameservers.games.vcmi import rules
 from gameservers.games.vcmi.wires import text
 from gameservers.games.vcmi.words import TOO_MANY_GAMES
@@ -170,9 +171,9 @@ class TextSession:
                 traits=traits,
             )
         except Refused as refusal:
-            if refusal.why is Why.LOBBY_FULL:
+            if refusal.why in NO_PLACE:
                 full = text.error("The lobby is full, please try again later")
-                self.connection.cut(Reason.FULL, last=full.encode("ascii"))
+                self.connection.cut(NO_PLACE[refusal.why], str(refusal), full.encode("ascii"))
             else:
                 self._refuse(
                     f"Can't connect with the name {name}. This login is already occpupied"

@@ -23,6 +23,7 @@ class VcmiSettings:
         maximum=100_000,
         aliases=("capacity",),
     )
+    max_per_address: int = common.max_per_address()
     max_unread: int = common.max_unread(
         4_194_304,
         description="What may wait for a lobby client that does not read; with more it"

@@ -41,7 +41,7 @@ class VelNetService(GameService):
         self.sessions: dict[int, Session] = {}
         self.bound: dict[Address, Session] = {}
         self.words = Words(self.turn, self.sessions)
-        self.lobby.limit(self.game, self.settings.max_players)
+        self.limit_players(self.settings.max_players, self.settings.max_per_address)
 
     def say_farewell(self) -> None:
         """

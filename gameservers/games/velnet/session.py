@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from gameservers.games import NO_PLACE
 from gameservers.games.velnet.generation import (
     HASTE,
     MAX_HELD,
@@ -175,8 +176,8 @@ class Session:
                 self._admit(message)
                 connection.logged_in()
                 self.watch()
-            except Refused:
-                connection.cut(Reason.FULL)
+            except Refused as refused:
+                connection.cut(NO_PLACE[refused.why], str(refused))
         else:
             connection.cut(Reason.REFUSED, "password")
         if connection.paused:

@@ -48,6 +48,7 @@ class VelNetSettings:
         aliases=("auth",),
     )
     max_players: int = common.max_players(5_000, aliases=("velnet-clients",))
+    max_per_address: int = common.max_per_address()
     room_size: int = option(
         1_000,
         "Players in one room; the next one cannot join",

@@ -435,7 +435,7 @@ class SiteTests(SynchronousTestCase):
     def test_connections(self) -> None:
         """With too many WebSockets a further one is refused, until one has gone."""
         arena = Arena(max_connections=2)
-        first, second = arena.browser(), arena.browser()
+        first, second = arena.browser(), arena.browser("192.0.2.2")
         self.assertIn("503", arena.browser().refused or "")
         first.hang_up()
         self.assertIsNone(arena.browser().refused)

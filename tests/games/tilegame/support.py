@@ -154,7 +154,8 @@ class Game:
         place_of=place_of,
         **settings,
     ):
-        self.settings = TileGameSettings(**settings)
+        # Here most players come from one address.
+        self.settings = TileGameSettings(**{"max_per_address": 1_000, **settings})
         self.clock = Network()
         self.metrics = Metrics()
         self.lobby = Lobby(self.clock, self.metrics)

@@ -47,7 +47,7 @@ class HandshakeTests(SynchronousTestCase):
     def test_every_split(self) -> None:
         """The blocks of the handshake may be cut anywhere, or come together."""
         stream = b"".join(TOKEN[each] for each in HANDSHAKE)
-        game = Game(max_connections=500, max_per_address=500)
+        game = Game(max_connections=800)
         for cut in range(len(stream) + 1):
             client = game.connect()
             client.send(stream[:cut])
@@ -79,7 +79,7 @@ class HandshakeTests(SynchronousTestCase):
 
     def test_wrong_order(self) -> None:
         """Any other token than the one whose turn it is cuts the client off."""
-        game = Game(max_connections=500, max_per_address=500)
+        game = Game(max_connections=800)
         for step, expected in enumerate(HANDSHAKE):
             for token in TOKEN:
                 if token != expected:

@@ -36,7 +36,9 @@ class House:
         self.clock = Network()
         self.metrics = Metrics()
         self.lobby = Lobby(self.clock, self.metrics)
-        self.settings = TwisterSettings(**{"admin_key_file": "", **settings})
+        # Here most clients come from one address.
+        usual = {"admin_key_file": "", "max_per_address": 10_000}
+        self.settings = TwisterSettings(**{**usual, **settings})
         dependencies = Dependencies(game.name, self.lobby, self.clock, self.settings, self.metrics)
         self.service = TwisterService(dependencies, admin_key)
         self.session = self.service.session

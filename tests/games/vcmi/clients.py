@@ -49,7 +49,8 @@ class House:
         self.network = self.clock = Network()
         self.metrics = Metrics()
         self.lobby = Lobby(self.clock, self.metrics)
-        self.settings = VcmiSettings(**settings)
+        # Here most launchers come from one address.
+        self.settings = VcmiSettings(**{"max_per_address": 100_000, **settings})
         self.service: VcmiService = game.build(
             Dependencies(
                 game.name,
