@@ -77,4 +77,5 @@ class Allowance:
         self._level = max(paid, min(level, -self._burst)) - amount
         self._since = now
         self.used = 0.0
-        return max(0.0, -self._level / self.rate)
+        short = -self._level / self.rate
+        return short if short > ROUNDING else 0.0

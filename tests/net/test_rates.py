@@ -89,6 +89,14 @@ class AllowanceTests(SynchronousTestCase):
         allowance.used = 9_000
         self.assertEqual(allowance.wait(1_000), 0)
 
+    def test_rounding(self) -> None:
+        """One that waits as long as it is told has nothing left to wait for."""
+        for rate in (3, 7, 10, 262_144):
+            allowance = Allowance(rate, rate, now=0)
+            allowance.wait(1e6 + 0.1, 2 * rate + 1)
+            now = 1e6 + 0.1 + allowance.wait(1e6 + 0.1)
+            self.assertEqual(allowance.wait(now), 0)
+
     def test_no_limit(self) -> None:
         allowance = Allowance(rate=0, burst=0, now=0)
         allowance.used = 1e9

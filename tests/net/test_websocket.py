@@ -210,6 +210,28 @@ class FramesTests(WebSocketTestCase):
         self.assertEqual(text_frame("\N{SNOWMAN}"), b"\x81\x03\xe2\x98\x83")
 
 
+class ContinuationTests(WebSocketTestCase):
+    def test_empty_frames(self) -> None:
+        """A message that goes on with empty frames takes no memory, however long it does."""
+        self.peer.send(frame(TEXT, b"", last=False) + frame(MORE, b"", last=False) * 100_000)
+        self.assertEqual(self.socket._parts, [])
+        self.peer.send(frame(MORE, b"x") + frame(TEXT, b"y"))
+        self.assertEqual(self.socket.heard, ["x", "y"])
+
+    def test_borders(self) -> None:
+        """Whether a frame begins here is known without decoding, however the stream is split."""
+        stream = frame(TEXT, b"abc", last=False) + frame(PING, b"p") + frame(MORE, b"d" * 300)
+        for size in (1, 2, 3, 5, 7, 100, 1_000):
+            borders = Borders()
+            for start in range(0, len(stream), size):
+                borders.pass_by(stream[start : start + size])
+                end = start + size >= len(stream)
+                self.assertEqual(borders.between, end, (size, start))
+            self.assertFalse(borders.closes)
+            borders.pass_by(frame(CLOSE, b""))
+            self.assertTrue(borders.closes and borders.between)
+
+
 class EndTests(WebSocketTestCase):
     def test_client_closes(self) -> None:
         self.peer.send(

@@ -1175,6 +1175,29 @@ class LimitTests(LobbyTestCase):
         for each in (alice, bobby):
             self.assertEqual(each.of_kind("MSG"), [f":>>MSG:alice:{line}" for line in lines])
 
+    def test_flood_of_chat(self) -> None:
+        """
+        Eight launchers that read 1 MB a second stay, with their room, whatever one of them says;
+        it is slowed down, and what it may always say is said.
+        """
+        house = self.house_of()
+        loud, *honest = [house.launcher(f"player{number}") for number in range(9)]
+        house.room("Arena", *honest[:8])
+        line = frame(b"<MSG>" + b"x" * 1_000)
+        said = 0
+        for _ in range(100):
+            for each in honest:
+                each.peer.socket.room = 100_000
+            if len(loud.peer.socket.incoming) < len(line):
+                loud.peer.socket.incoming += line * 640
+                said += 640
+            house.network.turn(0.1)
+        self.assertEqual(house.cuts, {})
+        self.assertTrue(all(each.connected for each in honest))
+        heard = bytes(honest[0].heard).count(b":>>MSG:player0:")
+        self.assertGreater(heard, 10 * house.settings.chat_rate)
+        self.assertLess(heard, said)
+
     def test_slow_reader_who_reads(self) -> None:
         """As long as it reads, it may be told any amount."""
         house = self.house_of(max_unread=65_536)

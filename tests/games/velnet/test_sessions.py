@@ -536,6 +536,24 @@ class LimitTests(SynchronousTestCase):
         peer.ask(b"\x04" + u32(2_001))
         self.assertFalse(peer.connected)
 
+    def test_flood_in_a_room(self) -> None:
+        """Members that read 1 MB a second stay, whatever another one says."""
+        for make, payload in (
+            (text_player, b"3:0:" + b"x" * 995 + b"\n"),
+            (binary_player, b"\x03" + data(b"x" * 995)),
+        ):
+            world = World()
+            loud, *honest = [make(world, "r1") for _ in range(9)]
+            for _ in range(100):
+                for each in honest:
+                    each.end.socket.room = 100_000
+                    each.end.socket.outgoing.clear()
+                if len(loud.end.socket.incoming) < len(payload):
+                    loud.end.socket.incoming += payload * 640
+                world.turn(0.1)
+            self.assertEqual(world.cuts("slow"), 0)
+            self.assertTrue(all(each.connected for each in honest))
+
     def test_pending(self) -> None:
         """The others hear the same in the same order, when one is cut."""
         world = World(max_unread=65_536, generation="2")
