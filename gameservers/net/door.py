@@ -13,7 +13,7 @@ the path.  Two openings are handled by the door itself:
     site.
 
 A game's own port is a door, too, for that game's wire formats alone.  So every connection has a
-ticket of the guard, with limits and a time for its first byte; it is set as the attribute
+ticket of the guard, with limits and a time to be recognised; it is set as the attribute
 C{ticket} of the protocol that takes over.
 """
 
@@ -54,6 +54,9 @@ MAX_HEAD = 16 * 1024
 #: Bytes that a connection may send before it is recognised: no wire format needs more than ten,
 #: and foreign data is rejected even sooner.
 MAX_FIRST_BYTES = 64
+
+#: What ends the head of an HTTP request.
+BLANK_LINE = b"\r\n\r\n"
 
 METHODS = (b"GET ", b"HEAD ", b"POST ", b"OPTIONS ")
 HTTP = begins(*METHODS)
@@ -216,11 +219,13 @@ class FirstBytes(Protocol):
         self._guard = door.guard
         self._routes = door.routes
         self._claims = door.claims
-        self._first = b""
+        self._first = bytearray()
+        self._seen = 0  # bytes of it that need not be looked at again
         self._encrypted = False
         self._ended = False
         self._ticket: Ticket | None = None
-        self._upgrade: tuple[Upgrade, int] | None = None  # with the size of the request's head
+        self._upgrade = Upgrade("/")
+        self._read: Callable[[FirstBytes], None] = FirstBytes._look
 
     def connectionMade(self) -> None:
         self._encrypted = ISSLTransport.providedBy(self.transport)
@@ -234,18 +239,19 @@ class FirstBytes(Protocol):
         ticket = self._ticket
         if ticket is None or self._ended:
             return
-        if not (ticket.spoke or self._guard.spoke(ticket)):
+        if not self._guard.has_room_for(ticket):
             self._ended = True
             return
         self._first += data
-        if self._upgrade is None:
-            self._look()
-        else:
-            self._await_message(*self._upgrade)
+        self._read(self)
+
+    # Each of these does work in proportion to the bytes that are new, however they are cut.
 
     def _look(self) -> None:
+        """Recognise the wire format."""
+        first = bytes(self._first)
         if not self._encrypted and self._routes.tls is not None:
-            match TLS(self._first):
+            match TLS(first):
                 case Verdict.YES:
                     self._start_tls()
                     return
@@ -254,35 +260,39 @@ class FirstBytes(Protocol):
                 case Verdict.NO if self._routes.tls_only:
                     self._refuse(Reason.REFUSED, "not encrypted")
                     return
-        verdict, factory = decide(self._first, self._claims)
+        verdict, factory = decide(first, self._claims)
         if verdict is Verdict.YES:
             if factory is None:
+                self._read = FirstBytes._read_head
                 self._read_head()
             else:
                 self._admit(self._build(factory))
-        elif verdict is Verdict.NO or len(self._first) >= MAX_FIRST_BYTES:
+        elif verdict is Verdict.NO or len(first) >= MAX_FIRST_BYTES:
             self._refuse(Reason.MALFORMED, "unknown")
 
     def _start_tls(self) -> None:
-        first, self._first = self._first, b""
+        first = self._take()
         self._encrypted = True
         self.transport.startTLS(self._routes.tls)
         self.transport.protocol.dataReceived(first)
 
     def _read_head(self) -> None:
         """Read the head of an HTTP request, which tells whether it is for a WebSocket."""
-        head, end, _ = self._first.partition(b"\r\n\r\n")
-        if len(head) > MAX_HEAD:
+        end = self._first.find(BLANK_LINE, self._seen)
+        self._seen = max(0, len(self._first) - len(BLANK_LINE) + 1)
+        if (len(self._first) if end < 0 else end) > MAX_HEAD:
             self._refuse(Reason.MALFORMED, "unknown")
-        elif not end:
-            pass
-        elif (found := accepted(head + end)) is None:
-            if self._routes.site is not None and not is_asked_for(head + end):
-                self._admit(self._build(self._routes.site))
-            else:
-                self._answer(HTTPStatus.BAD_REQUEST)
+            return
+        if end < 0:
+            return
+        size = end + len(BLANK_LINE)
+        head = bytes(self._first[:size])
+        if (found := accepted(head)) is not None:
+            self._accept(*found, size)
+        elif self._routes.site is not None and not is_asked_for(head):
+            self._admit(self._build(self._routes.site))
         else:
-            self._accept(*found, len(head + end))
+            self._answer(HTTPStatus.BAD_REQUEST)
 
     def _accept(self, upgrade: Upgrade, answer: bytes, size: int) -> None:
         factories = set(self._routes.sockets.values())
@@ -295,19 +305,23 @@ class FirstBytes(Protocol):
                 self._answer(HTTPStatus(status))
                 return
             write_at_once(self.transport, answer)
-            self._first = self._first[size:]
+            del self._first[:size]
             socket.upgrade = upgrade
             self._admit(socket)
         else:
+            assert self._ticket is not None
             write_at_once(self.transport, answer)
-            self._upgrade = upgrade, size
-            self._await_message(upgrade, size)
+            self._guard.recognised(self._ticket)
+            del self._first[:size]
+            self._upgrade, self._seen = upgrade, 0
+            self._read = FirstBytes._await_message
+            self._await_message()
 
-    def _await_message(self, upgrade: Upgrade, size: int) -> None:
-        frames = self._first[size:]
-        opcode = first_opcode(frames)
+    def _await_message(self) -> None:
+        """Wait for the first message of a WebSocket, which tells which game it is for."""
+        opcode, self._seen = first_opcode(self._first, self._seen)
         if opcode is None:
-            if len(frames) > MAX_HEAD:
+            if len(self._first) > MAX_HEAD:
                 self._refuse(Reason.MALFORMED, "unknown")
             return
         sockets = self._routes.sockets
@@ -315,12 +329,16 @@ class FirstBytes(Protocol):
             opcode = next(iter(sockets))
         factory = sockets.get(opcode)
         socket = None if factory is None else self._build(factory)
-        if socket is None or socket.status(upgrade):
+        if socket is None or socket.status(self._upgrade):
             self._refuse(Reason.REFUSED, "not taken here")
             return
-        self._first = frames
-        socket.upgrade = upgrade
+        socket.upgrade = self._upgrade
         self._admit(socket)
+
+    def _take(self) -> bytes:
+        """What has been received, which is forgotten."""
+        first, self._first = bytes(self._first), bytearray()
+        return first
 
     def _build(self, factory: IProtocolFactory) -> Any:
         return factory.buildProtocol(self.transport.getPeer())
@@ -332,9 +350,10 @@ class FirstBytes(Protocol):
             return
         if not hasattr(protocol, "ticket"):  # the guard would miss its end
             raise TypeError(f"{type(protocol).__name__} is not a Connection")
-        first, self._first = self._first, b""
+        assert self._ticket is not None
+        self._guard.recognised(self._ticket)
         protocol.ticket = self._ticket
-        hand_over(self.transport, protocol, first)
+        hand_over(self.transport, protocol, self._take())
 
     def _answer(self, status: HTTPStatus) -> None:
         """Answer an HTTP request that is not accepted, and close."""

@@ -7,9 +7,10 @@ connection is lost (L{Ticket.lost}).  A connection over a limit is cut off at on
 under the game C{door}:
 
 ==================  ===========================================================================
-C{crowded}          the limit of connections is reached: of all, of those that have not logged
-                    in, or of those from this address; an IPv6 /64 counts as one address
-C{silent}           no first byte, or no log-in, in time
+C{crowded}          the limit of connections is reached: of all, or of those from this address; an
+                    IPv6 /64 counts as one address; or the limit of those that have not logged
+                    in, and of these it has waited longest
+C{silent}           not recognised, or no log-in, in time
 C{malformed}        the first bytes of no wire format
 C{refused}          recognised, but not taken here; or no TLS where only TLS is spoken
 ==================  ===========================================================================
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
@@ -60,8 +61,9 @@ class DoorSettings:
     )
     max_pending_logins: int = option(
         5_000,
-        "connections at once that have not logged in; the default has room for a rush of"
-        " players and leaves most of --max-connections free during a flood",
+        "connections at once that have not logged in; one more makes the one that has waited"
+        " longest go; the default has room for a rush of players and leaves most of"
+        " --max-connections free during a flood",
         unit="connections",
         minimum=1,
         maximum=1_000_000,
@@ -100,7 +102,8 @@ class DoorSettings:
     )
     first_byte_timeout: int = option(
         10,
-        "time limit for the first byte of a connection; in every game the client sends first",
+        "time limit for the first bytes of a connection, by which it is recognised; in every game"
+        " the client sends first",
         unit="seconds",
         minimum=1,
         maximum=3_600,
@@ -162,8 +165,7 @@ class Ticket:
     @ivar transport: its transport, which knows the address.
     @ivar timer: its time limit.
     @ivar place: the address under which it is counted; L{None} until that is known.
-    @ivar spoke: whether its first byte has arrived.
-    @ivar pending: whether it has not logged in.
+    @ivar recognised: whether it is known what it speaks.
     """
 
     guard: Guard
@@ -171,8 +173,7 @@ class Ticket:
     transport: Any
     timer: IDelayedCall | None = None
     place: str | None = None
-    spoke: bool = field(default=False, init=False)
-    pending: bool = field(default=True, init=False)
+    recognised: bool = field(default=False, init=False)
 
     @property
     def address(self) -> str:
@@ -191,15 +192,14 @@ class Ticket:
 class Guard:
     """
     Counts the connections of all games and ports, and enforces the limits.
-
-    @ivar pending: the number of connections that have not logged in.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, settings: DoorSettings, metrics: Metrics) -> None:
         self.settings = settings
-        self.pending = 0
+        #: Those that have not logged in, the one that has waited longest first.
+        self._pending: OrderedDict[Ticket, None] = OrderedDict()
         self._ids = count(1)
         self._clock = clock
         self._metrics = metrics
@@ -211,37 +211,53 @@ class Guard:
     def __len__(self) -> int:
         return len(self._tickets)
 
+    @property
+    def pending(self) -> int:
+        """The number of connections that have not logged in."""
+        return len(self._pending)
+
     def arrived(self, transport: Any) -> Ticket | None:
-        """Register a new connection: its ticket, or L{None} if there is no room for it."""
+        """
+        Register a new connection: its ticket, or L{None} if there is no room for it.
+
+        If too many have not logged in, the one that has waited longest makes room: if the newcomer
+        were refused, a few that never log in would keep everybody out.
+        """
         ticket = Ticket(self, next(self._ids), transport)
         if len(self._tickets) >= self.settings.max_connections:
             self.cut(ticket, Reason.CROWDED, "too many connections")
-        elif self.pending >= self.settings.max_pending_logins:
-            self.cut(ticket, Reason.CROWDED, "too many that have not logged in")
         elif not _knows_its_peer(transport) or self._find_room(ticket):
+            while len(self._pending) >= self.settings.max_pending_logins:
+                oldest = next(iter(self._pending))
+                self.left(oldest)  # at once, as more may arrive before the connection is lost
+                self.cut(oldest, Reason.CROWDED, "waited longest of too many without a log-in")
             self._tickets.add(ticket)
-            self.pending += 1
+            self._pending[ticket] = None
             self._limit(ticket, self.settings.first_byte_timeout)
             return ticket
         return None
 
-    def spoke(self, ticket: Ticket) -> bool:
+    def has_room_for(self, ticket: Ticket) -> bool:
         """
-        Note that the first byte has arrived.
+        Count a connection under its address, which is known now, as data has arrived.
 
-        @return: whether there is room for one more connection from its address.
+        @return: whether there is room for one more connection from this address, and this one
+            has not been cut off.
         """
-        ticket.spoke = True
-        if ticket.place is None and not self._find_room(ticket):
-            return False
-        self._limit(ticket, self.settings.login_timeout)
-        return True
+        if ticket.place is None and ticket in self._tickets:
+            return self._find_room(ticket)
+        return ticket in self._tickets
+
+    def recognised(self, ticket: Ticket) -> None:
+        """Note that it is known what a connection speaks."""
+        if not ticket.recognised and ticket in self._pending:
+            ticket.recognised = True
+            self._limit(ticket, self.settings.login_timeout)
 
     def logged_in(self, ticket: Ticket) -> None:
         """Note that the client of this connection has logged in."""
-        if ticket.pending and ticket in self._tickets:
-            ticket.pending = False
-            self.pending -= 1
+        if ticket in self._pending:
+            del self._pending[ticket]
             self._limit(ticket, None)
 
     def left(self, ticket: Ticket) -> None:
@@ -250,7 +266,7 @@ class Guard:
             return
         self._tickets.remove(ticket)
         self._limit(ticket, None)
-        self.pending -= ticket.pending
+        self._pending.pop(ticket, None)
         if ticket.place:
             self._from[ticket.place] -= 1
             if not self._from[ticket.place]:
@@ -295,7 +311,7 @@ class Guard:
         ticket.timer = None if seconds is None else self._clock.callLater(seconds, late, ticket)
 
     def _too_late(self, ticket: Ticket) -> None:
-        self.cut(ticket, Reason.SILENT, "not logged in" if ticket.spoke else "no first byte")
+        self.cut(ticket, Reason.SILENT, "no log-in" if ticket.recognised else "not recognised")
 
 
 def place_of(host: str, trusted: Iterable[Network] = ()) -> str:

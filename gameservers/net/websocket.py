@@ -48,7 +48,7 @@ from wsproto.events import (
     TextMessage,
 )
 from wsproto.frame_protocol import CloseReason, Opcode
-from wsproto.utilities import RemoteProtocolError
+from wsproto.utilities import ProtocolError
 
 from gameservers.net.connection import Connection, Connections, Hold, Reason
 from gameservers.net.outbox import LINGER, Outbox
@@ -71,6 +71,13 @@ _ASKED_FOR = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE
 
 #: Bytes that are read after our close frame, besides a message, in search of the client's.
 MAX_LATE = 64 * 1024
+
+#: A header that names a longer host than there is (253 characters and a port).  Decoding such a
+#: name as IDNA takes a time that grows with its square.
+_LONG_HOST = re.compile(rb"\r\nhost:[^\r\n]{264}", re.IGNORECASE)
+
+#: Maximum number of lines in the head of an upgrade request: parsing each takes some microseconds.
+MAX_LINES = 100
 
 #: How long a client may take to answer our close frame, in seconds.
 PARTING = 1.0
@@ -114,8 +121,11 @@ def accepted(head: bytes) -> tuple[Upgrade, bytes] | None:
     """
     Parse the head of an HTTP request, including its blank line.
 
+    @param head: any bytes.
     @return: the upgrade, and the response that accepts it; L{None} if it is not a valid upgrade.
     """
+    if head.count(b"\n") > MAX_LINES or _LONG_HOST.search(head):
+        return None
     connection = WSConnection(ConnectionType.SERVER)
     try:
         connection.receive_data(head)
@@ -127,7 +137,7 @@ def accepted(head: bytes) -> tuple[Upgrade, bytes] | None:
                 }
                 headers["host"] = event.host
                 return Upgrade(event.target, headers), connection.send(AcceptConnection())
-    except RemoteProtocolError:
+    except (ProtocolError, UnicodeError):  # the latter for bytes above 0x7F
         pass
     return None
 
@@ -137,17 +147,23 @@ def is_asked_for(head: bytes) -> bool:
     return _ASKED_FOR.search(head) is not None
 
 
-def first_opcode(frames: bytes) -> int | None:
-    """The opcode of the first frame that is not a ping or pong; L{None} until it has arrived."""
-    while frames:
-        opcode = frames[0] & 0x0F
+def first_opcode(frames: bytes | bytearray, begin: int = 0) -> tuple[int | None, int]:
+    """
+    Find the first frame that is not a ping or pong.
+
+    @param begin: where to look, which is the start of a frame.
+    @return: its opcode, L{None} until it has arrived; and where to look then, so that nothing is
+        looked at twice.
+    """
+    while begin < len(frames):
+        opcode = frames[begin] & 0x0F
         if opcode not in (Opcode.PING, Opcode.PONG):
-            return opcode
-        if len(frames) < 2:
-            return None
+            return opcode, begin
+        if begin + 1 == len(frames):
+            break
         # A client's control frame: two bytes, a mask of four, a payload of at most 125.
-        frames = frames[6 + (frames[1] & 0x7F) :]
-    return None
+        begin += 2 + MASK_SIZE + (frames[begin + 1] & ~MASKED)
+    return None, begin
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:

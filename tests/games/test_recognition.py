@@ -193,7 +193,7 @@ class RecordedTests(SynchronousTestCase):
             assert found is not None
             client.receive_data(found[1])
             list(client.events())
-            self.assertEqual(first_opcode(client.send(TextMessage(said))), Opcode.TEXT)
+            self.assertEqual(first_opcode(client.send(TextMessage(said))), (Opcode.TEXT, 0))
 
 
 class AnyBytesTests(SynchronousTestCase):

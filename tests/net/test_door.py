@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,6 +14,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
 
 from gameservers.metrics import Metrics
+from gameservers.net import door
 from gameservers.net.connection import Connections
 from gameservers.net.door import HTTP, TLS, Door, Routes, WireFactory
 from gameservers.net.guard import DoorSettings, Guard
@@ -74,7 +77,8 @@ class DoorTestCase(SynchronousTestCase):
 
     def open(self, behind: dict[str, Any] | None = None, **limits: Any) -> None:
         self.metrics = Metrics()
-        self.guard = Guard(Clock(), DoorSettings(**limits), self.metrics)
+        self.guard_clock = Clock()
+        self.guard = Guard(self.guard_clock, DoorSettings(**limits), self.metrics)
         self.door = Door(self.guard, Routes(self.games, **(behind or {})))
 
     def say(self, data: bytes, size: int = 1 << 30) -> Connection:
@@ -82,10 +86,10 @@ class DoorTestCase(SynchronousTestCase):
         connection.say(data, size)
         return connection
 
-    def assertCut(self, connection: Connection, why: str) -> None:
+    def assertCut(self, connection: Connection, why: str, *, others: int = 0) -> None:
         self.assertTrue(connection.cut)
         self.assertEqual(self.metrics.cuts, {("door", why): 1})
-        self.assertEqual(len(self.guard), 0)
+        self.assertEqual(len(self.guard), others)
 
 
 class StreamTests(DoorTestCase):
@@ -188,6 +192,49 @@ class Page(Resource):
 
     def render_GET(self, request: Any) -> bytes:
         return b"a page"
+
+
+#: What the lines of an upgrade request are made of: what belongs there, and what does not.
+PARTS = (
+    *(b"GET ", b"POST ", b"/", b"/\xff", b" HTTP/1.1", b" HTTP/1.0", b"Host: ", b"here", b"xn--"),
+    *(
+        b"Upgrade: ",
+        b"websocket",
+        b"h2c",
+        b"Connection: ",
+        b"Upgrade",
+        b"close",
+        b", ",
+        b";",
+        b"=",
+    ),
+    *(b"Sec-WebSocket-Key: ", b"dGhlIHNhbXBsZSBub25jZQ==", b"Sec-WebSocket-Version: ", b"13"),
+    *(b"Sec-WebSocket-Protocol: ", b"Sec-WebSocket-Extensions: ", b"permessage-deflate"),
+    *(b"Content-Length: ", b"9", b"Transfer-Encoding: ", b"chunked", b"\xe9", b"\0", b" ", b'"'),
+)
+
+UPGRADE = (
+    b"GET / HTTP/1.1",
+    b"Host: here",
+    b"Upgrade: websocket",
+    b"Connection: Upgrade",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    b"Sec-WebSocket-Version: 13",
+)
+
+
+@st.composite
+def head(draw: st.DrawFn) -> bytes:
+    """The head of a request that is nearly an upgrade."""
+    lines = list(UPGRADE)
+    for _ in range(draw(st.integers(0, 3))):
+        parts = draw(st.lists(st.sampled_from(PARTS) | st.binary(max_size=3), max_size=5))
+        line = b"".join(parts).replace(b"\n", b"")
+        where = draw(st.integers(0, len(lines)))
+        lines[where : where + draw(st.integers(0, 1))] = [line]
+    if not lines[0].startswith(b"GET "):
+        lines[0] = b"GET " + lines[0]
+    return b"\r\n".join([*lines, b"", b""])
 
 
 class HTTPTests(DoorTestCase):
@@ -383,6 +430,35 @@ class HTTPTests(DoorTestCase):
         self.assertIsNone(accepted(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"))
         self.assertIsNone(accepted(b"GET nonsense\r\n\r\n"))
 
+    def test_upgrade_that_is_refused(self) -> None:
+        """It is answered, and nothing is raised."""
+        request = self.web_socket()[1]
+        host = b"\r\nHost: here\r\n"
+        self.assertIn(host, request)
+        for headers in (
+            b"\r\nHost: here\r\nHost: there\r\n",
+            b"\r\nHost: h\xe9re\r\n",
+            b"\r\nHost: xn--%s\r\n" % (b"a" * 300),
+            b"\r\nHost: here\r\nSec-WebSocket-Protocol: \xff\r\n",
+            b"\r\nHost: here\r\nSec-WebSocket-Extensions: \xff\r\n",
+            b"\r\nHost: here\r\n%s" % (b"a: b\r\n" * 100),
+        ):
+            connection = self.say(request.replace(host, headers))
+            self.assertTrue(connection.heard().startswith(b"HTTP/1.1 400 "), headers)
+            self.assertTrue(connection.disconnecting)
+        connection = self.say(request.replace(b"/any", b"/\xff"))
+        self.assertTrue(connection.heard().startswith(b"HTTP/1.1 400 "))
+
+    @given(head())
+    def test_any_head(self, head: bytes) -> None:
+        """Whatever a request is, it is answered or refused, and nothing is raised."""
+        found = accepted(head)
+        if found is not None:
+            self.assertTrue(found[1].startswith(b"HTTP/1.1 101 "))
+        self.open({"sockets": {1: self.text, 2: self.binary}, "site": self.site})
+        connection = self.say(head)
+        self.assertTrue(connection.cut or connection.heard() or found is None)
+
     def test_first_opcode(self) -> None:
         client, request = self.web_socket()
         found = accepted(request)
@@ -391,7 +467,63 @@ class HTTPTests(DoorTestCase):
         list(client.events())
         control = client.send(Ping(b"abc"))
         text = client.send(TextMessage("x"))
-        for end in range(len(control) + 1):
-            self.assertIsNone(first_opcode(control[:end]))
-        self.assertEqual(first_opcode(control + text), 1)
-        self.assertEqual(first_opcode(text[:1]), 1)
+        size = len(control)
+        for end in range(size + 1):
+            self.assertEqual(first_opcode(control[:end]), (None, 0 if end < 2 else size))
+        self.assertEqual(first_opcode(control + text), (1, size))
+        self.assertEqual(first_opcode(control + text, size), (1, size))
+        self.assertEqual(first_opcode(text[:1]), (1, 0))
+        self.assertEqual(first_opcode(control * 2), (None, 2 * size))
+        self.assertEqual(first_opcode(control, 2 * size), (None, 2 * size))
+
+    def test_dripping(self) -> None:
+        """However the bytes are cut, each is looked at once: a drip costs what it sends."""
+        asked: list[int] = []
+        looked: list[int] = []
+
+        def counting(frames: bytes, begin: int) -> tuple[int | None, int]:
+            looked.append(len(frames) - begin)
+            return first_opcode(frames, begin)
+
+        def undecided(first: bytes) -> Verdict:
+            asked.append(len(first))
+            return Verdict.NO
+
+        self.games.append((undecided, Listeners()))
+        self.open({"sockets": {1: self.text, 2: self.binary}, "site": self.site})
+        self.patch(door, "first_opcode", counting)
+        client, request = self.web_socket("https://" + "a" * 5_000)
+        connection = self.say(request, 1)
+        self.events(client, connection)
+        connection.say(client.send(Ping(b"x" * 120)) * 100, 1)
+        self.assertFalse(connection.cut)
+        self.assertLess(len(asked), 10)
+        self.assertLess(sum(looked), 2 * 126 * 100)
+
+    def test_a_head_in_pieces(self) -> None:
+        """The blank line may be cut anywhere, and much may follow."""
+        for cut in range(1, 5):
+            connection = self.say(self.REQUEST[:-cut])
+            connection.say(self.REQUEST[-cut:] + b"x" * 20_000)
+            self.assertIn(b"a page", connection.heard())
+
+    def test_pings_for_ever(self) -> None:
+        """They are no message: the time for the log-in runs."""
+        client, request = self.web_socket()
+        connection = self.say(request)
+        self.events(client, connection)
+        for _ in range(12):
+            self.assertFalse(connection.cut)
+            self.guard_clock.advance(10)
+            connection.say(client.send(Ping(b"")))
+        self.assertCut(connection, "silent")
+
+    def test_recognised(self) -> None:
+        """A request must be whole in the time for the first bytes; a page has time after that."""
+        dripping, waiting = self.say(self.REQUEST[:-1]), self.say(self.web_socket()[1])
+        self.guard_clock.advance(9.9)
+        dripping.say(b"x")
+        self.assertFalse(dripping.cut)
+        self.guard_clock.advance(0.1)
+        self.assertCut(dripping, "silent", others=1)
+        self.assertFalse(waiting.cut)

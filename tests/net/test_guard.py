@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from gameservers.config.vocabulary import networks
 from gameservers.metrics import Metrics
 from gameservers.net.door import Door, Routes
 from gameservers.net.guard import DoorSettings, Guard, place_of
-from gameservers.wire import anything
+from gameservers.wire import anything, begins
 from tests.net.visitors import Connection, Listener, Listeners, connect
 
 
@@ -27,6 +28,8 @@ class GuardTestCase(SynchronousTestCase):
         self.guard = Guard(self.clock, DoorSettings(**limits), self.metrics)
         self.game = Listeners()
         self.door = Door(self.guard, Routes([(anything, self.game)]))
+        #: A door that needs more bytes than one.
+        self.unsure = Door(self.guard, Routes([(begins(b"hello"), self.game)]))
 
     def connect(self, host: str = "192.0.2.1") -> Connection:
         return connect(self.door, host)
@@ -76,17 +79,45 @@ class LimitTests(GuardTestCase):
         self.assertEqual(len(self.guard), 2)
 
     def test_pending_logins(self) -> None:
-        """A client that has logged in leaves room for the next one."""
+        """Of those that have not logged in the oldest makes room; who has logged in stays."""
         self.open(max_pending_logins=2)
-        first, second = self.connect(), self.connect()
-        self.assertCut(self.connect(), "crowded")
-        first.say(b"hello")
-        first.protocol.ticket.logged_in()
+        inside, first, second = self.enter(), self.connect(), self.connect()
+        third = self.connect()
+        self.assertCut(first, "crowded")
+        second.say(b"hello")
+        second.protocol.ticket.logged_in()
         self.assertFalse(self.connect().cut)
-        self.assertCut(self.connect(), "crowded", 2)
-        second.hang_up()
-        first.hang_up()
-        self.assertEqual(self.guard.pending, 1)
+        self.assertFalse(third.cut)
+        self.assertFalse(self.connect().cut)
+        self.assertCut(third, "crowded", 2)
+        self.assertFalse(inside.cut or second.cut)
+        self.assertEqual((self.guard.pending, len(self.guard)), (2, 4))
+
+    def test_strangers_keep_nobody_out(self) -> None:
+        """Those that say one byte and nothing more go when others come, within one turn, too."""
+        self.open(max_pending_logins=5)
+        made = [connect(self.unsure, f"192.0.2.{number}") for number in range(50)]
+        aborted: list[Connection] = []
+        for each in made:
+            each.say(b"h")
+        for each in made[-5:]:  # a real connection is lost in the next turn
+            each.abortConnection = partial(aborted.append, each)  # type: ignore[method-assign]
+        newcomers = [self.enter(f"198.51.100.{number}") for number in range(5)]
+        self.assertFalse(any(each.cut for each in newcomers))
+        newcomers = [self.connect(f"198.51.100.{number}") for number in range(5)]
+        self.assertEqual(aborted, made[-5:])
+        self.assertEqual((self.guard.pending, len(self.guard)), (5, 10))
+        for each in aborted:
+            each.hang_up()
+        self.assertEqual(len(self.guard), 10)
+
+    def test_no_room_is_made_for_the_refused(self) -> None:
+        """Who may not come in anyway drives nobody out."""
+        self.open(max_pending_logins=1, max_per_address=1)
+        self.enter("192.0.2.1")
+        waiting = self.connect("192.0.2.2")
+        self.assertCut(self.connect("192.0.2.1"), "crowded")
+        self.assertFalse(waiting.cut)
 
     def test_per_address(self) -> None:
         self.open(max_per_address=2)
@@ -117,18 +148,22 @@ class LimitTests(GuardTestCase):
         self.connect("127.0.0.1")
         self.assertCut(self.connect("127.0.0.1"), "crowded")
 
-    def test_no_first_byte(self) -> None:
+    def test_not_recognised(self) -> None:
+        """The time for the first bytes lasts until they are enough."""
         self.open(first_byte_timeout=7, login_timeout=50)
-        silent, talks = self.connect(), self.connect()
+        silent, talks, hesitates = self.connect(), self.connect(), connect(self.unsure)
+        hesitates.say(b"h")
         self.clock.advance(6.9)
         self.assertFalse(silent.cut)
+        hesitates.say(b"e")
         talks.say(b"h")
         self.clock.advance(0.1)
-        self.assertCut(silent, "silent")
+        self.assertCut(silent, "silent", 2)
+        self.assertTrue(hesitates.cut)
         self.assertFalse(talks.cut)
 
     def test_no_login(self) -> None:
-        """The time for a login runs from the first byte."""
+        """The time for a login runs from when the connection is recognised."""
         self.open(first_byte_timeout=7, login_timeout=50)
         late, inside = self.connect(), self.enter()
         self.clock.advance(6)
@@ -152,8 +187,8 @@ class LimitTests(GuardTestCase):
 
     def test_what_comes_after_the_end_is_ignored(self) -> None:
         self.open(max_pending_logins=1)
-        self.connect()
         refused = self.connect()
+        self.connect()
         refused.protocol.dataReceived(b"hello")
         self.assertEqual(self.game.built, [])
 
