@@ -245,6 +245,11 @@ class FirstBytes(Protocol):
         self._first += data
         self._read(self)
 
+    def malformed(self, fault: str) -> None:
+        """What came before the first bytes is malformed."""
+        if self._ticket is not None and not self._ended:
+            self._refuse(Reason.MALFORMED, fault)
+
     # Each of these does work in proportion to the bytes that are new, however they are cut.
 
     def _look(self) -> None:

@@ -32,12 +32,11 @@ from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.protocols.policies import ProtocolWrapper
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from gameservers.config.vocabulary import Retired, networks, option
 from gameservers.metrics import Metrics
 from gameservers.net.address import host_of
+from gameservers.net.proxy import Proxied
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -226,7 +225,7 @@ class Guard:
         ticket = Ticket(self, next(self._ids), transport)
         if len(self._tickets) >= self.settings.max_connections:
             self.cut(ticket, Reason.CROWDED, "too many connections")
-        elif not _knows_its_peer(transport) or self._find_room(ticket):
+        elif isinstance(transport, Proxied) or self._find_room(ticket):
             while len(self._pending) >= self.settings.max_pending_logins:
                 oldest = next(iter(self._pending))
                 self.left(oldest)  # at once, as more may arrive before the connection is lost
@@ -329,9 +328,3 @@ def place_of(host: str, trusted: Iterable[Network] = ()) -> str:
     if address.version == 4:
         return str(address)
     return str(ipaddress.ip_network((address, 64), strict=False))
-
-
-def _knows_its_peer(transport: Any) -> bool:
-    """Whether the transport knows the client's address before any data has arrived."""
-    wrapped = isinstance(transport, ProtocolWrapper)  # that of the PROXY protocol is private
-    return not wrapped or isinstance(transport, TLSMemoryBIOProtocol)

@@ -24,6 +24,11 @@ from gameservers.net.address import authority
 from gameservers.net.bypass import DatagramReader
 from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
 from gameservers.net.door import Door
+from gameservers.net.proxy import ProxiedEndpoint
+
+#: The prefix of an endpoint whose connections come from balancers.  Twisted has it, too, but there
+#: a header that is no header is an exception.
+PROXIED = "haproxy"
 
 #: Connections that the kernel completes before they are accepted.
 BACKLOG = 1024
@@ -109,6 +114,9 @@ def endpoint(reactor: Any, where: Listening, interface: str) -> IStreamServerEnd
     if isinstance(where, int):
         return TCP4ServerEndpoint(reactor, where, BACKLOG, interface)
     try:
+        kind, _, rest = where.partition(":")
+        if kind == PROXIED:
+            return ProxiedEndpoint(serverFromString(reactor, rest))
         named: IStreamServerEndpoint = serverFromString(reactor, where)
         return named
     except Exception as error:  # endpoint parsers raise all kinds of exceptions

@@ -9,13 +9,13 @@ from functools import partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
-from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.config.vocabulary import networks
 from gameservers.metrics import Metrics
 from gameservers.net.door import Door, Routes
 from gameservers.net.guard import DoorSettings, Guard, place_of
+from gameservers.net.proxy import ProxiedFactory
 from gameservers.wire import anything, begins
 from tests.net.visitors import Connection, Listener, Listeners, connect
 
@@ -263,7 +263,7 @@ class ProxyTests(GuardTestCase):
     HEADER = b"PROXY TCP4 %s 192.0.2.100 40000 5002\r\n"
 
     def connect_through(self, host: bytes, *said: bytes) -> Connection:
-        connection = connect(HAProxyWrappingFactory(self.door), "203.0.113.1")
+        connection = connect(ProxiedFactory(self.door), "203.0.113.1")
         for each in (self.HEADER % host, *said):
             if not connection.cut:
                 connection.say(each)
