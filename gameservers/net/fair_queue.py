@@ -12,7 +12,8 @@ any more.  In an overload
     the server keeps up;
   - what waits is handled round robin: one datagram of each address in turn, and within an address
     one of each sender.  Every sender of a trusted host (this machine, or a relay) counts as an
-    address of its own;
+    address of its own.  An address that was not in the last round comes first, as in FQ-CoDel
+    (RFC 8290, section 4.2): who sends little never waits for those who send much;
   - addresses can be forged in such numbers that a round over all of them takes long.  So those
     that a game knows (L{gameservers.net.datagrams.Datagrams.knows}) have one round and all others
     another, and the two advance alternately.
@@ -37,7 +38,7 @@ from gameservers.net.guard import DoorSettings
 from gameservers.net.rates import TokenBucket
 
 #: How long datagrams are handled in a reactor turn, in seconds; a single one may take longer.
-SHARE = 0.005
+SHARE = 0.003
 
 #: Memory for datagrams that wait, in bytes, and what one takes besides its payload.  Senders that
 #: no game knows can take half of it.
@@ -75,13 +76,19 @@ class Receiver(Protocol):
 
 
 class _Place:
-    """An address: those of its senders of which something waits, in turn."""
+    """
+    An address.
 
-    __slots__ = ("budget", "senders")
+    @ivar senders: those of which something waits, in turn.
+    @ivar in_round: whether it has a place in a round.
+    """
+
+    __slots__ = ("budget", "in_round", "senders")
 
     def __init__(self, budget: TokenBucket) -> None:
         self.budget = budget
         self.senders: deque[_Sender] = deque()
+        self.in_round = False
 
 
 class _Sender:
@@ -118,6 +125,7 @@ class FairQueue:
         self._recent: dict[Address, _Sender] = {}
         self._older: dict[Address, _Sender] = {}
         self._places: LRUCache[str, _Place] = LRUCache(MAX_SENDERS)
+        self._fresh: deque[_Place] = deque()  # known, and not in the last round
         self._known: deque[_Place] = deque()
         self._strangers: deque[_Place] = deque()
         self._held = 0
@@ -146,40 +154,51 @@ class FairQueue:
 
     def _put(self, port: Receiver, datagram: bytes, address: Address) -> None:
         sender = self._recent.get(address) or self._meet(address)
-        size = len(datagram) + OVERHEAD
+        if not self._pays(sender):
+            port.drop(Drop.FLOOD)
+            return
         known = port.knows(address)
-        if self._held + size > (MAX_HELD if known else MAX_HELD // 2) or not self._pays(sender):
+        size = len(datagram) + OVERHEAD
+        if self._held + size > (MAX_HELD if known else MAX_HELD // 2):
             port.drop(Drop.FLOOD)
             return
         self._held += size
         if not sender.waiting:
             place = sender.place
-            if not place.senders:
-                (self._known if known else self._strangers).append(place)
             place.senders.append(sender)
+            if not place.in_round:
+                place.in_round = True
+                (self._fresh if known else self._strangers).append(place)
         sender.waiting.append((port, datagram))
 
     def _work(self) -> None:
-        known, strangers, seconds = self._known, self._strangers, self._clock.seconds
+        fresh, known, strangers = self._fresh, self._known, self._strangers
+        seconds = self._clock.seconds
         self._next_turn = None
         end = seconds() + SHARE
-        while known or strangers:
-            for ring in (known, strangers):
-                if ring:
-                    self._handle_one(ring)
-            if seconds() >= end and (known or strangers):
+        while fresh or known or strangers:
+            if fresh:
+                self._handle_one(fresh, known)
+            elif known:
+                self._handle_one(known, known)
+            if strangers:
+                self._handle_one(strangers, strangers)
+            if seconds() >= end and (fresh or known or strangers):
                 self._next_turn = self._clock.callLater(0, self._work)
                 return
 
-    def _handle_one(self, ring: deque[_Place]) -> None:
+    def _handle_one(self, ring: deque[_Place], after: deque[_Place]) -> None:
+        """Handle a datagram of the first place in a round, which is last in C{after} then."""
         place = ring.popleft()
         senders = place.senders
+        if not senders:
+            place.in_round = False
+            return
+        after.append(place)
         sender = senders.popleft()
         port, datagram = sender.waiting.popleft()
         if sender.waiting:
             senders.append(sender)
-        if senders:
-            ring.append(place)
         self._held -= len(datagram) + OVERHEAD
         port.handle(datagram, sender.address)
 

@@ -77,7 +77,7 @@ class DoorSettings:
         maximum=1_000_000,
     )
     max_datagrams: int = option(
-        500,
+        1_000,
         "datagrams from one sender (host and port) that are always handled; more only while the"
         " server keeps up",
         unit="datagrams/s",
@@ -85,14 +85,14 @@ class DoorSettings:
         maximum=1_000_000,
     )
     max_datagrams_burst: int = option(
-        250,
+        500,
         "how many of them at once after a pause",
         unit="datagrams",
         minimum=1,
         maximum=1_000_000,
     )
     max_datagrams_per_address: int = option(
-        5_000,
+        10_000,
         "the same as --max-datagrams for all senders of one IPv4 address or one IPv6 /64, and as"
         " many at once",
         unit="datagrams/s",

@@ -19,8 +19,8 @@ ALICE: Address = ("192.0.2.1", 40_001)
 BOB: Address = ("192.0.2.2", 40_002)
 FLOODER: Address = ("192.0.2.66", 40_066)
 
-#: How long the handling of one datagram takes here: five of them are a turn's share.
-COST = SHARE / 5
+#: How long the handling of one datagram takes here: the fifth uses up the share of a turn.
+COST = SHARE / 4.9
 
 
 class Reactor(Clock):
@@ -107,6 +107,22 @@ class FairQueueTests(SynchronousTestCase):
         """Who sends little waits for one datagram of each of the others, not for all."""
         self.arrive(*[FLOODER] * 100, ALICE, BOB, ALICE)
         self.assertEqual(self.turn(), [FLOODER, ALICE, BOB, FLOODER, ALICE])
+
+    def test_players_that_send_little(self) -> None:
+        """They do not even wait for one datagram of each of the others, once in a round."""
+        flooders = [(f"198.51.100.{number}", 5) for number in range(20)]
+        self.port.known = {ALICE, *flooders}
+        self.arrive(*[FLOODER] * 5, *flooders * 10)
+        self.assertEqual([each for _ in range(4) for each in self.turn()], flooders)
+        self.arrive(ALICE, ALICE, ALICE)
+        self.assertEqual(self.turn(), [ALICE, *flooders[:4]])
+        turns = [self.turn() for _ in range(8)]
+        self.assertEqual([each.count(ALICE) for each in turns], [0, 0, 0, 1, 0, 0, 0, 1])
+        self.arrive(*[ALICE] * 10)
+        self.assertEqual([self.turn().count(ALICE) for _ in range(4)], [0, 0, 0, 1])
+        while self.turn():
+            pass
+        self.assertEqual(self.queue._held, 0)
 
     def test_rounds_of_addresses(self) -> None:
         """Many ports of an address have one turn; those of a trusted host one each."""

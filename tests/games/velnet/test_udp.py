@@ -266,7 +266,7 @@ class CongestionTests(SynchronousTestCase):
         times = {}
 
         def costly(ids: Any, head: bytes, payload: bytes) -> None:
-            network.rightNow += 0.0003  # what a room of 50 costs
+            network.rightNow += 0.00031  # what a room of 50 costs
             times[payload] = network.seconds()
             relay(ids, head, payload)
 
@@ -279,7 +279,7 @@ class CongestionTests(SynchronousTestCase):
         self.assertEqual(self.heard()[-1], b"noise")
         self.assertLess(times[b"voice"] - since, 2 * SHARE)
         self.assertGreater(times[b"noise"] - since, 10 * SHARE)
-        self.assertEqual(self.dropped("flood"), 1_500 - 17 - 250)
+        self.assertEqual(self.dropped("flood"), 1_500 - 10 - 500)
 
     def test_stop(self) -> None:
         network = self.world.port.socket
