@@ -29,6 +29,7 @@ DOOR = frozenset(
         "max-per-address",
         "first-byte-timeout",
         "login-timeout",
+        "keepalive",
     }
 )
 

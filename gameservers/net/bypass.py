@@ -24,6 +24,8 @@ L{KernelPipe}                     C{splice} moves bytes between two sockets insi
 L{unsent}, L{has_ended},          Twisted offers no way to ask
 L{segment_size}
 L{follow_monotonic_clock}         Twisted's timers follow the wall clock, without an option
+L{keep_alive}                     Twisted turns keep-alive on, but not after what time: Linux
+                                  asks after two hours
 L{bound_buffers}                  Twisted offers no way to set: an HTTP client that does not read
                                   makes the server hold at most 32 KiB besides one answer
 ================================  =================================================================
@@ -71,6 +73,9 @@ BUSY = 16 * 1024
 #: Bytes of datagrams that the kernel keeps until they are read, or fewer if it allows fewer: small
 #: ones take about 800 each, so this is enough for 100,000 a second and turns of 20 ms.
 RECEIVE_BUFFER = 1024 * 1024
+
+#: How often a silent peer is asked whether it still exists, before it is lost.
+PROBES = 3
 
 _SPLICE = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 
@@ -131,12 +136,38 @@ def segment_size(transport: ITransport) -> int:
 
 
 def make_prompt(transport: ITransport) -> None:
-    """
-    Turn on TCP_NODELAY, for small messages, and keep-alive, to notice a peer that has vanished.
-    """
+    """Turn on TCP_NODELAY, for small messages."""
     if ITCPTransport.providedBy(transport):
         transport.setTcpNoDelay(True)
-        transport.setTcpKeepAlive(True)
+
+
+def keep_alive(transport: Any, seconds: int) -> None:
+    """
+    Let the kernel find out whether a peer still exists, also one that is asked for nothing.
+
+    After so many seconds of silence the kernel asks, and again L{PROBES} times in all, a sixth of
+    that time apart.  A peer that answers none of them is lost, 1.5 times these seconds after the
+    last sign of it; and so is, on Linux, one that for as long acknowledges nothing of what it was
+    sent, or takes nothing of what waits for it.
+
+    @param seconds: 0 leaves a connection as it is.
+    """
+    kernel: Any = getattr(transport, "socket", None)  # of any wrapped transport, too
+    if not seconds or kernel is None or not ITCPTransport.providedBy(transport):
+        return
+    transport.setTcpKeepAlive(True)
+    interval = max(1, seconds // 6)
+    for name, value in (
+        ("TCP_KEEPIDLE", seconds),
+        ("TCP_KEEPALIVE", seconds),  # what macOS calls it
+        ("TCP_KEEPINTVL", interval),
+        ("TCP_KEEPCNT", PROBES),
+        ("TCP_USER_TIMEOUT", 1000 * (seconds + PROBES * interval)),
+    ):
+        number = getattr(socket, name, None)
+        if number is not None:
+            with contextlib.suppress(OSError):
+                kernel.setsockopt(socket.IPPROTO_TCP, number, value)
 
 
 def bound_buffers(transport: Any, size: int) -> None:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, ClassVar
@@ -36,6 +36,7 @@ from twisted.logger import Logger
 from gameservers.config.vocabulary import Retired, networks, option
 from gameservers.metrics import Metrics
 from gameservers.net.address import host_of
+from gameservers.net.bypass import keep_alive
 from gameservers.net.proxy import Proxied
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -130,6 +131,15 @@ class DoorSettings:
         minimum=1,
         maximum=3_600,
     )
+    keepalive: int = option(
+        60,
+        "silence of a TCP connection after which its peer is asked whether it still exists; one"
+        " that has not answered for 1.5 times as long, or acknowledged what it was sent, is lost",
+        unit="seconds",
+        minimum=1,
+        maximum=32_767,
+        off=0,
+    )
     trusted: tuple[str, ...] = option(
         ("127.0.0.0/8", "::1"),
         "networks that are exempt from the limits per address",
@@ -210,6 +220,10 @@ class Guard:
     def __len__(self) -> int:
         return len(self._tickets)
 
+    def __iter__(self) -> Iterator[Ticket]:
+        """The tickets of all open connections."""
+        return iter(tuple(self._tickets))
+
     @property
     def pending(self) -> int:
         """The number of connections that have not logged in."""
@@ -223,6 +237,7 @@ class Guard:
         were refused, a few that never log in would keep everybody out.
         """
         ticket = Ticket(self, next(self._ids), transport)
+        keep_alive(transport, self.settings.keepalive)
         if len(self._tickets) >= self.settings.max_connections:
             self.cut(ticket, Reason.CROWDED, "too many connections")
         elif isinstance(transport, Proxied) or self._find_room(ticket):

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import skipUnless
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
@@ -175,6 +176,22 @@ class AllTogetherTests(ServerTestCase):
         clients = yield self.all_streams(self.plain, "")
         self.assertGreater(len(self.guard), len(clients) - 1)
         self.assertEqual(self.guard.pending, 0)
+
+    @skipUnless(hasattr(socket, "TCP_USER_TIMEOUT"), "there are other options here")
+    @inlineCallbacks
+    def test_keep_alive(self):
+        """On every connection, a game pipe's included, the kernel finds out who has vanished."""
+        self.serve("--keepalive=30", *self.certify())
+        clients = yield self.all_streams(self.plain, "")
+        clients += yield self.all_streams(self.secure, "TLS")
+        sockets = [ticket.transport.socket for ticket in self.guard]
+        self.assertGreater(len(sockets), len(clients))  # VCMI's pipes have two ends
+        for each in sockets:
+            self.assertTrue(each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+            options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            numbers = [getattr(socket, option) for option in options]
+            values = [each.getsockopt(socket.IPPROTO_TCP, number) for number in numbers]
+            self.assertEqual(values, [30, 5, 3, 45_000])
 
     @inlineCallbacks
     def test_datagrams_of_a_stream(self):

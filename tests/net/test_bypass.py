@@ -15,16 +15,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from gameservers.net import bypass
 from gameservers.net.bypass import (
     LARGEST_SEGMENT,
+    PROBES,
     SAFE_SEGMENT,
     TCP_OPTIONS,
     follow_monotonic_clock,
     has_ended,
     is_plain,
+    keep_alive,
     make_prompt,
     segment_size,
     send_some,
 )
 from tests.net.transports import SocketlessServer
+from tests.transports import MemorySocket
 
 
 class Socket:
@@ -89,11 +92,33 @@ class SocketsTests(SynchronousTestCase):
         self.assertEqual(segment_size(StringTransport()), SAFE_SEGMENT)
 
     def test_make_prompt(self):
-        """TCP is asked not to delay and to keep alive, what is no TCP is left alone."""
+        """TCP is asked not to delay, what is no TCP is left alone."""
         transport = SocketlessServer(room=0)
         make_prompt(transport)
-        self.assertEqual(transport.events, ["no delay", "keep alive"])
+        self.assertEqual(transport.events, ["no delay"])
         make_prompt(StringTransport())
+
+    def test_keep_alive(self):
+        """The kernel is told when to ask, and when a peer is lost; other transports are not."""
+        for seconds, interval, limit in ((60, 10, 90_000), (2, 1, 5_000)):
+            transport = SocketlessServer(room=0)
+            transport.socket = MemorySocket()
+            keep_alive(transport, seconds)
+            self.assertEqual(transport.events, ["keep alive"])
+            names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            values = dict(zip(names, (seconds, interval, PROBES, limit), strict=True))
+            wanted = {
+                (socket.IPPROTO_TCP, getattr(socket, name)): value
+                for name, value in values.items()
+                if hasattr(socket, name)
+            }
+            self.assertEqual(transport.socket.options, transport.socket.options | wanted)
+        keep_alive(StringTransport(), 60)
+
+    def test_no_keep_alive(self):
+        transport = SocketlessServer(room=0)
+        keep_alive(transport, 0)
+        self.assertEqual(transport.events, [])
 
 
 class SendSomeTests(SynchronousTestCase):

@@ -65,6 +65,7 @@ class LimitTests(GuardTestCase):
                 "login_timeout": 120,
                 "max_unread_total": 0,
                 "unread_timeout": 20,
+                "keepalive": 60,
                 "trusted": ("127.0.0.0/8", "::1"),
             },
         )

@@ -89,7 +89,7 @@ class CoupledPipeTests(SynchronousTestCase):
         pipe.a.read_lost()
         pipe.a.read_lost()
         self.b.drain(1000)
-        self.assertEqual(self.b.events, ["no delay", "keep alive", "read", "half-close"])
+        self.assertEqual(self.b.events, ["no delay", "read", "half-close"])
         pipe.b.received(b"answer")
         self.assertEqual(self.a.value(), b"answer")
         self.clock.advance(LINGER - 1)
