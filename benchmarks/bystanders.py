@@ -346,28 +346,33 @@ class VCMIPipe(Talk):
 
 
 class Ping(Bystander):
-    """Somebody in tic-tac-toe, who pings the server."""
+    """Five players in tic-tac-toe, each of whom pings the server ten times a second."""
 
     kind = "tictactoe ping"
     interval = 0.02
+    players = 5
 
     async def enter(self) -> None:
-        self._client = tictactoe.Client()
+        self._turns = count()
         self._ear = Ear()
-        self._client.pongs = self._ear.datagram_received
-        await self._client.log_in(self.server.port, "pinging", self.server.source)
-        self._client.listener = lambda message: None
+        self._clients = [tictactoe.Client() for _ in range(self.players)]
+        for number, client in enumerate(self._clients):
+            client.pongs = self._ear.datagram_received
+            await client.log_in(self.server.port, f"pinging-{number}", self.server.source)
+            client.listener = lambda message: None
 
     async def ask(self) -> None:
-        if self._client.closed:
+        client = self._clients[next(self._turns) % self.players]
+        if client.closed:
             raise ConnectionError("cut off")
         content = numbered()
-        self._client.send(bytes([0x89, 0x80 | len(content)]) + bytes(4) + content)
+        client.send(bytes([0x89, 0x80 | len(content)]) + bytes(4) + content)
         await self._ear.expect(content)
 
     def close(self) -> None:
         super().close()
-        self._client.close()
+        for client in self._clients:
+            client.close()
 
 
 class Move(Bystander):
