@@ -71,8 +71,8 @@ CHUNK = 1024 * 1024
 BUSY = 16 * 1024
 
 #: Bytes of datagrams that the kernel keeps until they are read, or fewer if it allows fewer: small
-#: ones take about 800 each, so this is enough for 100,000 a second and turns of 20 ms.
-RECEIVE_BUFFER = 1024 * 1024
+#: ones take about 800 each, so this is enough for 100,000 a second and turns of 50 ms.
+RECEIVE_BUFFER = 4 * 1024 * 1024
 
 #: How often a silent peer is asked whether it still exists, before it is lost.
 PROBES = 3

@@ -33,7 +33,7 @@ from gameservers.wire import Recogniser, Verdict
 MAX_DATAGRAM = 65_535
 
 #: Maximum number of datagrams that a port reads in a reactor turn.
-MAX_READ = 2_000
+MAX_READ = 4_000
 
 #: Pause before retrying when the network takes no more datagrams, in seconds, and the maximum
 #: number of those that waited which are sent then.

@@ -10,10 +10,11 @@ any more.  In an overload
     address (an IPv4 address or an IPv6 /64), and otherwise dropped before anything of it is
     parsed, as C{flood}.  So a sender may always send at C{--max-datagrams}, and faster as long as
     the server keeps up;
-  - what waits is handled round robin: one datagram of each address in turn, and within an address
-    one of each sender.  Every sender of a trusted host (this machine, or a relay) counts as an
-    address of its own.  An address that was not in the last round comes first, as in FQ-CoDel
-    (RFC 8290, section 4.2): who sends little never waits for those who send much;
+  - what waits is handled in rounds, address by address, each for L{QUANTUM}: a deficit round robin
+    of time, because a datagram for a room takes fifty times as long as a ping.  Within an address
+    the senders take turns.  Every sender of a trusted host (this machine, or a relay) counts as
+    an address of its own.  An address that was not in the last round comes first, as in FQ-CoDel
+    (RFC 8290, section 4.2): who sends little does not wait for those who send much;
   - addresses can be forged in such numbers that a round over all of them takes long.  So those
     that a game knows (L{gameservers.net.datagrams.Datagrams.knows}) have one round and all others
     another, and the two advance alternately.
@@ -39,6 +40,10 @@ from gameservers.net.rates import TokenBucket
 
 #: How long datagrams are handled in a reactor turn, in seconds; a single one may take longer.
 SHARE = 0.003
+
+#: How long datagrams of one address are handled in a round, in seconds; what one of them takes
+#: more is made up for in the next rounds.
+QUANTUM = 0.0003
 
 #: Memory for datagrams that wait, in bytes, and what one takes besides its payload.  Senders that
 #: no game knows can take half of it.
@@ -81,14 +86,16 @@ class _Place:
 
     @ivar senders: those of which something waits, in turn.
     @ivar in_round: whether it has a place in a round.
+    @ivar credit: how long its datagrams may be handled in this round, in seconds.
     """
 
-    __slots__ = ("budget", "in_round", "senders")
+    __slots__ = ("budget", "credit", "in_round", "senders")
 
     def __init__(self, budget: TokenBucket) -> None:
         self.budget = budget
         self.senders: deque[_Sender] = deque()
         self.in_round = False
+        self.credit = 0.0
 
 
 class _Sender:
@@ -168,39 +175,51 @@ class FairQueue:
             place.senders.append(sender)
             if not place.in_round:
                 place.in_round = True
+                place.credit = QUANTUM
                 (self._fresh if known else self._strangers).append(place)
         sender.waiting.append((port, datagram))
 
     def _work(self) -> None:
         fresh, known, strangers = self._fresh, self._known, self._strangers
-        seconds = self._clock.seconds
         self._next_turn = None
-        end = seconds() + SHARE
+        now = self._clock.seconds()
+        end = now + SHARE
         while fresh or known or strangers:
-            if fresh:
-                self._handle_one(fresh, known)
-            elif known:
-                self._handle_one(known, known)
-            if strangers:
-                self._handle_one(strangers, strangers)
-            if seconds() >= end and (fresh or known or strangers):
+            if now >= end:
                 self._next_turn = self._clock.callLater(0, self._work)
                 return
+            if fresh:
+                now = self._serve(fresh, known, now)
+            elif known:
+                now = self._serve(known, known, now)
+            if strangers:
+                now = self._serve(strangers, strangers, now)
 
-    def _handle_one(self, ring: deque[_Place], after: deque[_Place]) -> None:
-        """Handle a datagram of the first place in a round, which is last in C{after} then."""
-        place = ring.popleft()
+    def _serve(self, ring: deque[_Place], after: deque[_Place], now: float) -> float:
+        """
+        Handle a datagram of the first place in a round, or go on to the next.
+
+        @param after: the ring in which it is last then.
+        @return: the time afterwards.
+        """
+        place = ring[0]
         senders = place.senders
-        if not senders:
-            place.in_round = False
-            return
-        after.append(place)
+        if place.credit <= 0 or not senders:
+            ring.popleft()
+            place.credit += QUANTUM
+            place.in_round = bool(senders) or ring is not after
+            if place.in_round:
+                after.append(place)
+            return now
         sender = senders.popleft()
         port, datagram = sender.waiting.popleft()
         if sender.waiting:
             senders.append(sender)
         self._held -= len(datagram) + OVERHEAD
         port.handle(datagram, sender.address)
+        later = self._clock.seconds()
+        place.credit = max(place.credit - (later - now), -SHARE)
+        return later
 
     def _pays(self, sender: _Sender) -> bool:
         """Whether the sender is within its budgets, from which one datagram is taken then."""

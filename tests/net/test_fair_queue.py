@@ -19,8 +19,9 @@ ALICE: Address = ("192.0.2.1", 40_001)
 BOB: Address = ("192.0.2.2", 40_002)
 FLOODER: Address = ("192.0.2.66", 40_066)
 
-#: How long the handling of one datagram takes here: the fifth uses up the share of a turn.
-COST = SHARE / 4.9
+#: How long the handling of one datagram takes here, without rounding in sums of it: the fifth uses
+#: up the share of a turn.
+COST = 3 / 4096
 
 
 class Reactor(Clock):
@@ -61,6 +62,8 @@ class Port:
 
 class FairQueueTests(SynchronousTestCase):
     def setUp(self) -> None:
+        self.assertTrue(4 * COST < SHARE < 5 * COST)
+        self.patch(fair_queue, "QUANTUM", COST)  # so that each address has one in a round
         self.make()
 
     def make(self, *, trusted: bool = False, **limits: Any) -> None:
@@ -109,7 +112,7 @@ class FairQueueTests(SynchronousTestCase):
         self.assertEqual(self.turn(), [FLOODER, ALICE, BOB, FLOODER, ALICE])
 
     def test_players_that_send_little(self) -> None:
-        """They do not even wait for one datagram of each of the others, once in a round."""
+        """They do not wait for any datagram of the others, once in a round."""
         flooders = [(f"198.51.100.{number}", 5) for number in range(20)]
         self.port.known = {ALICE, *flooders}
         self.arrive(*[FLOODER] * 5, *flooders * 10)
@@ -118,11 +121,26 @@ class FairQueueTests(SynchronousTestCase):
         self.assertEqual(self.turn(), [ALICE, *flooders[:4]])
         turns = [self.turn() for _ in range(8)]
         self.assertEqual([each.count(ALICE) for each in turns], [0, 0, 0, 1, 0, 0, 0, 1])
-        self.arrive(*[ALICE] * 10)
-        self.assertEqual([self.turn().count(ALICE) for _ in range(4)], [0, 0, 0, 1])
         while self.turn():
             pass
         self.assertEqual(self.queue._held, 0)
+
+    def test_rounds_are_of_time(self) -> None:
+        """Who sends what is quickly handled has many such datagrams in a round."""
+        self.port.known = {ALICE, BOB, FLOODER}
+        self.arrive(*[FLOODER] * 100)
+        handle, cheap = self.port.handle, {ALICE: COST / 16, BOB: 3 * COST}
+
+        def handle_at_other_cost(datagram: bytes, address: Address) -> None:
+            handle(datagram, address)
+            self.clock.rightNow += cheap.get(address, COST) - COST
+
+        self.patch(self.port, "handle", handle_at_other_cost)
+        self.arrive(*[ALICE] * 40, *[BOB] * 10)
+        handled = [each for _ in range(20) for each in self.turn()]
+        self.assertEqual(handled[:18], [FLOODER, *[ALICE] * 16, BOB])
+        first = handled[: handled.index(BOB, 60)]
+        self.assertLess(abs(first.count(BOB) * 3 - first.count(FLOODER)), 4)
 
     def test_rounds_of_addresses(self) -> None:
         """Many ports of an address have one turn; those of a trusted host one each."""
