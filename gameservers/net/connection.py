@@ -45,7 +45,7 @@ from gameservers.net.guard import Reason as Reason
 from gameservers.net.guard import Ticket, place_of
 from gameservers.net.outbox import LINGER, Outbox
 from gameservers.net.rates import Allowance
-from gameservers.net.turn import CREDIT, Turn
+from gameservers.net.turn import Turn
 from gameservers.wire import WireError
 
 #: How long clients have at shutdown to read what was sent to them, in seconds.
@@ -189,7 +189,7 @@ class Connection(TimeoutMixin, protocol.Protocol):
     @ivar outbox: takes what is sent to the client.
     @ivar ended: whether the connection is closing or lost: its input is ignored.
     @ivar paused: whether there is a hold; what was read already waits.
-    @ivar credit: see L{gameservers.net.turn.Waiting}; C{credited} as well.
+    @ivar used: see L{gameservers.net.turn.Waiting}.
     """
 
     _log = Logger()
@@ -202,8 +202,7 @@ class Connection(TimeoutMixin, protocol.Protocol):
     address = ""
     ended = False
     paused = False
-    credit = CREDIT
-    credited = 0.0
+    used = 0.0
     _is_silence_limit = False
     _handling = False
     _reads = True
@@ -251,10 +250,9 @@ class Connection(TimeoutMixin, protocol.Protocol):
         if self.paused:
             self.stop_reading()
             return
-        now = self._seconds()
-        time = self.turn.slice_for(self, now)
+        time = self.turn.slice_for(self)
         if time:
-            self._handle_for(time, now, self._unread.popleft())
+            self._handle_for(time, self._unread.popleft())
         else:
             self.give_way()
 
@@ -420,7 +418,7 @@ class Connection(TimeoutMixin, protocol.Protocol):
         if self._holds or self.ended:
             return
         self.paused = False
-        self._handle_for(time, self._seconds(), b"")
+        self._handle_for(time, b"")
         if not self.paused:
             self.read_on()
 
@@ -436,9 +434,10 @@ class Connection(TimeoutMixin, protocol.Protocol):
             self._reads = True
             self.transport.resumeProducing()
 
-    def _handle_for(self, time: float, now: float, data: bytes) -> None:
+    def _handle_for(self, time: float, data: bytes) -> None:
         """Handle received data, and then what waits, for this many seconds from now."""
-        self._until = now + time
+        begun = self._seconds()
+        self._until = begun + time
         self._handling = True
         unread = self._unread
         try:
@@ -453,7 +452,7 @@ class Connection(TimeoutMixin, protocol.Protocol):
         except Exception:
             self.failed(Failure())
         self._handling = False
-        self.turn.spend(self, now)
+        self.turn.spend(self, self._seconds() - begun)
         if self.paused and Hold.TURN in self._holds:
             self.turn.queue(self)
 

@@ -4,10 +4,13 @@ The reactor turn, the unit of work, and how the connections share it.
 A turn is shared by everybody, so the input of one connection must not delay the others:
 
   - What a connection has received is handled for at most a L{SLICE}.  What is left waits, unread,
-    and is handled at the end of the turn, round robin with the other connections that have more,
+    and is handled at the end of the turn, slice by slice in turn with that of other connections,
     until all of them together have used their L{SHARE} of the turn; then in the next turn.
-  - The share includes the first slices.  When it is used up, only connections with L{CREDIT} are
-    heard at once: those that have used little time of late.  All others queue.
+  - The share includes the first slices.  When it is used up, only a connection that has used less
+    than its fair part of late is heard at once, for L{LITTLE}.  All others queue.
+  - Who has used least is next (start-time fair queueing: Goyal, Vin and Cheng, 1996).  Each
+    connection counts the time that it has used, and begins where the queue is, so what it did not
+    use before is not saved up.
 
 So any number of busy connections delay each other, and a connection with little to say waits for
 one share and what that has to write, at most.
@@ -19,8 +22,9 @@ Answers to those that were heard at once do not wait for the share of the others
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -37,22 +41,22 @@ SLICE = 0.001
 #: How long input of busy connections is handled in one turn, all together, in seconds.
 SHARE = 0.010
 
-#: How much time a connection may use at once although the share is used up, in seconds, and how
-#: much of that it regains per second.
-CREDIT = 0.000_25
-REGAINED = 0.01
+#: How long a connection is heard although the share is used up, in seconds.
+LITTLE = 0.000_25
+
+#: The most that a connection is charged at once, in seconds.  What takes longer is time in which
+#: the process did not run, as the price of every message is bounded.
+MOST = 2 * SLICE
 
 
 class Waiting(Protocol):
     """
     A connection, as the turn sees it.
 
-    @ivar credit: seconds it may use at once although the share is used up.
-    @ivar credited: when that was computed.
+    @ivar used: the time that it has used, in seconds; only the turn changes it.
     """
 
-    credit: float
-    credited: float
+    used: float
 
     def go_on(self, time: float) -> None:
         """Handle waiting input, for this many seconds."""
@@ -74,48 +78,42 @@ class Turn:
         self._outboxes: list[Outbox] = []
         self._scheduled = False
         self._spent = 0.0  # seconds of the share
-        self._modest: deque[Waiting] = deque()  # with credit
-        self._busy: deque[Waiting] = deque()
+        self._queue: list[tuple[float, int, Waiting]] = []  # a heap: who has used least is next
+        self._numbers = count()
+        self._reached = 0.0  # what the connection that was served last had used
 
     # --- input --------------------------------------------------------------------------------
 
-    def slice_for(self, connection: Waiting, now: float) -> float:
+    def slice_for(self, connection: Waiting) -> float:
         """How long this connection's input may be handled now, in seconds; 0: it has to queue."""
+        is_behind = connection.used <= self._reached
+        if is_behind:
+            connection.used = self._reached
         if self._spent < SHARE:
+            if not (self._queue or is_behind):
+                self._reached = connection.used
             return SLICE
-        return max(0.0, self._credit(connection, now))
+        return LITTLE if is_behind else 0.0
 
-    def spend(self, connection: Waiting, begun: float) -> None:
-        """Note that a connection's input has been handled since C{begun}."""
-        now = self.clock.seconds()
-        self._spent += now - begun
-        connection.credit = self._credit(connection, now) - (now - begun)
+    def spend(self, connection: Waiting, time: float) -> None:
+        """Note that a connection's input has been handled for this time."""
+        self._spent += time
+        connection.used += min(time, MOST)
         if self._spent >= SHARE:
             self._schedule()
 
     def queue(self, connection: Waiting) -> None:
-        """Let a connection go on when those before it have had their slices."""
-        has_credit = self._credit(connection, self.clock.seconds()) > 0
-        (self._modest if has_credit else self._busy).append(connection)
+        """Let a connection go on when it is next."""
+        connection.used = max(connection.used, self._reached)
+        heappush(self._queue, (connection.used, next(self._numbers), connection))
         self._schedule()
 
-    def _credit(self, connection: Waiting, now: float) -> float:
-        regained = (now - connection.credited) * REGAINED
-        connection.credited = now
-        connection.credit = min(CREDIT, connection.credit + regained)
-        return connection.credit
-
     def _serve(self) -> None:
-        """
-        Let those with credit use it, and the others have slices until the share is used up, one
-        at least.
-        """
-        for _ in range(len(self._modest)):
-            self._modest.popleft().go_on(CREDIT)
-        while self._busy:
-            self._busy.popleft().go_on(SLICE)
-            if self._spent >= SHARE:
-                break
+        """Serve those that wait until the share is used up, of which half is theirs at least."""
+        queue, end = self._queue, max(SHARE, self._spent + SHARE / 2)
+        while queue and self._spent < end:
+            self._reached, _, connection = heappop(queue)
+            connection.go_on(SLICE)
 
     # --- output -------------------------------------------------------------------------------
 
@@ -136,12 +134,12 @@ class Turn:
 
     def _end(self) -> None:
         self._flush()
-        if self._modest or self._busy:
+        if self._queue:
             self._serve()
             self._flush()
         self._spent = 0.0
         self._scheduled = False
-        if self._modest or self._busy or self._calls or self._outboxes:
+        if self._queue or self._calls or self._outboxes:
             self._schedule()
 
     def _flush(self) -> None:

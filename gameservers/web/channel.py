@@ -44,7 +44,6 @@ from gameservers.config.vocabulary import option
 from gameservers.net.bypass import bound_buffers, is_plain
 from gameservers.net.guard import Reason, Ticket
 from gameservers.net.headers import HEADERS
-from gameservers.net.turn import CREDIT
 
 #: Maximum size of a request's head, in bytes.
 MAX_HEAD = 16 * 1024
@@ -157,14 +156,13 @@ class Channel(HTTPChannel):
     One HTTP connection.
 
     @ivar ticket: the guard's ticket, set by the door.
-    @ivar credit: see L{gameservers.net.turn.Waiting}; C{credited} as well.
+    @ivar used: see L{gameservers.net.turn.Waiting}.
     """
 
     ticket: Ticket | None = None
     transport: Any
     site: Any
-    credit = CREDIT
-    credited = 0.0
+    used = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,9 +187,8 @@ class Channel(HTTPChannel):
             return
         self._ahead += data
         if not self._busy:
-            now = self._now()
-            if self.site.turn.slice_for(self, now):
-                self._serve(now)
+            if self.site.turn.slice_for(self):
+                self._serve()
             else:
                 self._go_on()
         if self._ahead and self._busy:
@@ -331,21 +328,19 @@ class Channel(HTTPChannel):
         self._queued = False
         if self._ending:
             return
-        self._serve(self._now())
+        self._serve()
         if not (self._ending or (self._busy and self._ahead)):
             self.transport.resumeProducing()
 
-    def _serve(self, now: float) -> None:
+    def _serve(self) -> None:
+        seconds = self.site.turn.clock.seconds
+        begun = seconds()
         self._serving = True
         self._take()
         self._serving = False
-        self.site.turn.spend(self, now)
+        self.site.turn.spend(self, seconds() - begun)
         if self._queued:
             self.site.turn.queue(self)
-
-    def _now(self) -> float:
-        now: float = self.site.turn.clock.seconds()
-        return now
 
     # --- what is refused ----------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.metrics import Metrics
 from gameservers.net.connection import LINES, Connections
-from gameservers.net.turn import CREDIT, REGAINED, SHARE, SLICE, Turn
+from gameservers.net.turn import LITTLE, SHARE, SLICE, Turn
 from tests.net.test_connection import Lines
 from tests.transports import Network, Peer
 
@@ -77,7 +77,7 @@ class SliceTests(SharedTestCase):
             self.hand_over(each, 1_000)
         before = self.network.rightNow
         self.network.once()
-        most = SHARE + SLICE + 50 * (CREDIT + COST)
+        most = SHARE + SLICE + 50 * (LITTLE + COST)
         self.assertLessEqual(self.network.rightNow - before, most)
         before = self.network.rightNow
         self.network.once()  # nobody has credit any more
@@ -88,7 +88,7 @@ class SliceTests(SharedTestCase):
         before = self.network.rightNow
         for each in [self.connect()[1] for _ in range(50)]:
             self.hand_over(each, 100)
-        self.assertLessEqual(self.network.rightNow - before, SHARE + SLICE + 50 * (CREDIT + COST))
+        self.assertLessEqual(self.network.rightNow - before, SHARE + SLICE + 50 * (LITTLE + COST))
 
     def test_round_robin(self) -> None:
         """Those who wait advance alike, slice by slice."""
@@ -126,16 +126,30 @@ class SliceTests(SharedTestCase):
         self.assertLess(len(talker.heard), 10)
         self.network.turn()
         self.assertEqual(len(talker.heard), 10)
-        self.network.turn(CREDIT / REGAINED)
         for each in flooders:
             self.hand_over(each, 1_000)
         talker.dataReceived(b"later\n")
         self.assertEqual(talker.heard[-1], b"later")
 
+    def test_regular(self) -> None:
+        """One that talks regularly, less than its fair part, is heard at once, for hours."""
+        flooders = [self.connect()[1] for _ in range(50)]
+        _, regular = self.connect()
+        regular.dataReceived(b"ping\n" * 500)  # what it said in calm is not held against it
+        self.network.turn()
+        for each in flooders:
+            self.hand_over(each, 5_000)
+        for number in range(300):
+            self.network.once()
+            if number % 2:
+                before = len(regular.heard)
+                regular.dataReceived(b"ping\n")
+                self.assertEqual(len(regular.heard), before + 1, number)
+
     def test_order(self) -> None:
         """What has to queue from the start is handled in order, however long it is."""
         _, late = self.connect()
-        late.credit = -1.0
+        late.used = 1.0
         for each in [self.connect()[1] for _ in range(20)]:
             self.hand_over(each, 100)
         self.hand_over(late, 2_000)
