@@ -240,8 +240,6 @@ class Connection(TimeoutMixin, protocol.Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self.ended:
             return
-        if self._is_silence_limit:
-            self.resetTimeout()
         if self.block and len(data) > self.block:
             starts = range(0, len(data), self.block)
             self._unread.extend(data[start : start + self.block] for start in starts)
@@ -436,6 +434,8 @@ class Connection(TimeoutMixin, protocol.Protocol):
 
     def _handle_for(self, time: float, data: bytes) -> None:
         """Handle received data, and then what waits, for this many seconds from now."""
+        if self._is_silence_limit:  # while it is not read from it can give no sign of life
+            self.resetTimeout()
         begun = self._seconds()
         self._until = begun + time
         self._handling = True
@@ -452,7 +452,7 @@ class Connection(TimeoutMixin, protocol.Protocol):
         except Exception:
             self.failed(Failure())
         self._handling = False
-        self.turn.spend(self, self._seconds() - begun)
+        self.turn.spend(self, self._seconds() - begun, more=self.paused)
         if self.paused and Hold.TURN in self._holds:
             self.turn.queue(self)
 

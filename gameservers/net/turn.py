@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SLICE = 0.001
 
 #: How long input of busy connections is handled in one turn, all together, in seconds.
-SHARE = 0.010
+SHARE = 0.005
 
 #: How long a connection is heard although the share is used up, in seconds.
 LITTLE = 0.000_25
@@ -47,6 +47,11 @@ LITTLE = 0.000_25
 #: The most that a connection is charged at once, in seconds.  What takes longer is time in which
 #: the process did not run, as the price of every message is bounded.
 MOST = 2 * SLICE
+
+
+#: The part of its time that a connection is charged when nothing more of it waits then: one that
+#: says little and often has several times the part of one that floods.
+MODEST = 1 / 4
 
 
 class Waiting(Protocol):
@@ -95,10 +100,14 @@ class Turn:
             return SLICE
         return LITTLE if is_behind else 0.0
 
-    def spend(self, connection: Waiting, time: float) -> None:
-        """Note that a connection's input has been handled for this time."""
+    def spend(self, connection: Waiting, time: float, *, more: bool) -> None:
+        """
+        Note that a connection's input has been handled for this time.
+
+        @param more: whether more of it waits.
+        """
         self._spent += time
-        connection.used += min(time, MOST)
+        connection.used += min(time, MOST) * (1 if more else MODEST)
         if self._spent >= SHARE:
             self._schedule()
 

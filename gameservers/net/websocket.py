@@ -50,6 +50,7 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason, Opcode
 from wsproto.utilities import ProtocolError
 
+from gameservers.net.bypass import has_ended
 from gameservers.net.connection import Connection, Connections, Hold, Reason
 from gameservers.net.outbox import LINGER, Outbox
 
@@ -411,6 +412,9 @@ class WebSocket(Connection):
                 self.overflowed()
                 return
             self._stalled = True
+        elif self.paused and has_ended(self.transport):  # which is not read from
+            self.abort()
+            return
         elif self._pinged and not self.paused:
             self.cut(Reason.SILENT, "no pong", code=CloseReason.INTERNAL_ERROR)
             return

@@ -11,10 +11,12 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,6 +27,7 @@ from gameservers.games.tictactoe.presence import Superseded, User
 from gameservers.games.tictactoe.service import TicTacToeService
 from gameservers.lobby import Refused
 from gameservers.net.connection import Reason
+from gameservers.net.rates import TokenBucket
 from gameservers.net.websocket import CloseReason, WebSocket
 from gameservers.store import StoreError
 from gameservers.wire import WireError
@@ -61,6 +64,9 @@ class TicTacToeSession:
         self._handling = False
         self._senseless = 0
         self._held: list[str] | None = None
+        rate, burst = service.settings.request_rate, service.settings.request_burst
+        self._requests = TokenBucket(rate, burst, service.clock.seconds())
+        self._pause: Deferred[None] | None = None  # until the next request may be handled
 
     # --- called by the connection -------------------------------------------------------------
 
@@ -75,6 +81,8 @@ class TicTacToeSession:
     def left(self) -> None:
         """Remove the client, as its connection has ended."""
         self._waiting.clear()
+        if self._pause is not None:
+            self._pause.cancel()
         service = self._service
         if self.phase is Phase.PLAYING and service.presence.leave(self._user, self):
             self._log.info("{player} has left", player=self._user.name)
@@ -115,9 +123,23 @@ class TicTacToeSession:
         except WireError as fault:
             self._complain(str(fault))
             return
+        if type(message) in REQUESTS:
+            await self._wait_for_rate()
         handle = TABLE[self.phase].get(type(message))
-        if handle is not None:
+        if handle is not None and not self._connection.ended:
             await handle(self, message)
+
+    async def _wait_for_rate(self) -> None:
+        """Wait until this connection may make one more request."""
+        clock, requests = self._service.clock, self._requests
+        wait = requests.wait(1, clock.seconds())
+        if wait:
+            self._pause = deferLater(clock, wait)
+            with suppress(CancelledError):
+                await self._pause
+            self._pause = None
+            requests.wait(1, clock.seconds())
+        requests.take(1)
 
     def _complain(self, fault: str) -> None:
         """Count a malformed message; the first message must be valid, and most of the others."""
@@ -246,6 +268,18 @@ TABLE: Mapping[Phase, Mapping[type[wire.Message], Obey]] = {
         wire.Reconnect: TicTacToeSession._logged_in_already,
     },
 }
+
+#: The messages of which a connection may send only so many: all but moves that the store has to
+#: answer.
+REQUESTS: frozenset[type[wire.Message]] = frozenset(
+    {
+        wire.EndMatch,
+        wire.MatchRequest,
+        wire.FriendRequest,
+        wire.UnfriendRequest,
+        wire.MatchStatesRequest,
+    }
+)
 
 #: The messages that are ignored.
 IGNORED: Mapping[Phase, frozenset[type[wire.Message]]] = {

@@ -54,6 +54,15 @@ class TicTacToeSettings:
     max_friends: int = option(
         100, "Friends of one player; all are sent after each change", unit="friends", minimum=1
     )
+    request_rate: float = option(
+        5.0,
+        "Requests of one connection that change friends, matches or the search for an opponent,"
+        " or list matches; further ones wait (moves never do)",
+        unit="requests per second",
+        minimum=0.1,
+        off=0,
+    )
+    request_burst: int = option(30, "The same at once", unit="requests", minimum=1, maximum=10_000)
     max_message: int = common.max_message(
         wire.MAX_MESSAGE, minimum=256, aliases=("tictactoe-message",)
     )

@@ -65,7 +65,7 @@ class TextLobbyProtocol(FramedProtocol):
     def receive(self, data: bytes) -> None:
         session = self._session
         if session is not None:
-            session.asked = session.asked and not data
+            session.asked = False
             session.go_on()
         super().receive(data)
 

@@ -200,7 +200,7 @@ class Arena:
     """The whole game, its clock, and its store in memory."""
 
     def __init__(self, **settings: Any) -> None:
-        generous = {"new_names_per_address": 1000, **settings}
+        generous = {"new_names_per_address": 1000, "request_rate": 0, **settings}
         self.settings = TicTacToeSettings(**generous)
         self.clock = Network()
         self.clock.advance(DAWN.timestamp())

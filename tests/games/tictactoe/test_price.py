@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -127,3 +128,41 @@ class PriceTests(SynchronousTestCase):
         self.assertEqual(answer["data"]["msg"], words.ALREADY_FRIEND.format("bob"))
         alice.say("unfriend_request", user="bob")
         self.assertTrue(alice.say("friend_request", user="dora")[0]["data"]["success"])
+
+
+STATES = json.dumps({"type": "match_states_request", "data": {}})
+
+
+class RateTests(SynchronousTestCase):
+    """How many requests one connection may make."""
+
+    def test_rate(self) -> None:
+        """After a burst the requests of one connection are answered at the rate, in order."""
+        arena = Arena(request_rate=5, request_burst=10)
+        alice, bob = arena.players("alice", "bob")
+        start_match(alice, bob, "bob")
+        for _ in range(100):
+            alice.send(STATES)
+        self.assertEqual(len(alice.heard()), 9)  # the match was a request, too
+        for _ in range(10):
+            arena.clock.turn(1)
+            self.assertEqual(len(alice.heard()), 5)
+
+    def test_moves(self) -> None:
+        """Moves never wait for requests of others, nor do they count."""
+        arena = Arena(request_rate=1, request_burst=1)
+        alice, bob = arena.players("alice", "bob")
+        match_id = start_match(alice, bob, "bob")
+        bob.say("friend_request", user="alice")
+        self.assertEqual(len(alice.move(match_id, Cell(0, 0, 1, 1))), 1)
+
+    def test_gone(self) -> None:
+        """A request that waits is dropped with its connection."""
+        arena = Arena(request_rate=1, request_burst=1)
+        alice, _ = arena.players("alice", "bob")
+        for _ in range(100):
+            alice.send(STATES)
+        alice.hang_up()
+        arena.clock.turn(arena.settings.ping_interval)
+        self.assertEqual(arena.here, ["bob"])
+        self.assertEqual(self.flushLoggedErrors(), [])

@@ -627,6 +627,7 @@ class Lasting(RecordsTests):
 
     async def test_overloaded(self) -> None:
         """The queue is as long as the settings say."""
+        await self.records.store.stopService()
         self.records = self.open(database_queue=3)
         taken = [self.create(name) for name in "abc"]
         await self.refused(Overloaded, self.create("d"))
