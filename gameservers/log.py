@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 import syslog
@@ -40,6 +41,9 @@ LEVELS = {"warning": "warn"}
 
 #: What a log file may allow: reading and writing to its owner, reading to its group.
 MODE = 0o640
+
+#: A character that may not be printable.
+_UNUSUAL = re.compile(r"[^\n\t\x20-\x7e]")
 
 #: The syslog severity of each level.
 SEVERITIES = {
@@ -66,6 +70,24 @@ def as_json(event: LogEvent) -> str:
     if "log_failure" in event:
         record["traceback"] = event["log_failure"].getTraceback()
     return json.dumps(record, default=safe_str, skipkeys=True) + "\n"
+
+
+def as_text(event: LogEvent) -> str | None:
+    """
+    Format an event as a line of text, and lines for a traceback.
+
+    What a client has chosen, such as a name, cannot begin a line, move the terminal's cursor or
+    turn the text around: line ends are followed by a tab, and what cannot be printed is escaped.
+    """
+    text = formatEventAsClassicLogText(event)
+    return None if text is None else _UNUSUAL.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def level_of(event: LogEvent) -> Any:
@@ -197,7 +219,7 @@ class Log:
         if logging is not None:
             self._least = LogLevel.levelWithName(LEVELS.get(logging, logging))
         if log_format is not None:
-            self._format = as_json if log_format == "json" else formatEventAsClassicLogText
+            self._format = as_json if log_format == "json" else as_text
 
     def reopen(self) -> None:
         """Open the file again by its name, after another program has renamed it."""

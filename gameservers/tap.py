@@ -70,18 +70,16 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     lobby = Lobby(reactor, metrics)
     lobby.setServiceParent(server)
     guard = Guard(reactor, config.door, metrics)
+    guard.log.setServiceParent(server)
     backlog = Backlog(reactor, config.door.max_unread_total, config.door.unread_timeout)
     turn = Turn(reactor, backlog)
     queue = FairQueue(reactor, config.door, guard.place_of)
 
+    depend = partial(Dependencies, place_of=guard.place_of, turn=turn, log=guard.log)
     games: list[tuple[GameService, IGame]] = []
     for game in options.games:
         settings = config.games[game.name]
-        service = game.build(
-            Dependencies(
-                game.name, lobby, reactor, settings, metrics, store, guard.place_of, turn=turn
-            )
-        )
+        service = game.build(depend(game.name, lobby, reactor, settings, metrics, store))
         service.setServiceParent(server)
         games.append((service, game))
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 from unittest.mock import patch
 
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games import Carriage
@@ -156,6 +157,29 @@ class Promises(SynchronousTestCase):
             self.assertIn(self.form.answered(name), client.log_in(name))
         return client
 
+    def lines(self, events: list[Any], *words: str) -> list[Any]:
+        """The log lines of this game's log-ins or cuts, which must name whom they are about."""
+        found = [
+            each
+            for each in events
+            if each.get("log_namespace", "").endswith(".ConnectionLog")
+            and each["game"] == self.form.game
+            and all(word in formatEvent(each) for word in words)
+        ]
+        for each in found:
+            self.assertEqual(each["log_level"], LogLevel.info)
+            self.assertRegex(each["address"], r"^192\.0\.2\.\d+$")
+            self.assertGreaterEqual(each["id"], self.form.carriage is not Carriage.DATAGRAM)
+        return found
+
+    def test_log_in_is_logged(self) -> None:
+        """One line tells who has logged in from where, and no line ends early."""
+        self.start()
+        with capturedLogs() as events:
+            self.client("anna")
+        (line,) = self.lines(events, "has logged in as ")
+        self.assertNotIn("\n", formatEvent(line))
+
     def cut(self, reason: str) -> int:
         """How many of this game were ended for this reason."""
         return int(self.cuts[self.form.game, reason])
@@ -243,8 +267,10 @@ class StreamPromises(Promises):
         """Bytes that break the wire format end that client as malformed, and nobody else."""
         self.start()
         client, other = self.client("anna"), self.client("bert")
-        client.send(self.form.junk)
-        self.house.turn(5)
+        with capturedLogs() as events:
+            client.send(self.form.junk)
+            self.house.turn(5)
+        self.assertEqual(len(self.lines(events, "is cut off as malformed")), 1, events)
         client.received()
         self.assertTrue(client.gone)
         self.assertEqual(self.cut("malformed"), 1, self.cuts)
@@ -255,8 +281,10 @@ class StreamPromises(Promises):
         self.start(f"--{self.form.game}-max-players=1")
         self.client("anna")
         late = self.client()
-        self.assertIn(self.form.full, late.log_in("bert"))
-        self.house.turn(10)
+        with capturedLogs() as events:
+            self.assertIn(self.form.full, late.log_in("bert"))
+            self.house.turn(10)
+        self.assertEqual(len(self.lines(events, "is cut off as full")), 1, events)
         self.assertTrue(late.gone)
         self.assertEqual(self.cut("full"), 1, self.cuts)
 

@@ -106,6 +106,15 @@ class ObserverTests(SynchronousTestCase):
         Log({"logfile": str(path)}, "info", "text")(event(format="{name}", name="a\nb"))
         self.assertEqual([line[:1] for line in path.read_text().splitlines()][1:], ["\t"])
 
+    def test_text_is_printable(self) -> None:
+        """What is not is escaped, also what some programs take for the end of a line."""
+        path = Path(self.mktemp())
+        name = "zoë \x1b[2J\r\x85\u2028\u202eabc\ud800"
+        Log({"logfile": str(path)}, "info", "text")(event(format="{name}", name=name))
+        (line,) = path.read_text(encoding="utf-8").splitlines()
+        shown = r"zoë \x1b[2J\r\x85\u2028\u202eabc\ud800"
+        self.assertTrue(line.endswith(shown), line)
+
     def test_syslog(self) -> None:
         lines: list[tuple[int, str]] = []
         with (

@@ -26,6 +26,7 @@ from gameservers.config.common import share
 from gameservers.lobby import Lobby, Why
 from gameservers.metrics import Metrics
 from gameservers.net.connection import Connections, Reason
+from gameservers.net.connection_log import ConnectionLog
 from gameservers.net.door import Carriage, Wire
 from gameservers.net.guard import place_of
 from gameservers.net.turn import Turn
@@ -64,6 +65,7 @@ class Dependencies:
         IPv6 /64, or C{""} for a trusted host, which has no such limits.
     @ivar now: the present date and time, aware.
     @ivar turn: the reactor turn, which all games share; without it the game has one of its own.
+    @ivar log: has the lines of log-ins and cuts; likewise.
     """
 
     game: str
@@ -75,6 +77,7 @@ class Dependencies:
     place_of: Callable[[str], str] = place_of
     now: Callable[[], datetime] = utc_now
     turn: Turn | None = None
+    log: ConnectionLog | None = None
 
 
 class GameService(MultiService):
@@ -127,6 +130,7 @@ class GameService(MultiService):
             burst=burst,
             place_of=dependencies.place_of,
             turn=dependencies.turn,
+            log=dependencies.log,
         )
         self.place_of = dependencies.place_of
         self.turn = self.connections.turn

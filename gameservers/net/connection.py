@@ -41,6 +41,7 @@ from twisted.python.failure import Failure
 from gameservers.metrics import Metrics
 from gameservers.net.address import host_of
 from gameservers.net.bypass import make_prompt
+from gameservers.net.connection_log import ConnectionLog
 from gameservers.net.guard import Reason as Reason
 from gameservers.net.guard import Ticket, place_of
 from gameservers.net.outbox import LINGER, Outbox
@@ -50,6 +51,10 @@ from gameservers.wire import WireError
 
 #: How long clients have at shutdown to read what was sent to them, in seconds.
 FAREWELL = 3.0
+
+#: A log-in with another name on the same connection is logged if the last line is so old, in
+#: seconds.
+RENAMED = 1.0
 
 #: A fitting L{Connection.block} for protocols of lines, in bytes.
 LINES = 4096
@@ -84,6 +89,7 @@ class Connections:
 
     @ivar game: the game's short name.
     @ivar turn: the reactor turn at whose end outboxes are flushed.
+    @ivar log: has the lines of log-ins and cuts.
     @ivar max_unread: bytes that may wait for a client that does not read.
     @ivar login_timeout: seconds a client has to log in.
     @ivar max_open: connections at once; 0 is any number.
@@ -106,18 +112,20 @@ class Connections:
         burst: float = 0,
         place_of: Callable[[str], str] = place_of,
         turn: Turn | None = None,
+        log: ConnectionLog | None = None,
     ) -> None:
         """
         Give zero for no limit.
 
-        @param turn: the reactor turn that all games share.
-
         @param place_of: what a host is counted under; C{""} if it has no limit per address.
+        @param turn: the reactor turn that all games share.
+        @param log: has the lines of log-ins and cuts, of all games.
         """
         self.game = game
         self.clock = clock
         self.metrics = metrics
         self.turn = Turn(clock) if turn is None else turn
+        self.log = ConnectionLog(clock, place_of) if log is None else log
         self.max_unread = max_unread
         self.login_timeout = login_timeout
         self.max_open = max_open
@@ -208,6 +216,8 @@ class Connection(TimeoutMixin, protocol.Protocol):
     _reads = True
     _until = 0.0  # when the present slice ends
     _release: IDelayedCall | None = None  # of L{Hold.SPREAD}
+    _logged: str | None = None  # the name under which its log-in was logged
+    _logged_at = 0.0
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
@@ -307,10 +317,18 @@ class Connection(TimeoutMixin, protocol.Protocol):
 
     # --- what a session may ask for -----------------------------------------------------------
 
-    def logged_in(self) -> None:
-        """Tell the guard that the client has logged in, which lifts the door's time limit."""
+    def logged_in(self, name: str = "") -> None:
+        """
+        Note that the client has logged in, which lifts the door's time limit and is logged.
+
+        It may be called again when the client has another name.
+        """
         if self.ticket is not None:
             self.ticket.logged_in()
+        now = self._seconds()
+        if self._logged is None or (name != self._logged and now >= self._logged_at + RENAMED):
+            self._logged, self._logged_at = name, now
+            self.connections.log.logged_in(self.connections.game, self.id, self.address, name)
 
     def time_limit(self, seconds: float | None) -> None:
         """Cut the connection as silent after this many seconds; 0 or L{None}: never."""
@@ -482,11 +500,4 @@ class Connection(TimeoutMixin, protocol.Protocol):
     def _count(self, reason: Reason, detail: str) -> None:
         game = self.connections.game
         self.connections.metrics.cuts[game, reason.value] += 1
-        self._log.info(
-            "{game} connection {id} from {address} is cut off as {reason}{detail}",
-            game=game,
-            id=self.id,
-            address=self.address,
-            reason=reason.value,
-            detail=f": {detail}" if detail else "",
-        )
+        self.connections.log.cut(game, self.id, self.address, reason.value, detail)

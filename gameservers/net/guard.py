@@ -31,12 +31,12 @@ from itertools import count
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from gameservers.config.vocabulary import Retired, networks, option
 from gameservers.metrics import Metrics
 from gameservers.net.address import host_of
 from gameservers.net.bypass import keep_alive
+from gameservers.net.connection_log import LINES, ConnectionLog
 from gameservers.net.proxy import Proxied
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -140,6 +140,14 @@ class DoorSettings:
         maximum=32_767,
         off=0,
     )
+    max_log_lines: int = option(
+        LINES,
+        "log-ins and cuts of one IPv4 address or one IPv6 /64 that have a line in the log of their"
+        " own, in 10 seconds; further ones are counted in one line",
+        unit="lines",
+        minimum=1,
+        maximum=1_000_000,
+    )
     trusted: tuple[str, ...] = option(
         ("127.0.0.0/8", "::1"),
         "networks that are exempt from the limits per address",
@@ -201,12 +209,13 @@ class Ticket:
 class Guard:
     """
     Counts the connections of all games and ports, and enforces the limits.
-    """
 
-    _log = Logger()
+    @ivar log: has the lines of log-ins and cuts, of all games.
+    """
 
     def __init__(self, clock: IReactorTime, settings: DoorSettings, metrics: Metrics) -> None:
         self.settings = settings
+        self.log = ConnectionLog(clock, self.place_of, settings.max_log_lines)
         #: Those that have not logged in, the one that has waited longest first.
         self._pending: OrderedDict[Ticket, None] = OrderedDict()
         self._ids = count(1)
@@ -298,13 +307,7 @@ class Guard:
     def count(self, ticket: Ticket, reason: Reason, detail: str) -> None:
         """Log and count the reason why a connection is ended."""
         self._metrics.cuts["door", reason.value] += 1
-        self._log.debug(
-            "connection {id} from {address} is cut off at the door as {reason}: {detail}",
-            id=ticket.id,
-            address=ticket.address,
-            reason=reason.value,
-            detail=detail,
-        )
+        self.log.cut("door", ticket.id, ticket.address, reason.value, detail)
 
     def _find_room(self, ticket: Ticket) -> bool:
         """Count a connection under its address, or cut it off."""

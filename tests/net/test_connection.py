@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.protocol import Factory
+from twisted.logger import capturedLogs
 from twisted.protocols.basic import LineReceiver
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -128,6 +129,17 @@ class LifeTests(ConnectionTestCase):
             self.assertEqual(lines.lefts, 1)
             peer.end()
             self.assertCut(peer, "flood" if heard else "banned")
+
+    def test_logged_in(self) -> None:
+        """A log-in has a line, another name one line a second, and the same name none."""
+        _, lines = self.connect()
+        with capturedLogs() as events:
+            for name in ("anna", "anna", "bert"):
+                lines.logged_in(name)
+            self.network.turn(1)
+            for name in ("anna", "bert", "cleo"):
+                lines.logged_in(name)
+        self.assertEqual([each["name"] for each in events], ["anna", "bert"])
 
     def test_cut_twice(self) -> None:
         """Only the first reason counts."""

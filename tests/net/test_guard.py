@@ -66,6 +66,7 @@ class LimitTests(GuardTestCase):
                 "max_unread_total": 0,
                 "unread_timeout": 20,
                 "keepalive": 60,
+                "max_log_lines": 30,
                 "trusted": ("127.0.0.0/8", "::1"),
             },
         )

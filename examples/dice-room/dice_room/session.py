@@ -56,7 +56,7 @@ class Session:
         self.player = player.id
         self.phase = Phase.INSIDE
         service.words.listen(player.id, self)
-        self.connection.logged_in()
+        self.connection.logged_in(message.name)
         self.connection.silence_limit(service.settings.silence_timeout)
         self._lobby.join(player.id, service.table)
 

@@ -183,7 +183,6 @@ class TicTacToeSession:
             self._deny(answer)
             return
         self.send(answer.response)
-        self._log.info("{player} has logged in", player=self._user.name)
         self._held = []
         try:
             greeting = await self._service.play.greeting(self._user, back=not answer.new)
@@ -201,7 +200,7 @@ class TicTacToeSession:
         except Refused as refused:
             return replace(FULL, reason=NO_PLACE[refused.why], detail=str(refused))
         self.phase = Phase.PLAYING
-        self._connection.logged_in()
+        self._connection.logged_in(self._user.name)
         return admitted
 
     def _deny(self, denied: Denied) -> None:

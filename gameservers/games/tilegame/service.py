@@ -74,12 +74,6 @@ class TileGameService(GameService):
         if self._stopping is not None:
             self._stopping.cancel()
             self._stopping = None
-        self._log.info(
-            "{player} joined {room} from {host}",
-            player=name,
-            room=self.room.name,
-            host=connection.address,
-        )
         return player
 
     def depart(self, player: Player) -> None:

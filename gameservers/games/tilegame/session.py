@@ -153,7 +153,7 @@ class Session:
         self._room = self._service.worlds.room
         self._participant = self._room.enter(self._player.name, now)
         self._pace = Pace(self._settings.tps, self._settings.max_rate, now)
-        self._connection.logged_in()
+        self._connection.logged_in(self._player.name)
         self._connection.time_limit(self._settings.silence_timeout)
         self._connection.outbox.send(wire.PLAYEROBJ_RES)
         self._begin(Phase.PLAYING)

@@ -58,6 +58,7 @@ class Session:
         self.arena = Arena(settings, admin_key, service.now)
         self.received = 0
         self._clock = service.clock
+        self._connection_log = service.connections.log
         self._game = service.game
         self._lobby = service.lobby
         self._metrics = service.metrics
@@ -90,7 +91,7 @@ class Session:
             self._metrics.requests_refused[self._game] += 1
             reply = wire.PLAIN[denied.status]
         except Refused as refused:
-            reply = self._refuse(refused.why)
+            reply = self._refuse(refused.why, host)
         except wire.NotARequest:
             self._drop(Drop.MALFORMED)
             return b""
@@ -166,12 +167,7 @@ class Session:
             self._lobby.exit(player.id)
             raise
         client = arena.connect(player.id, request.key, request.ping, address, now)
-        self._log.info(
-            "{player} of {address} joined {room}",
-            player=player.name,
-            address=address[0],
-            room=self._room.name,
-        )
+        self._connection_log.logged_in(self._game, client.id, address[0], player.name)
         return wire.number(client.id)
 
     def _push(self, request: wire.PushData, client: Client, *_: object) -> bytes:
@@ -225,10 +221,12 @@ class Session:
             return self._settings.max_reply
         return min(max(max_bytes, wire.BUFFER), wire.LARGEST_REPLY)
 
-    def _refuse(self, why: Why) -> bytes:
+    def _refuse(self, why: Why, host: str) -> bytes:
         reason = NO_PLACE.get(why)
         if reason is not None:
             self._metrics.cuts[self._game, reason.value] += 1
+            number = self.arena.next_id  # that it does not get
+            self._connection_log.cut(self._game, number, host, reason.value, why.value)
         else:
             self._metrics.requests_refused[self._game] += 1
         return wire.PLAIN[status_of(why)]
@@ -266,14 +264,12 @@ class Session:
         @param reason: counted as a cut for this reason; L{None} if the client left by itself.
         """
         self.arena.remove(client, self._clock.seconds(), why)
+        game, log, host = self._game, self._connection_log, client.address[0]
         if reason is not None:
-            self._metrics.cuts[self._game, reason.value] += 1
-        self._log.info(
-            "{player} left {room}: {why}",
-            player=self._lobby.player(client.player).name,
-            room=self._room.name,
-            why=why,
-        )
+            self._metrics.cuts[game, reason.value] += 1
+            log.cut(game, client.id, host, reason.value, why)
+        else:
+            log.left(game, client.id, host, why)
         self._lobby.exit(client.player)
 
 

@@ -180,7 +180,7 @@ class TextSession:
                 )
             return
         self.id = player.id
-        self.connection.logged_in()
+        self.connection.logged_in(name)
         self.connection.time_limit(None)
         self._service.count_name(name)
         words.welcome(self)

@@ -174,7 +174,7 @@ class Session:
         if admitted:
             try:
                 self._admit(message)
-                connection.logged_in()
+                connection.logged_in(visible(message.name))
                 self.watch()
             except Refused as refused:
                 connection.cut(NO_PLACE[refused.why], str(refused))

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.games.twister import budget, game, session, wire
@@ -448,6 +448,9 @@ class LobbyTests(SynchronousTestCase):
             alice = house.client()
             alice.push_message("a private line", "alice")
             alice.disconnect()
-        told = [(each["player"], each["room"]) for each in events if "player" in each]
-        self.assertEqual(told, [("tank 0", "arena")] * 2)
+        told = [formatEvent(each) for each in events if "game" in each]
+        whom = f"{GAME} connection 0 from {ALICE[0]}"
+        self.assertEqual(
+            told, [f"{whom} has logged in as 'tank 0'", f"{whom} has left: disconnected"]
+        )
         self.assertNotIn("private", json.dumps(events, default=repr))
