@@ -23,6 +23,11 @@ from gameservers.store import BadDatabase, Store, StoreError
 #: How long the games and ports may take to stop, in seconds; then the store stops all the same.
 LONGEST_STOP = 4.0
 
+#: How long a thread that computes may keep the reactor waiting when it has made a system call, in
+#: seconds.  Python's own 5 ms would be added to each of the dozens of calls of a turn while a
+#: thread of the database is busy.
+SWITCH_INTERVAL = 0.000_5
+
 
 class Server(MultiService):
     """
@@ -89,6 +94,7 @@ class Server(MultiService):
         await maybeDeferred(self._store.stopService)
 
     def _running(self) -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL)
         signal.signal(signal.SIGTERM, self._terminate)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see gameservers.__main__
         ready = self._store.ready()

@@ -50,8 +50,8 @@ MOST = 2 * SLICE
 
 
 #: The part of its time that a connection is charged when nothing more of it waits then: one that
-#: says little and often has several times the part of one that floods.
-MODEST = 1 / 4
+#: says little and often has ten times the part of one that floods.
+MODEST = 1 / 10
 
 
 class Waiting(Protocol):

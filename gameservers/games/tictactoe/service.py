@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
@@ -33,6 +33,10 @@ PAGES = {
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
+#: Requests other than moves that wait for the store at once, of all users together: more would
+#: keep log-ins and moves waiting.
+AT_ONCE = 4
+
 #: Interval of the cleanup, in seconds.
 SWEEP_INTERVAL = 600.0
 
@@ -47,6 +51,7 @@ class TicTacToeService(GameService):
     @ivar logins: checks log-ins.
     @ivar presence: the users present.
     @ivar play: carries out the users' actions.
+    @ivar requests: lets so many requests at once wait for the store; the others wait in line.
     """
 
     def __init__(self, dependencies: Dependencies, passwords: Passwords | None = None) -> None:
@@ -78,6 +83,7 @@ class TicTacToeService(GameService):
         self.play = Play(
             records, self.presence, settings, self.now, self.clock.seconds, self.metrics, self.game
         )
+        self.requests = DeferredSemaphore(AT_ONCE)
         self.pages = Pages(__package__, PAGES)
         # Not at once, so that clients have time to reconnect after a long downtime.
         self.every(SWEEP_INTERVAL, self.sweep)

@@ -125,6 +125,11 @@ class TicTacToeSession:
             return
         if type(message) in REQUESTS:
             await self._wait_for_rate()
+            await self._service.requests.run(Deferred.fromCoroutine, self._carry_out(message))
+        else:
+            await self._carry_out(message)
+
+    async def _carry_out(self, message: wire.Message) -> None:
         handle = TABLE[self.phase].get(type(message))
         if handle is not None and not self._connection.ended:
             await handle(self, message)

@@ -62,7 +62,7 @@ class TicTacToeSettings:
         minimum=0.1,
         off=0,
     )
-    request_burst: int = option(30, "The same at once", unit="requests", minimum=1, maximum=10_000)
+    request_burst: int = option(20, "The same at once", unit="requests", minimum=1, maximum=10_000)
     max_message: int = common.max_message(
         wire.MAX_MESSAGE, minimum=256, aliases=("tictactoe-message",)
     )
