@@ -6,10 +6,10 @@ all senders alike.  They are handled at once, for at most L{SHARE} in a reactor 
 left then is an overload: it waits for the next turn, and so does what arrives until nothing waits
 any more.  In an overload
 
-  - a datagram is queued only within two budgets, one of its sender (host and port) and one of its
-    address (an IPv4 address or an IPv6 /64), and otherwise dropped before anything of it is
-    parsed, as C{flood}.  So a sender may always send at C{--max-datagrams}, and faster as long as
-    the server keeps up;
+  - of each sender (host and port) L{MAX_AHEAD} datagrams are queued.  One more is queued only within
+    two budgets, its sender's and its address's (an IPv4 address or an IPv6 /64), and otherwise
+    dropped before anything of it is parsed, as C{flood}.  So a sender may always send at
+    C{--max-datagrams}, and faster as long as the server keeps up;
   - what waits is handled in rounds, address by address, each for L{QUANTUM}: a deficit round robin
     of time, because a datagram for a room takes fifty times as long as a ping.  Within an address
     the senders take turns.  Every sender of a trusted host (this machine, or a relay) counts as
@@ -44,6 +44,10 @@ SHARE = 0.003
 #: How long datagrams of one address are handled in a round, in seconds; what one of them takes
 #: more is made up for in the next rounds.
 QUANTUM = 0.0003
+
+#: Number of datagrams of a sender that wait without regard to its rate: the server may just have
+#: been interrupted.
+MAX_AHEAD = 64
 
 #: Memory for datagrams that wait, in bytes, and what one takes besides its payload.  Senders that
 #: no game knows can take half of it.
@@ -161,7 +165,7 @@ class FairQueue:
 
     def _put(self, port: Receiver, datagram: bytes, address: Address) -> None:
         sender = self._recent.get(address) or self._meet(address)
-        if not self._pays(sender):
+        if len(sender.waiting) >= MAX_AHEAD and not self._pays(sender):
             port.drop(Drop.FLOOD)
             return
         known = port.knows(address)

@@ -64,6 +64,7 @@ class FairQueueTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.assertTrue(4 * COST < SHARE < 5 * COST)
         self.patch(fair_queue, "QUANTUM", COST)  # so that each address has one in a round
+        self.patch(fair_queue, "MAX_AHEAD", 0)
         self.make()
 
     def make(self, *, trusted: bool = False, **limits: Any) -> None:
@@ -178,6 +179,17 @@ class FairQueueTests(SynchronousTestCase):
         self.clock.rightNow += 0.2
         self.arrive(*[FLOODER] * 100)
         self.assertEqual(self.port.dropped, {Drop.FLOOD: 96 + 98})
+
+    def test_what_may_wait(self) -> None:
+        """A few datagrams of each sender wait whatever its rate, so that a pause loses nothing."""
+        self.patch(fair_queue, "MAX_AHEAD", 7)
+        self.make(max_datagrams=10, max_datagrams_burst=2, max_datagrams_per_address=10)
+        for _ in range(10):
+            self.assertEqual(len(self.arrive(*[ALICE] * 12)), 5)
+            self.assertEqual([len(self.turn()) for _ in range(3)], [5, 2, 0])
+        self.assertEqual(self.port.dropped, {})
+        self.arrive(*[ALICE] * 20)
+        self.assertEqual(self.port.dropped, {Drop.FLOOD: 20 - 5 - 7 - 2})
 
     def test_above_the_rate(self) -> None:
         """While the server keeps up, nothing is dropped, whatever the rate."""

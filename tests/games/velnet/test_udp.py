@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from gameservers.games.velnet.protocol import VelNetBinaryDatagrams, VelNetDatagrams
 from gameservers.games.velnet.settings import VelNetSettings
 from gameservers.net.datagrams import RETRY
-from gameservers.net.fair_queue import SHARE
+from gameservers.net.fair_queue import MAX_AHEAD, SHARE
 from tests.games.velnet.world import (
     Peer,
     World,
@@ -279,7 +279,7 @@ class CongestionTests(SynchronousTestCase):
         self.assertEqual(self.heard()[-1], b"noise")
         self.assertLess(times[b"voice"] - since, 2 * SHARE)
         self.assertGreater(times[b"noise"] - since, 10 * SHARE)
-        self.assertEqual(self.dropped("flood"), 1_500 - 10 - 500)
+        self.assertEqual(self.dropped("flood"), 1_500 - 10 - MAX_AHEAD - 500)
 
     def test_stop(self) -> None:
         network = self.world.port.socket
