@@ -56,8 +56,9 @@ FAREWELL = 3.0
 #: seconds.
 RENAMED = 1.0
 
-#: A fitting L{Connection.block} for protocols of lines, in bytes.
-LINES = 4096
+#: The default of L{Connection.block}, in bytes: C{LineReceiver} copies for each line all that
+#: follows.
+BLOCK = 4096
 
 #: Interval at which a sender that is slowed down looks whether everybody keeps up, in seconds.
 SLOWED = 0.05
@@ -190,7 +191,7 @@ class Connection(TimeoutMixin, protocol.Protocol):
 
     @cvar gentle: reasons for which pending output is still sent before the connection is cut.
     @cvar block: bytes that the next base class is given at once; 0: all that was read.
-        (C{LineReceiver} copies for each line all that follows, so there it is L{LINES}.)
+        After each, other connections may have their turn.
     @ivar connections: all connections of the game, including this one.
     @ivar ticket: the guard's ticket, handed over by the door; L{None} where there is no door.
     @ivar address: the peer's host as text, without its port.
@@ -203,7 +204,7 @@ class Connection(TimeoutMixin, protocol.Protocol):
     _log = Logger()
 
     gentle: Collection[Reason] = ()
-    block = 0
+    block = BLOCK
     transport: Any  # a stream transport
     outbox: Outbox
     ticket: Ticket | None = None

@@ -207,7 +207,6 @@ class WebSocket(Connection):
     """
 
     takes: tuple[type, ...] = (str, bytes)
-    block = 4096  # what is read at once can be thousands of tiny frames
     streams = False
     waits = True
     codes: Mapping[Reason, int] = CODES

@@ -6,7 +6,7 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.metrics import Metrics
-from gameservers.net.connection import LINES, Connections
+from gameservers.net.connection import BLOCK, Connections
 from gameservers.net.turn import LITTLE, SHARE, SLICE, Turn
 from tests.net.test_connection import Lines
 from tests.transports import Network, Peer
@@ -20,8 +20,6 @@ IN_SLICE = round(SLICE / COST)
 
 class Working(Lines):
     """Lines that take time to handle."""
-
-    block = LINES
 
     def lineReceived(self, line: bytes) -> None:
         self.clock.advance(COST)  # type: ignore[attr-defined]
@@ -171,7 +169,7 @@ class SliceTests(SharedTestCase):
         """A line splitter that copies the rest for each line is given little at once."""
         _, busy = self.connect()
         self.hand_over(busy, 10_000)
-        self.assertLess(len(busy._buffer), LINES)
+        self.assertLess(len(busy._buffer), BLOCK)
 
     def test_alone(self) -> None:
         """Nothing is scheduled when nobody has anything left to say."""

@@ -21,6 +21,7 @@ class DiceProtocol(Connection, LineReceiver):
     def lineReceived(self, line: bytes) -> None:
         if not self.ended:
             self.session.handle(wire.parse(line))
+            self.handled()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self.malformed("line too long")

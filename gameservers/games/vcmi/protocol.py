@@ -34,6 +34,7 @@ class FramedProtocol(Connection, Int32StringReceiver):
     """The base of both: frames preceded by their length."""
 
     structFormat = "<I"
+    block = 0  # which is joined to the beginning of a frame again and again
 
     def __init__(self, service: VcmiService) -> None:
         super().__init__(service.connections)

@@ -14,7 +14,7 @@ from gameservers.games.velnet.session import BinarySession, Session, TextSession
 from gameservers.games.velnet.wires import binary, text
 from gameservers.games.velnet.wires.messages import Broadcast, Codec, Hello, Message
 from gameservers.net.address import Address
-from gameservers.net.connection import LINES, Connection, Reason
+from gameservers.net.connection import Connection, Reason
 from gameservers.net.datagrams import Datagrams
 from gameservers.net.websocket import CloseReason, WebSocket
 
@@ -60,7 +60,6 @@ class VelNetTextProtocol(VelNetConnection, LineReceiver):
     """One text client on a stream."""
 
     delimiter = b"\n"
-    block = LINES
 
     def __init__(self, service: VelNetService) -> None:
         super().__init__(service.connections)

@@ -660,8 +660,10 @@ class LobbyTests(SynchronousTestCase):
         """Coming and going is logged, in fields."""
         with capturedLogs() as logged:
             Game().play("alice").close()
-        told = [(each["log_format"], each.get("player")) for each in logged]
-        self.assertIn(("{player} joined {room} from {host}", "alice"), told)
+        told = [(each["log_format"], each.get("player") or each.get("name")) for each in logged]
+        self.assertIn(
+            ("{game} connection {id} from {address} has logged in as {name!r}", "alice"), told
+        )
         self.assertIn(("{player} left {room}", "alice"), told)
 
 
