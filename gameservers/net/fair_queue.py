@@ -6,10 +6,10 @@ all senders alike.  They are handled at once, for at most L{SHARE} in a reactor 
 left then is an overload: it waits for the next turn, and so does what arrives until nothing waits
 any more.  In an overload
 
-  - of each sender (host and port) L{MAX_AHEAD} datagrams are queued.  One more is queued only within
-    two budgets, its sender's and its address's (an IPv4 address or an IPv6 /64), and otherwise
-    dropped before anything of it is parsed, as C{flood}.  So a sender may always send at
-    C{--max-datagrams}, and faster as long as the server keeps up;
+  - of each sender (host and port) L{MAX_AHEAD} datagrams are queued.  One more is queued only
+    within two budgets, its sender's and its address's (an IPv4 address or an IPv6 /64), and
+    otherwise dropped before anything of it is parsed, as C{flood}.  So a sender may always send
+    at C{--max-datagrams}, and faster as long as the server keeps up;
   - what waits is handled in rounds, address by address, each for L{QUANTUM}: a deficit round robin
     of time, because a datagram for a room takes fifty times as long as a ping.  Within an address
     the senders take turns.  Every sender of a trusted host (this machine, or a relay) counts as
