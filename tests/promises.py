@@ -294,8 +294,10 @@ class StreamPromises(Promises):
         for name in ("anna", "bert", "cleo"):
             self.client(name, "192.0.2.1")
         late = self.client("", "192.0.2.1")
-        self.assertIn(self.form.full, late.log_in("dora"))
-        self.house.turn(10)
+        with capturedLogs() as events:
+            self.assertIn(self.form.full, late.log_in("dora"))
+            self.house.turn(10)
+        self.assertEqual(len(self.lines(events, "is cut off as crowded")), 1, events)
         self.assertTrue(late.gone)
         self.assertEqual((self.cut("crowded"), self.cut("full")), (1, 0), self.cuts)
         self.client("emma", "192.0.2.2")
@@ -404,6 +406,8 @@ class DatagramLoginPromises(DatagramPromises):
         self.start(f"--{self.form.game}-max-players=4")
         for name in ("anna", "bert", "cleo"):
             self.client(name, "192.0.2.1")
-        self.assertIn(self.form.full, self.client("", "192.0.2.1").log_in("dora"))
+        with capturedLogs() as events:
+            self.assertIn(self.form.full, self.client("", "192.0.2.1").log_in("dora"))
+        self.assertEqual(len(self.lines(events, "is cut off as crowded")), 1, events)
         self.assertEqual((self.cut("crowded"), self.cut("full")), (1, 0), self.cuts)
         self.client("emma", "192.0.2.2")

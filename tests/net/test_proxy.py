@@ -8,6 +8,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.net.proxy import LINE, MAX_REST, SIGNATURE, Header, ProxiedFactory, parse
@@ -138,11 +139,13 @@ class ConnectionTests(GuardTestCase):
         self.assertEqual(self.game.built[0].transport.getPeer().host, "203.0.113.1")
 
     def test_malformed(self) -> None:
-        """It is cut off, and nothing is raised."""
+        """It is cut off with one line in the log, and nothing is raised."""
         for header in (b"hello", self.HEADER.replace(b"40000", b"port"), b"PROXY \xff" * 20):
             self.open()
             connection = connect(ProxiedFactory(self.door), "203.0.113.1")
-            connection.say(header)
+            with capturedLogs() as events:
+                connection.say(header)
+            self.assertEqual(len(events), 1, events)
             self.assertCut(connection, "malformed")
 
     @given(st.lists(PIECES, max_size=12).map(b"".join))
