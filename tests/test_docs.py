@@ -39,6 +39,22 @@ def limits(known: Known) -> Iterator[str]:
         units = dict.fromkeys(each.option.unit for each in own if each)
         name = f"``-{field.replace('_', '-')}``"
         rows.append([name, " or ".join(units), *map(shown, own)])
+    yield from table_of(rows)
+
+
+def own_limits(known: Known) -> Iterator[str]:
+    """The lines of the table of the limits that only one game has."""
+    shared = {name for name, made in vars(common).items() if isinstance(made, partial)}
+    rows = [["option", "default", "unit"]]
+    for part in (part for part in known.parts if part.prefix):
+        for each in part.settings():
+            if each.option.unit and each.field not in shared:
+                rows.append([f"``--{each.name}``", shown(each), each.option.unit])
+    yield from table_of(rows)
+
+
+def table_of(rows: list[list[str]]) -> Iterator[str]:
+    """The lines of a table, of which the first row is the head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = "  ".join("=" * width for width in widths)
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -74,6 +90,11 @@ class DocumentedTests(SynchronousTestCase):
     def test_limits_of_games(self) -> None:
         """If this fails, the table that it prints belongs there."""
         table = "\n".join(limits(self.known))
+        self.assertIn(f"\n\n{table}\n\n", self.operations, f"\n{table}")
+
+    def test_limits_of_one_game(self) -> None:
+        """If this fails, the table that it prints belongs there."""
+        table = "\n".join(own_limits(self.known))
         self.assertIn(f"\n\n{table}\n\n", self.operations, f"\n{table}")
 
     def test_ports(self) -> None:
