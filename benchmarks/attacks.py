@@ -23,7 +23,6 @@ import secrets
 import socket
 import struct
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from itertools import count
@@ -43,6 +42,9 @@ BURST = 64 * 1024
 #: fifty could send.
 DATAGRAMS = 8_000
 ALL_DATAGRAMS = 40_000
+
+#: Single bytes per second of all attackers together that drip: their process sends no more.
+ALL_DRIPS = 10_000
 
 #: Time until an attacker that was cut off comes back, in seconds.
 PAUSE = 0.02
@@ -199,19 +201,18 @@ class Attacker:
 
         await both(send(), self.drain(connection))
 
-    async def spray(self, udp: socket.socket, datagrams: list[bytes]) -> None:
-        """Send datagrams at the rate of this attacker."""
+    async def spray(self, datagrams: list[bytes], *sockets: socket.socket) -> None:
+        """Send datagrams from these sockets in turn, at the rate of this attacker."""
         rate = min(DATAGRAMS, ALL_DATAGRAMS / self.squad.size)
         begin, sent = self._loop.time(), 0
         while True:
             for number in range(sent, int((self._loop.time() - begin) * rate)):
-                datagram = datagrams[number % len(datagrams)]
+                udp = sockets[number % len(sockets)]
                 with contextlib.suppress(OSError):
-                    self.squad.sent += udp.send(datagram)
+                    self.squad.sent += udp.send(datagrams[number % len(datagrams)])
+                with contextlib.suppress(OSError):
+                    udp.recv(BURST)
                 sent += 1
-            with contextlib.suppress(OSError):
-                while udp.recv(BURST):
-                    pass
             await asyncio.sleep(0.002)
 
     async def velnet_text(self, room: str = "") -> socket.socket:
@@ -376,7 +377,7 @@ async def velnet_datagrams(attacker: Attacker) -> None:
         await attacker.expect(udp, b"\0")
     await attacker.go()
     message = head.pack(3, number) + b"x"
-    await both(attacker.spray(udp, [message]), attacker.drain(player))
+    await both(attacker.spray([message], udp), attacker.drain(player))
 
 
 @attack
@@ -394,7 +395,8 @@ async def junk_datagrams(attacker: Attacker) -> None:
     """Datagrams that belong to no game."""
     udp = attacker.datagrams()
     await attacker.go()
-    await attacker.spray(udp, [b"\xff" * 40, b"{", b"3:0:x", b"\x03" + bytes(20), b"[" * 200])
+    junk = [b"\xff" * 40, b"{", b"3:0:x", b"\x03" + bytes(20), b"[" * 200]
+    await attacker.spray(junk, udp)
 
 
 @attack
@@ -415,18 +417,16 @@ async def websocket_pings(attacker: Attacker) -> None:
 
 @attack
 async def websocket_drip(attacker: Attacker) -> None:
-    """Pings byte by byte, 460 a second, on eight WebSockets without a log-in."""
+    """Pings byte by byte, up to 460 a second, on eight WebSockets without a log-in."""
     strangers = [await attacker.websocket() for _ in range(8)]
+    pause = max(1 / 460, attacker.squad.size * len(strangers) / ALL_DRIPS)
     await attacker.go()
 
     async def drip(stranger: socket.socket) -> None:
         await attacker.send(stranger, burst(PING, 8 * 1024))
-        begin, sent = time.monotonic(), 0
-        while True:
-            while sent < (time.monotonic() - begin) * 460:
-                await attacker.send(stranger, PING[sent % 6 :][:1])
-                sent += 1
-            await asyncio.sleep(0.005)
+        for number in count():
+            await attacker.send(stranger, PING[number % 6 :][:1])
+            await asyncio.sleep(pause)
 
     parts = [each for one in strangers for each in (drip(one), attacker.drain(one))]
     await both(*parts)
@@ -520,7 +520,7 @@ async def vcmi_games(attacker: Attacker) -> None:
     room = f"room{attacker.number}"
     made = vcmi.say(f"<NEW>{room}<PSWD><COUNT>2<MODS>")
     await attacker.send(launcher, made + vcmi.say(f"<FORCESTART>{room}"))
-    await attacker.expect(launcher, b":>>START:")
+    await attacker.expect(launcher, b":>>START:", b":>>ERROR:")
 
 
 @attack
@@ -601,17 +601,18 @@ async def twister_data(attacker: Attacker) -> None:
     """Requests for the poses of all tanks, from an address without one."""
     udp = attacker.datagrams()
     await attacker.go()
-    await attacker.spray(udp, [asked("get_data", {})])
+    await attacker.spray([asked("get_data", {})], udp)
 
 
 @attack
 async def twister_connects(attacker: Attacker) -> None:
-    """Tanks that connect with ever new keys."""
-    udp = attacker.datagrams()
-    keys = [f"m{attacker.number}-{number}" for number in range(1000)]
-    await attacker.go()
+    """Tanks that connect, from 100 ports of each attacker, with ever new keys."""
+    sockets = [attacker.datagrams() for _ in range(100)]
+    keys = (f"m{attacker.number}-{number}" for number in range(999))
     who = ({"key": key, "id": None, "client_timeout_ms": 0} for key in keys)
-    await attacker.spray(udp, [asked("connect", each) for each in who])
+    requests = [asked("connect", each) for each in who]
+    await attacker.go()
+    await attacker.spray(requests, *sockets)
 
 
 async def next_line() -> None:

@@ -692,11 +692,18 @@ class Bystanders:
             kind(replace(server, source=f"127.0.2.{number}"), self.book)
             for number, kind in enumerate(KINDS, 1)
         ]
+        self._entered: list[Bystander] = []
         self._running: list[asyncio.Task[None]] = []
 
     async def enter(self) -> None:
+        """
+        Let all of them come and begin.
+
+        @raise OSError: the server does not let one in, or does not answer in time.
+        """
         for bystander in self._all:
             await asyncio.wait_for(bystander.enter(), PATIENCE)
+            self._entered.append(bystander)
         self._running = [asyncio.create_task(each.run()) for each in self._all]
         self._running.append(asyncio.create_task(self._watch_self()))
 
@@ -719,5 +726,5 @@ class Bystanders:
     def close(self) -> None:
         for task in self._running:
             task.cancel()
-        for bystander in self._all:
+        for bystander in self._entered:
             bystander.close()

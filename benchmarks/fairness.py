@@ -238,6 +238,7 @@ async def measure(tree: Path, attack: str, size: int, seconds: float) -> Cell:
     Start a server, and let the attackers do their worst.
 
     @raise NoAttack: they could not.
+    @raise OSError: a bystander could not enter.
     """
     cell = Cell(attack, size)
     now = asyncio.get_running_loop().time
@@ -373,8 +374,8 @@ def show(tree: Path, attacks: Sequence[str], parsed: argparse.Namespace) -> None
         for size in parsed.attackers:
             try:
                 cell = asyncio.run(measure(tree, attack, size, parsed.seconds))
-            except NoAttack as error:
-                print(f"{attack:<30}{size:>3}  could not be tried: {error}", flush=True)
+            except (NoAttack, OSError) as error:
+                print(f"{attack:<30}{size:>3}  could not be tried: {error!r}", flush=True)
                 continue
             cells.append(cell)
             print(row(cell), flush=True)
