@@ -351,7 +351,6 @@ class PipeTests:
         yield self.connect()
         for side in self.server.sides:
             self.assertTrue(side.transport.getTcpNoDelay())
-            self.assertTrue(side.transport.getTcpKeepAlive())
         self.server.pipe.close()
         yield self.finish(Ending.CLOSED)
 
