@@ -347,7 +347,7 @@ class PipeTests:
 
     @inlineCallbacks
     def test_socket_options(self):
-        """Small messages leave at once, and vanished peers are found out."""
+        """Small messages leave at once."""
         yield self.connect()
         for side in self.server.sides:
             self.assertTrue(side.transport.getTcpNoDelay())
