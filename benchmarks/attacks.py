@@ -204,16 +204,19 @@ class Attacker:
     async def spray(self, datagrams: list[bytes], *sockets: socket.socket) -> None:
         """Send datagrams from these sockets in turn, at the rate of this attacker."""
         rate = min(DATAGRAMS, ALL_DATAGRAMS / self.squad.size)
-        begin, sent = self._loop.time(), 0
+        last, sent = self._loop.time(), 0
         while True:
-            for number in range(sent, int((self._loop.time() - begin) * rate)):
+            await asyncio.sleep(0.002)
+            now = self._loop.time()
+            due = min(round((now - last) * rate), DATAGRAMS // 100)  # what was missed is lost
+            last = now
+            for number in range(sent, sent + due):
                 udp = sockets[number % len(sockets)]
                 with contextlib.suppress(OSError):
                     self.squad.sent += udp.send(datagrams[number % len(datagrams)])
                 with contextlib.suppress(OSError):
                     udp.recv(BURST)
-                sent += 1
-            await asyncio.sleep(0.002)
+            sent += due
 
     async def velnet_text(self, room: str = "") -> socket.socket:
         """A VelNet player of the text form."""
