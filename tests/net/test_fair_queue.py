@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -262,6 +262,7 @@ class FairQueueTests(SynchronousTestCase):
         self.assertFalse(is_own("2001:db8::1"))
         self.assertFalse(is_own("no address"))
 
+    @settings(deadline=None)
     @given(st.lists(st.lists(st.integers(0, 3), max_size=40), max_size=20))
     def test_nothing_is_lost_or_doubled(self, reads: list[list[int]]) -> None:
         """Within the budgets everything is handled in the end, once, in each sender's order."""

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
+from gameservers.games.velnet.generation import HASTE
 from gameservers.lobby import Refused
 from tests.games.velnet.clients import BinaryClient, Client, TextClient
 from tests.games.velnet.world import (
@@ -35,7 +36,7 @@ from tests.games.velnet.world import (
 )
 
 ROOMS = st.sampled_from(["r1", "zoë"])
-KINDS = st.sampled_from(["text", "text", "first", "second", "websocket"])
+KINDS = st.sampled_from(["text", "text", "first", "hasty", "second", "websocket"])
 
 
 class Player:
@@ -54,9 +55,12 @@ class Player:
             self.client = TextClient()
             self.peer.say(b"0:a:\n")
         else:
-            self.client = BinaryClient(1 if kind == "first" else 2)
+            self.client = BinaryClient(2 if kind in ("second", "websocket") else 1)
             self.peer.say(log_in())
-            self.peer.say(b"\x01" if kind == "first" else KEEP_ALIVE)
+            if kind == "first":
+                world.turn(HASTE)
+            # What a hasty one sends is held back until it is heard in datagrams.
+            self.peer.say(KEEP_ALIVE if kind in ("second", "websocket") else b"\x01")
         self.hear()
 
     def hear(self) -> None:
