@@ -396,6 +396,7 @@ def main() -> None:
         return
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for the server, too
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # tidily
     show(parsed.server, parsed.attack or list(ATTACKS), parsed)
 
 
