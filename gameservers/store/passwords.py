@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
-import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -44,10 +41,6 @@ SALT = 16
 
 #: Maximum stored parameters that are checked, as log2 N, r and p: 128 MiB.
 DEAREST = (17, 8, 8)
-
-#: The niceness of threads that hash: a rush of log-ins must not take the processor from those who
-#: play.
-NICENESS = 10
 
 T = TypeVar("T")
 
@@ -122,19 +115,6 @@ def _utf8(password: str) -> bytes:
     return password.encode("utf-8", "surrogatepass")
 
 
-class _Background(threading.Thread):
-    """A thread that the system lets work when the server's other threads do not."""
-
-    def run(self) -> None:
-        if sys.platform == "linux":  # where each thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        super().run()
-
-
-class _Pool(ThreadPool):
-    threadFactory = _Background
-
-
 class Passwords(Service):
     """
     Makes and checks hashes in a few threads of its own.
@@ -147,7 +127,7 @@ class Passwords(Service):
     ) -> None:
         self.cost = cost
         self._reactor = reactor
-        self._pool = _Pool(0, threads, "passwords")
+        self._pool = ThreadPool(0, threads, "passwords")
         self._limit = threads + waiting
         self._under_way = 0
 

@@ -58,9 +58,9 @@ class VelNetSettings:
     )
     max_unread: int = common.max_unread(4_194_304, aliases=("max-pending",))
     rate: int = option(
-        262_144,
-        "What a client may always send to others; it is slowed down to this while one of them does"
-        " not keep up, and may send any amount otherwise",
+        16_384,
+        "What a client may always send to others, four times what a voice takes; it is slowed down"
+        " to this while one of them does not keep up, and may send any amount otherwise",
         unit="bytes per second",
         minimum=1_024,
         maximum=1_073_741_824,

@@ -556,7 +556,7 @@ class LimitTests(SynchronousTestCase):
 
     def test_pending(self) -> None:
         """The others hear the same in the same order, when one is cut."""
-        world = World(max_unread=65_536, generation="2")
+        world = World(max_unread=65_536, rate=0, generation="2")
         one, slow, two = (binary_player(world, "r1") for _ in range(3))
         for peer in (one, slow, two):
             peer.hear()

@@ -56,7 +56,7 @@ class TextOriginalTests(SynchronousTestCase):
         self.assertEqual(peer.ask(b"\xa9\n"), b"3:1:caf\xc3\xa9\n")
 
     def test_one_who_does_not_read_stalled_the_sender(self) -> None:
-        world = World(max_unread=65_536)
+        world = World(max_unread=65_536, rate=0)
         sender, slow, other = (text_player(world, "r1") for _ in range(3))
         other.hear()
         slow.stop_reading()
@@ -229,7 +229,7 @@ class RustServerTests(SynchronousTestCase):
         )
 
     def test_send_queue_was_unbounded(self) -> None:
-        world = World(generation="2", max_unread=65_536)
+        world = World(generation="2", max_unread=65_536, rate=0)
         self.world = world
         one, two = self.pair()
         two.stop_reading()

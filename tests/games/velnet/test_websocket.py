@@ -189,7 +189,7 @@ class WebSocketTests(SynchronousTestCase):
 
     def test_does_not_read(self) -> None:
         """A client on a WebSocket has the same limit as all others."""
-        peer = self.connect(max_unread=65_536)
+        peer = self.connect(max_unread=65_536, rate=0)
         peer.ask(log_in() + join("r1"))
         other = binary_player(self.world, "r1")
         peer.stop_reading()
