@@ -251,17 +251,19 @@ class Connection(TimeoutMixin, protocol.Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self.ended:
             return
+        unread = self._unread
         if self.block and len(data) > self.block:
             starts = range(0, len(data), self.block)
-            self._unread.extend(data[start : start + self.block] for start in starts)
-        else:
-            self._unread.append(data)
+            unread.extend(data[start : start + self.block] for start in starts)
+        elif unread or self.paused or not (time := self.turn.slice_for(self)):
+            unread.append(data)
+        else:  # nearly always
+            self._handle_for(time, data)
+            return
         if self.paused:
             self.stop_reading()
-            return
-        time = self.turn.slice_for(self)
-        if time:
-            self._handle_for(time, self._unread.popleft())
+        elif time := self.turn.slice_for(self):
+            self._handle_for(time, unread.popleft())
         else:
             self.give_way()
 

@@ -91,14 +91,15 @@ class Turn:
 
     def slice_for(self, connection: Waiting) -> float:
         """How long this connection's input may be handled now, in seconds; 0: it has to queue."""
-        is_behind = connection.used <= self._reached
-        if is_behind:
-            connection.used = self._reached
-        if self._spent < SHARE:
-            if not (self._queue or is_behind):
-                self._reached = connection.used
-            return SLICE
-        return LITTLE if is_behind else 0.0
+        reached, used = self._reached, connection.used
+        if used <= reached:
+            connection.used = reached
+            return SLICE if self._spent < SHARE else LITTLE
+        if self._spent >= SHARE:
+            return 0.0
+        if not self._queue:
+            self._reached = used
+        return SLICE
 
     def spend(self, connection: Waiting, time: float, *, more: bool) -> None:
         """
@@ -107,7 +108,8 @@ class Turn:
         @param more: whether more of it waits.
         """
         self._spent += time
-        connection.used += min(time, MOST) * (1 if more else MODEST)
+        charged = time if time < MOST else MOST
+        connection.used += charged if more else charged * MODEST
         if self._spent >= SHARE:
             self._schedule()
 
