@@ -28,7 +28,7 @@ LAG = 1 / 4
 INTERVAL = 1.0
 
 #: The default of L{Backlog.patience}, in seconds.
-PATIENCE = 20.0
+PATIENCE = 20
 
 
 def affordable() -> int:
@@ -54,9 +54,8 @@ class Backlog:
         self.lagging: set[Outbox] = set()
         self._clock = clock
         self._sizes: dict[Outbox, int] = {}
-        self._moved: dict[
-            Outbox, tuple[float, int]
-        ] = {}  # when it last took something, what is left
+        #: When each last took something, and its L{Outbox.taken} then.
+        self._moved: dict[Outbox, tuple[float, int]] = {}
         self._check: IDelayedCall | None = None
 
     def update(self, outbox: Outbox, size: int, limit: int) -> None:

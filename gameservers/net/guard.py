@@ -35,6 +35,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from gameservers.config.vocabulary import Retired, networks, option
 from gameservers.metrics import Metrics
 from gameservers.net.address import host_of
+from gameservers.net.backlog import PATIENCE
 from gameservers.net.bypass import keep_alive
 from gameservers.net.connection_log import LINES, ConnectionLog
 from gameservers.net.proxy import Proxied
@@ -125,7 +126,7 @@ class DoorSettings:
         maximum=1 << 50,
     )
     unread_timeout: int = option(
-        20,
+        PATIENCE,
         "time after which a client that takes nothing of what waits for it is disconnected",
         unit="seconds",
         minimum=1,

@@ -48,7 +48,6 @@ LITTLE = 0.000_25
 #: the process did not run, as the price of every message is bounded.
 MOST = 2 * SLICE
 
-
 #: The part of its time that a connection is charged when nothing more of it waits then: one that
 #: says little and often has ten times the part of one that floods.
 MODEST = 1 / 10

@@ -19,6 +19,9 @@ import gameservers
 #: Seconds that any of these processes, or an answer of theirs, may take on a busy machine.
 PATIENCE = 30
 
+#: What Python is given to run C{twistd}.
+TWISTD = "from twisted.scripts.twistd import run; run()"
+
 #: What holds unless a test says otherwise.  Games listen nowhere, for their own ports may be
 #: somebody else's here, and nothing is kept.
 DEFAULTS = (
@@ -94,6 +97,20 @@ class ProcessTestCase(SynchronousTestCase):
         process = self.start(*arguments)
         out, err = process.communicate(timeout=PATIENCE)
         return process.returncode, out, err
+
+    def twistd(self, *arguments: str) -> str:
+        """Standard output of C{twistd}, which ends without an error."""
+        done = subprocess.run(
+            [sys.executable, "-c", TWISTD, *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
 
     def started(self, *arguments: str) -> tuple[subprocess.Popen[str], str]:
         """Start C{gameserver} and wait until it is ready: the process, its log so far."""

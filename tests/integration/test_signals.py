@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,8 +16,6 @@ FLOODERS = 50
 
 #: What a client floods with: messages of a room, each of which goes to its sender as well.
 FLOOD = b"3:1:flood\n" * 6_000
-
-TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
 class SignalTests(ProcessTestCase):
@@ -53,17 +49,8 @@ class SignalTests(ProcessTestCase):
     def test_logrotate(self) -> None:
         """As a daemon: rename, SIGUSR1, and the log goes on in a new file of the old name."""
         log, pid_file = (self.directory.absolute() / name for name in ("games.log", "games.pid"))
-        words = [f"--logfile={log}", f"--pidfile={pid_file}", "gameserver", *DEFAULTS, *self.where]
-        done = subprocess.run(
-            [sys.executable, "-c", TWISTD, *words],
-            cwd=self.directory,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        files = (f"--logfile={log}", f"--pidfile={pid_file}")
+        self.twistd(*files, "gameserver", *DEFAULTS, *self.where)
         pid = int(pid_file.read_text())
         try:
             self.wait(log, "is ready")

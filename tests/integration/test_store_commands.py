@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 
 from tests.games.tictactoe.test_original import ORIGINAL, ROWS
 from tests.integration.processes import DEFAULTS, PATIENCE, ProcessTestCase, free_port
 from tests.store import databases
-
-TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
 class MigrateTests:
@@ -66,24 +62,9 @@ class ImportTests(ProcessTestCase):
         self.assertTrue(any("#critical] the database has the tables" in n for n in server.stdout))
         server.kill()
 
-        words = [
-            "gameserver",
-            f"--database={url}",
-            "tictactoe-import",
-            url,
-            "--zone=Europe/Berlin",
-        ]
-        done = subprocess.run(
-            [sys.executable, "-c", TWISTD, *words],
-            cwd=self.directory,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertIn("tictactoe_players: took over 3 of 3 rows\n", done.stdout)
+        database = f"--database={url}"
+        out = self.twistd("gameserver", database, "tictactoe-import", url, "--zone=Europe/Berlin")
+        self.assertIn("tictactoe_players: took over 3 of 3 rows\n", out)
         status, out, _ = self.run_to_end("--migrate", f"--database={url}")
         self.assertEqual(status, 0, out)
 

@@ -133,7 +133,7 @@ class _Waiting:
     deferred: Deferred[None] = field(default_factory=Deferred)
 
 
-class FairQueue:
+class AdmissionQueue:
     """
     Lets a number of tasks run at once; the others wait for their turn.
 

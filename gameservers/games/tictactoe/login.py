@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gameservers.games.tictactoe import elo, wire, words
-from gameservers.games.tictactoe.attempts import Attempts, FairQueue, Limit, PerMinute
+from gameservers.games.tictactoe.attempts import AdmissionQueue, Attempts, Limit, PerMinute
 from gameservers.games.tictactoe.records import LoginSession, TicTacToeRecords
 from gameservers.games.tictactoe.settings import TicTacToeSettings
 from gameservers.net.connection import Reason
@@ -123,7 +123,7 @@ class Authenticator:
         threads = settings.password_threads
         # Of one address no more than may fail at the same moment.
         at_once = min(threads, int(self._strangers.at_once))
-        self._hashing = FairQueue(threads + SPARE_THREADS, at_once, MAX_WAITING)
+        self._hashing = AdmissionQueue(threads + SPARE_THREADS, at_once, MAX_WAITING)
 
     async def log_in(self, message: wire.LogIn, address: str) -> Admitted | Denied:
         """Log in with a password, creating the account if needed, or temporarily without one."""

@@ -25,7 +25,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from gameservers.games.tictactoe import attempts, login, words
-from gameservers.games.tictactoe.attempts import KEYS, Attempts, FairQueue, PerMinute
+from gameservers.games.tictactoe.attempts import KEYS, AdmissionQueue, Attempts, PerMinute
 from gameservers.games.tictactoe.login import SPARE_THREADS, Authenticator
 from gameservers.games.tictactoe.records import SCHEMA, TicTacToeRecords
 from gameservers.games.tictactoe.rules import Cell
@@ -233,9 +233,9 @@ class PerMinuteTests(SynchronousTestCase):
         self.assertEqual(len(limit._buckets), KEYS)
 
 
-class FairQueueTests(SynchronousTestCase):
+class AdmissionQueueTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.queue = FairQueue(3, 2, 10)
+        self.queue = AdmissionQueue(3, 2, 10)
         self.begun: list[str] = []
         self.busy: list[str] = []
 
