@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Request, TextMessage
 
+from gameservers import process
 from gameservers.config.command_line import options_for
 from gameservers.games import IGame
 from gameservers.net import ports
@@ -81,6 +82,7 @@ class House:
         options = options_for(getPlugins(IGame))
         options.parseOptions(["--database=memory", *arguments])
         test.patch(ports, "DatagramReader", self.reactor.make_port)
+        test.patch(process, "set_apart", lambda: None)
         self.service: Any = makeService(options, self.reactor)
         self.service.privilegedStartService()
         self.service.startService()

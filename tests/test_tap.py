@@ -14,7 +14,7 @@ import socket
 import sys
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, call, patch
 
 import twisted
 from twisted.application.service import Application, IService, Service
@@ -28,7 +28,7 @@ from twisted.python.usage import Options as TwistdOptions
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from gameservers import __version__, tap
+from gameservers import __version__, process, tap
 from gameservers.config.command_line import GameserverOptions, options_for
 from gameservers.games import Carriage, Wire
 from gameservers.lobby import Lobby
@@ -264,6 +264,8 @@ class ServiceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.patch(ports, "DatagramReader", self.reactor.make_udp)
+        self.collector = Mock()
+        self.patch(process, "gc", self.collector)
         self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
     def make(self, *arguments: str, games: list[Guest]) -> IService:
@@ -318,6 +320,17 @@ class ServiceTests(SynchronousTestCase):
         self.assertIs(recognises(b"\0"), Verdict.NO)
         self.assertIsInstance(factory.buildProtocol(None), Protocol)
         self.assertEqual(logged[-1], f"gameservers {__version__} is ready")
+
+    def test_garbage(self) -> None:
+        """
+        No collection of garbage walks what was made before the server was ready.
+
+        It took a tenth of a second, which one client could bring about several times a second.
+        """
+        service = self.make(games=[Guest()])
+        self.assertEqual(self.collector.mock_calls, [])
+        self.start(service)
+        self.assertEqual(self.collector.mock_calls, [call.collect(), call.freeze()])
 
     def test_a_line_for_each_address(self) -> None:
         service = self.make("--interface=2001:db8::1", games=[Guest(wires=EVERYTHING, port=7000)])
