@@ -18,6 +18,7 @@ from gameservers.games import Dependencies, GameService, IGame
 from gameservers.lobby import Lobby
 from gameservers.log import Log
 from gameservers.metrics import Metrics
+from gameservers.net.arrivals import Arrivals
 from gameservers.net.backlog import Backlog
 from gameservers.net.bypass import follow_monotonic_clock
 from gameservers.net.datagrams import DatagramPort
@@ -73,6 +74,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
     guard.log.setServiceParent(server)
     backlog = Backlog(reactor, config.door.max_unread_total, config.door.unread_timeout)
     turn = Turn(reactor, backlog)
+    arrivals = Arrivals(turn, guard)
     queue = FairQueue(reactor, config.door, guard.place_of)
 
     depend = partial(Dependencies, place_of=guard.place_of, turn=turn, log=guard.log)
@@ -95,7 +97,7 @@ def put_together(options: GameserverOptions, reactor: Any) -> Server:
         if to.factories:
             to = replace(to, tls=certificates, tls_only=config.door.tls_only)
             start = endpoint(reactor, where, interface).listen
-            Listener(what, start, Door(guard, to)).setServiceParent(server)
+            Listener(what, start, Door(guard, to), arrivals).setServiceParent(server)
         if datagrams and isinstance(where, int):
             port = DatagramPort(datagrams, queue, metrics)
             udp = partial(listen_udp, reactor, where, interface)

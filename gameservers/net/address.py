@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import lru_cache
 from typing import Any
 
 #: An address as a UDP socket knows it: host and port.
 Address = tuple[str, int]
+
+#: Hosts that need not be parsed again, which takes longer than to accept a connection.
+REMEMBERED = 4_096
 
 
 def host_of(transport: Any) -> str:
@@ -17,6 +21,7 @@ def host_of(transport: Any) -> str:
     return unmapped(str(getattr(transport.getPeer(), "host", "")))
 
 
+@lru_cache(REMEMBERED)
 def unmapped(host: str) -> str:
     """
     Normalise an IP address: canonical spelling, and IPv4 for an IPv4 peer of an IPv6 socket.

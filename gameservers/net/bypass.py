@@ -18,6 +18,10 @@ L{datagram_sender}                C{sendto} without three checks of the address:
                                   (C{python -m benchmarks.velnet --form=datagrams})
 L{DatagramReader}                 Twisted bounds what a port reads in a turn by bytes, and empty
                                   datagrams have none: a flood of them is read for ever
+L{Entrance}                       Twisted makes all connections that have arrived in one go: while
+                                  one client came and went as fast as it could, everybody waited
+                                  for 100 ms at a time, and others could not connect for a second
+                                  (C{python -m benchmarks.fairness --attack connections})
 L{KernelPipe}                     C{splice} moves bytes between two sockets inside the kernel: 3
                                   times the bytes per CPU-second of a proxy that reads them
                                   (C{python -m benchmarks.net_pipe})
@@ -39,11 +43,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from functools import partial
+from typing import Any, Self, TypeGuard
 
+from twisted.internet import udp
 from twisted.internet.interfaces import ITCPTransport, ITransport
 from twisted.internet.tcp import Connection
-from twisted.internet.udp import Port
 
 from gameservers.net.address import Address
 
@@ -56,8 +61,8 @@ LARGEST_SEGMENT = 16 * 1024
 #: Maximum size of the TCP options in a segment (timestamps, selective acknowledgement), in bytes.
 TCP_OPTIONS = 40
 
-#: Linux's number for the TCP state in which both sides can still send.
-ESTABLISHED = 1
+#: Linux's numbers for the TCP states in which both sides can still send, and none can.
+ESTABLISHED, CLOSED = 1, 7
 
 #: With this flag Linux does not append later writes to a segment that is waiting to be sent or
 #: resent. Other systems have no such flag for TCP.
@@ -111,19 +116,21 @@ def unsent(transport: Connection) -> int:
     return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
 
 
-def has_ended(transport: ITransport) -> bool:
+def state_of(connection: socket.socket) -> int:
     """
-    Whether the peer has closed the connection or it is lost, according to the kernel.
+    The kernel's state of a TCP connection; L{ESTABLISHED} where it does not tell.
 
-    For connections that are not being read, since the reactor does not watch their sockets.
+    This is how to ask about one that is not read, since the reactor does not watch it then.
     """
-    if sys.platform != "linux" or not isinstance(transport, Connection):
-        return False
-    try:
-        state = transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-    except OSError:  # not TCP
-        return False
-    return state[0] != ESTABLISHED
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # not TCP
+            return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return ESTABLISHED
+
+
+def has_ended(transport: ITransport) -> bool:
+    """Whether the peer has closed the connection or it is lost, though it is not read."""
+    return isinstance(transport, Connection) and state_of(transport.socket) != ESTABLISHED
 
 
 def segment_size(transport: ITransport) -> int:
@@ -216,14 +223,14 @@ def send_apart(transport: Connection, data: bytes | memoryview) -> int:
 
 def datagram_sender(transport: Any) -> Callable[[bytes, Address], object]:
     """The function that sends a datagram through this port; it raises L{OSError} on failure."""
-    if isinstance(transport, Port):
+    if isinstance(transport, udp.Port):
         send: Callable[[bytes, Address], object] = transport.socket.sendto
         return send
     write: Callable[[bytes, Address], object] = transport.write
     return write
 
 
-class DatagramReader(Port):
+class DatagramReader(udp.Port):
     """
     A UDP port whose protocol, a L{gameservers.net.datagrams.DatagramPort}, reads the socket.
     """
@@ -237,6 +244,64 @@ class DatagramReader(Port):
 
     def doRead(self) -> None:
         self.protocol.arrived(self.socket.recvfrom)
+
+
+class Entrance:
+    """
+    A listening TCP port that leaves open when what it accepts becomes a connection.
+
+    @ivar factory: makes the protocols.
+    """
+
+    def __init__(self, port: Any, ready: Callable[[Self], None]) -> None:
+        """
+        Take over a port that listens.
+
+        @param ready: is called with this object when there is something to accept.
+        """
+        self._port = port
+        self.factory = port.factory
+        self._accept_all = port.doRead
+        self._port.doRead = partial(ready, self)
+
+    def accept(self) -> tuple[socket.socket, Any] | None:
+        """A connection that has arrived, and its peer's address; L{None} if there is none now."""
+        try:
+            accepted: tuple[socket.socket, Any] = self._port.socket.accept()
+        except BlockingIOError:
+            return None
+        except OSError:  # there are no file descriptors left, for example; Twisted sees to it
+            self._port.numberAccepts = 1
+            self._accept_all()
+            return None
+        connection, address = accepted
+        if len(address) == 4 and address[3]:  # the interface of a link-local address, by number
+            host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+            address = (host, *address[1:])
+        return connection, address
+
+    def admit(self, accepted: socket.socket, address: Any) -> None:
+        """Make a connection of what was accepted, as Twisted does, unless the port is closed."""
+        port = self._port
+        protocol = port.factory.buildProtocol(port._buildAddr(address)) if port.connected else None
+        if protocol is None:
+            accepted.close()
+            return
+        number = port.sessionno
+        port.sessionno = number + 1
+        transport = port.transport(accepted, protocol, address, port, number, port.reactor)
+        protocol.makeConnection(transport)
+
+
+def has_left(accepted: socket.socket) -> bool:
+    """Whether a new connection was reset, or closed before its client said anything."""
+    state = state_of(accepted)
+    if state in (ESTABLISHED, CLOSED):
+        return state == CLOSED
+    try:
+        return not accepted.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return True
 
 
 class KernelPipe:

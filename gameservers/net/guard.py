@@ -27,6 +27,7 @@ import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from itertools import count
 from typing import Any, ClassVar
 
@@ -34,7 +35,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from gameservers.config.vocabulary import Retired, networks, option
 from gameservers.metrics import Metrics
-from gameservers.net.address import host_of
+from gameservers.net.address import REMEMBERED, host_of
 from gameservers.net.backlog import PATIENCE
 from gameservers.net.bypass import keep_alive
 from gameservers.net.connection_log import LINES, ConnectionLog
@@ -216,7 +217,6 @@ class Guard:
 
     def __init__(self, clock: IReactorTime, settings: DoorSettings, metrics: Metrics) -> None:
         self.settings = settings
-        self.log = ConnectionLog(clock, self.place_of, settings.max_log_lines)
         #: Those that have not logged in, the one that has waited longest first.
         self._pending: OrderedDict[Ticket, None] = OrderedDict()
         self._ids = count(1)
@@ -224,7 +224,10 @@ class Guard:
         self._metrics = metrics
         self._tickets: set[Ticket] = set()
         self._from: Counter[str] = Counter()  # connections, by place
-        self._trusted = tuple(ipaddress.ip_network(text) for text in settings.trusted)
+        trusted = tuple(ipaddress.ip_network(text) for text in settings.trusted)
+        #: What a host is counted under; C{""} if it is exempt from limits per address.
+        self.place_of = lru_cache(REMEMBERED)(partial(place_of, trusted=trusted))
+        self.log = ConnectionLog(clock, self.place_of, settings.max_log_lines)
         metrics.connections.read = lambda: {(): len(self._tickets)}
 
     def __len__(self) -> int:
@@ -261,6 +264,12 @@ class Guard:
             return ticket
         return None
 
+    def turned_away(self, host: str) -> None:
+        """Note that a connection was closed before it was made, as too many arrive at once."""
+        self._metrics.cuts["door", Reason.CROWDED.value] += 1
+        detail = "too many arrive at once"
+        self.log.cut("door", next(self._ids), host, Reason.CROWDED.value, detail)
+
     def has_room_for(self, ticket: Ticket) -> bool:
         """
         Count a connection under its address, which is known now, as data has arrived.
@@ -295,10 +304,6 @@ class Guard:
             self._from[ticket.place] -= 1
             if not self._from[ticket.place]:
                 del self._from[ticket.place]
-
-    def place_of(self, host: str) -> str:
-        """What a host is counted under; C{""} if it is exempt from limits per address."""
-        return place_of(host, self._trusted)
 
     def cut(self, ticket: Ticket, reason: Reason, detail: str) -> None:
         """End a connection now; the reason is logged and counted."""

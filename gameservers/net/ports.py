@@ -21,6 +21,7 @@ from twisted.python.usage import UsageError
 
 from gameservers.config.vocabulary import Listening
 from gameservers.net.address import authority
+from gameservers.net.arrivals import Arrivals
 from gameservers.net.bypass import DatagramReader
 from gameservers.net.datagrams import MAX_DATAGRAM, DatagramPort
 from gameservers.net.door import Door
@@ -31,7 +32,7 @@ from gameservers.net.proxy import ProxiedEndpoint
 PROXIED = "haproxy"
 
 #: Connections that the kernel completes before they are accepted.
-BACKLOG = 1024
+BACKLOG = 4096
 
 
 class CannotStart(SystemExit, Exception):
@@ -61,9 +62,14 @@ class Listener(Service):
     _port: IListeningPort | None = None
 
     def __init__(
-        self, what: str, listen: Callable[[Any], Any], factory: Door | DatagramProtocol
+        self,
+        what: str,
+        listen: Callable[[Any], Any],
+        factory: Door | DatagramProtocol,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self.factory = factory
+        self._arrivals = arrivals
         self._what = what
         self._listen = listen
 
@@ -78,6 +84,8 @@ class Listener(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
+        if self._arrivals is not None:
+            self._arrivals.spread(port)
         address: Any = port.getHost()
         self._log.info(
             "{what} listens on {transport} {address}",

@@ -30,7 +30,7 @@ from twisted.internet.threads import deferToThread
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import TestCase
 
-from gameservers import tap
+from gameservers import process, tap
 from gameservers.config.command_line import options_for
 from gameservers.games import IGame
 from gameservers.lobby import Lobby
@@ -78,6 +78,7 @@ class ServerTestCase(TestCase):
                 *options,
             ]
         )
+        self.patch(process, "set_apart", lambda: None)
         service = tap.makeService(parsed, reactor)
         (self.lobby,) = (each for each in service if isinstance(each, Lobby))
         doors = [each.factory for each in service if isinstance(each, Listener)]
@@ -216,6 +217,29 @@ class AllTogetherTests(ServerTestCase):
         heard = yield self.refused(self.plain, b"\xff\xff\xff\xff what?")
         self.assertEqual(heard, b"")
         self.assertEqual(self.cuts(), {"malformed": 1})
+
+    @inlineCallbacks
+    def test_rush(self):
+        """Of a crowd of one address only those that stay are connected, and others get in."""
+        self.serve("--trusted=10.0.0.0/8", "--max-per-address=50")
+
+        def rush():
+            linger = struct.pack("ii", 1, 0)
+            with contextlib.ExitStack() as stack:
+                for number in range(400):
+                    with contextlib.suppress(ConnectionResetError):  # it was turned away
+                        client = stack.enter_context(self.plain())
+                        if number % 2:  # it is reset
+                            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                            client.close()
+                with socket.create_connection(
+                    ("127.0.0.1", self.port), PATIENCE, source_address=("127.0.0.2", 0)
+                ) as other:
+                    other.sendall(b"0:other:pw\n")
+                    return other.recv(100)
+
+        self.assertTrue((yield deferToThread(rush)).startswith(b"0:"))
+        self.assertGreaterEqual(self.cuts()["crowded"], 150)
 
     @inlineCallbacks
     def test_silence(self):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+from typing import Any
 from unittest import skipUnless
 from unittest.mock import patch
 
-from twisted.internet.protocol import Protocol
+from twisted.internet.address import IPv6Address
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactor, MemoryReactorClock, StringTransport
@@ -18,8 +21,10 @@ from gameservers.net.bypass import (
     PROBES,
     SAFE_SEGMENT,
     TCP_OPTIONS,
+    Entrance,
     follow_monotonic_clock,
     has_ended,
+    has_left,
     is_plain,
     keep_alive,
     make_prompt,
@@ -48,12 +53,123 @@ class SocketOfState:
 
     def __init__(self, state):
         self.state = state
+        self.first = b""
 
     def getsockopt(self, level, option, size):
         if self.state is None:
             raise OSError("no such option")
         assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO)
         return bytes([self.state])[:size]
+
+    def recv(self, size, flags):
+        assert flags == socket.MSG_PEEK | socket.MSG_DONTWAIT
+        if isinstance(self.first, bytes):
+            return self.first[:size]
+        raise self.first
+
+
+class Door:
+    """The socket of a listening port."""
+
+    def __init__(self) -> None:
+        self.arrived: list[Any] = []
+
+    def accept(self) -> Any:
+        if not self.arrived:
+            raise BlockingIOError
+        found = self.arrived.pop(0)
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+
+class ListeningPort:
+    """What Twisted's C{tcp.Port} has."""
+
+    connected = True
+    reactor = None
+    sessionno = 0
+    numberAccepts = 100
+
+    def __init__(self) -> None:
+        self.socket = Door()
+        self.factory = Factory.forProtocol(Protocol)
+        self.made: list[Any] = []
+        self.own_reads: list[int] = []
+
+    def _buildAddr(self, address: Any) -> Any:
+        return IPv6Address("TCP", *address)
+
+    def transport(self, accepted: Any, protocol: Any, address: Any, *rest: Any) -> Any:
+        self.made.append((accepted, address, *rest))
+        return StringTransport()
+
+    def doRead(self) -> None:
+        self.own_reads.append(self.numberAccepts)
+
+
+class EntranceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.port = ListeningPort()
+        self.ready: list[Entrance] = []
+        self.entrance = Entrance(self.port, self.ready.append)
+
+    def test_ready(self) -> None:
+        """What arrives is left to the new owner."""
+        self.port.doRead()
+        self.assertEqual((self.ready, self.port.own_reads), ([self.entrance], []))
+        self.assertIs(self.entrance.factory, self.port.factory)
+
+    def test_accept(self) -> None:
+        """As long as there is something; the interface of a link-local address is named."""
+        self.port.socket.arrived = [
+            ("a", ("192.0.2.1", 7)),
+            ("b", ("2001:db8::1", 7, 0, 0)),
+            ("c", ("fe80::1", 7, 0, 1)),
+        ]
+        found = [self.entrance.accept() for _ in range(4)]
+        self.assertEqual(found[0], ("a", ("192.0.2.1", 7)))
+        self.assertEqual(found[1], ("b", ("2001:db8::1", 7, 0, 0)))
+        self.assertRegex(found[2][1][0], r"^fe80::1%\w+$")
+        self.assertIsNone(found[3])
+
+    def test_failure(self) -> None:
+        """Twisted keeps a descriptor for the time when there are none left."""
+        self.port.socket.arrived = [OSError(errno.EMFILE, "too many open files")]
+        self.assertIsNone(self.entrance.accept())
+        self.assertEqual(self.port.own_reads, [1])
+
+    def test_admit(self) -> None:
+        one, other = Visitor(), Visitor()
+        self.entrance.admit(one, ("2001:db8::1", 7, 0, 0))
+        self.entrance.admit(other, ("2001:db8::2", 7, 0, 0))
+        self.assertEqual(
+            self.port.made,
+            [
+                (one, ("2001:db8::1", 7, 0, 0), self.port, 0, None),
+                (other, ("2001:db8::2", 7, 0, 0), self.port, 1, None),
+            ],
+        )
+        self.assertFalse(one.closed or other.closed)
+
+    def test_nobody_is_admitted(self) -> None:
+        """The port was closed meanwhile, or the factory does not want anybody."""
+        for self.port.connected, wants in ((False, Factory.buildProtocol), (True, None)):
+            visitor = Visitor()
+            if wants is None:
+                self.port.factory.buildProtocol = lambda address: None
+            self.entrance.admit(visitor, ("2001:db8::1", 7, 0, 0))
+            self.assertTrue(visitor.closed)
+        self.assertEqual(self.port.made, [])
+
+
+class Visitor:
+    """A connection that was accepted."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class SocketsTests(SynchronousTestCase):
@@ -74,6 +190,20 @@ class SocketsTests(SynchronousTestCase):
             for transport.TLS in (False, True):  # below it is the same connection
                 self.assertIs(has_ended(transport), ended)
         self.assertFalse(has_ended(StringTransport()))
+
+    @skipUnless(hasattr(socket, "TCP_INFO"), "no TCP_INFO here")
+    def test_has_left(self):
+        """Reset, or closed in silence; who has closed after a request waits for the answer."""
+        for state, first, left in (
+            (1, BlockingIOError, False),
+            (7, b"x", True),
+            (8, b"", True),
+            (8, b"x", False),
+            (8, ConnectionResetError, True),
+        ):
+            accepted = SocketOfState(state)
+            accepted.first = first
+            self.assertIs(has_left(accepted), left, (state, first))
 
     def test_segment_size(self):
         """A segment is what the connection says, or what is safe where nobody knows."""
