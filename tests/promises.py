@@ -25,9 +25,9 @@ from tests.transports import Peer
 MAX_UNREAD = 65_536
 
 #: The names of those who send too much, and how long another may wait for an answer meanwhile, in
-#: seconds: the shares of three turns, where every question for the time takes a tenth of a slice.
+#: seconds: the shares of six turns, where every question for the time takes a tenth of a slice.
 FLOODERS = [f"flood{number}" for number in range(8)]
-WAIT = 3 * SHARE
+WAIT = 6 * SHARE
 
 #: What stands for the sender's id in a datagram of a form whose clients log in on a stream.
 PLAYER = b"<player>"

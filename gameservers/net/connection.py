@@ -46,7 +46,7 @@ from gameservers.net.guard import Reason as Reason
 from gameservers.net.guard import Ticket, place_of
 from gameservers.net.outbox import LINGER, Outbox
 from gameservers.net.rates import Allowance
-from gameservers.net.turn import Turn
+from gameservers.net.turn import WRITE, Turn
 from gameservers.wire import WireError
 
 #: How long clients have at shutdown to read what was sent to them, in seconds.
@@ -71,6 +71,11 @@ class Hold(enum.Enum):
     SESSION = "its session waits for something"
     SPREAD = "it sends more than guaranteed, and not everybody keeps up"
     READER = "it has to read first"
+
+
+#: The holds of a client that has sent more than could be handled, and not of one that waits for an
+#: answer.
+BUSY = frozenset({Hold.TURN, Hold.SPREAD})
 
 
 class Hearer(Protocol):
@@ -135,6 +140,8 @@ class Connections:
         self.burst = burst
         self._place_of = place_of
         self._open: dict[Connection, str] = {}  # with the address that each counts for
+        #: Those that have not logged in, the one that has waited longest first.
+        self._strangers: dict[Connection, None] = {}
         self._from: Counter[str] = Counter()
         self._empty: Deferred[None] | None = None
 
@@ -147,20 +154,38 @@ class Connections:
 
     @property
     def full(self) -> bool:
-        """Whether the limit of connections is reached."""
+        """Whether there is no room for another connection."""
+        return self._is_crowded and not self._strangers
+
+    @property
+    def _is_crowded(self) -> bool:
         return bool(self.max_open) and len(self._open) >= self.max_open
 
     def add(self, connection: Connection) -> bool:
-        """Count a new connection, unless there are too many."""
+        """
+        Count a new connection, unless there are too many.
+
+        Who has waited longest without a log-in makes room, as at the door.
+        """
         place = self._place_of(connection.address) if self.max_per_address else ""
         if self.full or (place and self._from[place] >= self.max_per_address):
             return False
+        if self._is_crowded:
+            oldest = next(iter(self._strangers))
+            self.discard(oldest)
+            oldest.make_room()
         self._open[connection] = place
+        self._strangers[connection] = None
         self._from[place] += 1
         return True
 
+    def logged_in(self, connection: Connection) -> None:
+        """Note that the client of this connection has logged in."""
+        self._strangers.pop(connection, None)
+
     def discard(self, connection: Connection) -> None:
         """Forget a connection that is lost, or that another game takes over."""
+        self._strangers.pop(connection, None)
         place = self._open.pop(connection, None)
         if place is None:
             return
@@ -326,6 +351,7 @@ class Connection(TimeoutMixin, protocol.Protocol):
 
         It may be called again when the client has another name.
         """
+        self.connections.logged_in(self)
         if self.ticket is not None:
             self.ticket.logged_in()
         now = self._seconds()
@@ -345,7 +371,7 @@ class Connection(TimeoutMixin, protocol.Protocol):
 
     def handled(self) -> None:
         """Give way to other connections, if a message was the last one of this slice."""
-        if self._seconds() >= self._until:
+        if self._seconds() + self.turn.output * WRITE >= self._until:
             self.give_way()
 
     def proceed(self) -> None:
@@ -405,6 +431,11 @@ class Connection(TimeoutMixin, protocol.Protocol):
         else:
             self.abort()
 
+    def make_room(self) -> None:
+        """End the connection, as there are too many and its client has not logged in."""
+        self.cut(Reason.CROWDED, "waited longest of too many without a log-in")
+        self.outbox.abort()
+
     def abort(self) -> None:
         """End the connection now and drop what is pending."""
         if not self.ended:
@@ -457,23 +488,24 @@ class Connection(TimeoutMixin, protocol.Protocol):
         """Handle received data, and then what waits, for this many seconds from now."""
         if self._is_silence_limit:  # while it is not read from it can give no sign of life
             self.resetTimeout()
-        begun = self._seconds()
-        self._until = begun + time
+        begun, output = self._seconds(), self.turn.output
+        self._until = begun + time + output * WRITE
         self._handling = True
         unread = self._unread
         try:
             self.receive(data)
             while unread and not (self.paused or self.ended):
-                if self._seconds() >= self._until:
-                    self.give_way()
-                else:
+                self.handled()
+                if not self.paused:
                     self.receive(unread.popleft())
         except WireError as fault:
             self.malformed(str(fault))
         except Exception:
             self.failed(Failure())
         self._handling = False
-        self.turn.spend(self, self._seconds() - begun, more=self.paused)
+        writing = (self.turn.output - output) * WRITE
+        more = bool(unread) or not self._holds.isdisjoint(BUSY)
+        self.turn.spend(self, self._seconds() - begun, more=more, writing=writing)
         if self.paused and Hold.TURN in self._holds:
             self.turn.queue(self)
 

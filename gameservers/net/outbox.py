@@ -119,6 +119,8 @@ class Audience:
             for outbox in self._outboxes:
                 outbox.share(self._batch)
         self._batch.messages.append(message)
+        if self._outboxes:
+            self._outboxes[0].turn.output += len(message) * len(self._outboxes)
 
 
 def _flat(queue: Iterable[bytes | Batch]) -> list[bytes]:
@@ -250,6 +252,7 @@ class Outbox:
         elif self._shared is not None:
             self._seal()
         self.queue.append(message)
+        self.turn.output += len(message)
 
     def share(self, batch: Batch) -> None:
         """Send what a batch holds, including messages added until it is sealed."""

@@ -12,8 +12,11 @@ A turn is shared by everybody, so the input of one connection must not delay the
     connection counts the time that it has used, and begins where the queue is, so what it did not
     use before is not saved up.
 
+  - The time to write what a message produces is estimated (L{WRITE}) and counts as time of its
+    sender's: a message of 60 kB to a room of a hundred is read in no time.
+
 So any number of busy connections delay each other, and a connection with little to say waits for
-one share and what that has to write, at most.
+two shares, at most.
 
 What a turn produces for one recipient is collected in its L{gameservers.net.outbox.Outbox} and is
 sent in one go: ten lines to each of forty players cost forty system calls and not four hundred.
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 SLICE = 0.001
 
 #: How long input of busy connections is handled in one turn, all together, in seconds.
-SHARE = 0.005
+SHARE = 0.0025
 
 #: How long a connection is heard although the share is used up, in seconds.
 LITTLE = 0.000_25
@@ -51,6 +54,11 @@ MOST = 2 * SLICE
 #: The part of its time that a connection is charged when nothing more of it waits then: one that
 #: says little and often has ten times the part of one that floods.
 MODEST = 1 / 10
+
+
+#: What it takes to write a byte that the turn has produced, in seconds: a copy in the kernel, and
+#: its part of what goes with that.
+WRITE = 0.5e-9
 
 
 class Waiting(Protocol):
@@ -71,12 +79,15 @@ class Turn:
     The current reactor turn: whose input waits for a slice, and what is due when it ends.
 
     @ivar backlog: what waits for clients that are slow to read.
+    @ivar output: the bytes that will be written when the turn ends, for all recipients; who sends
+        to them adds to it.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, backlog: Backlog | None = None) -> None:
         self.clock = clock
+        self.output = 0
         self.backlog = Backlog(clock) if backlog is None else backlog
         self._calls: list[Callable[[], None]] = []
         self._outboxes: list[Outbox] = []
@@ -100,14 +111,15 @@ class Turn:
             self._reached = used
         return SLICE
 
-    def spend(self, connection: Waiting, time: float, *, more: bool) -> None:
+    def spend(self, connection: Waiting, time: float, *, more: bool, writing: float = 0.0) -> None:
         """
         Note that a connection's input has been handled for this time.
 
         @param more: whether more of it waits.
+        @param writing: how long it will take to write what this has produced.
         """
-        self._spent += time
-        charged = time if time < MOST else MOST
+        self._spent += time + writing
+        charged = (time if time < MOST else MOST) + writing
         connection.used += charged if more else charged * MODEST
         if self._spent >= SHARE:
             self._schedule()
@@ -161,6 +173,7 @@ class Turn:
         # Sending may lose connections, which others are told of in the next turn: so every
         # queue is taken before the first byte is sent.
         outboxes, self._outboxes, self._calls = self._outboxes, [], []
+        self.output = 0
         for outbox, messages in [(outbox, outbox.take()) for outbox in outboxes]:
             try:
                 outbox.flush(messages)

@@ -217,13 +217,33 @@ class LimitTests(ConnectionTestCase):
         self.assertEqual(other.received(), b"x" * 10)
 
     def test_crowded(self) -> None:
+        """Those who have logged in stay, and one more is refused."""
         self.open(max_open=2)
-        peers = [self.connect()[0] for _ in range(3)]
+        players = [self.connect() for _ in range(2)]
+        for _, player in players:
+            player.logged_in("anna")
+        peers = [*(peer for peer, _ in players), self.connect()[0]]
         self.network.turn()
         self.assertEqual([peer.closed for peer in peers], [False, False, True])
+        self.assertTrue(self.connections.full)
         self.assertEqual(self.metrics.cuts, {("chess", "crowded"): 1})
         peers[0].end()
         self.assertFalse(self.connect()[0].closed)
+
+    def test_strangers_make_room(self) -> None:
+        """Of those who have not logged in the one that has waited longest goes."""
+        self.open(max_open=3)
+        (first, player), (second, _), (third, closing) = (self.connect() for _ in range(3))
+        player.logged_in("anna")
+        self.assertFalse(self.connections.full)
+        fourth, _ = self.connect()
+        closing.close()
+        fifth, _ = self.connect()
+        self.network.turn()
+        peers = [first, second, third, fourth, fifth]
+        self.assertEqual([each.closed for each in peers], [False, True, True, False, False])
+        self.assertEqual(self.metrics.cuts, {("chess", "crowded"): 1})
+        self.assertEqual(len(self.connections), 3)
 
     def test_crowded_address(self) -> None:
         self.open(max_per_address=1)

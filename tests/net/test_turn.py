@@ -6,8 +6,9 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
 from gameservers.metrics import Metrics
-from gameservers.net.connection import BLOCK, Connections
-from gameservers.net.turn import LITTLE, SHARE, SLICE, Turn
+from gameservers.net import connection
+from gameservers.net.connection import BLOCK, Connections, Hold
+from gameservers.net.turn import LITTLE, MODEST, SHARE, SLICE, Turn
 from tests.net.test_connection import Lines
 from tests.transports import Network, Peer
 
@@ -60,6 +61,31 @@ class SharedTestCase(SynchronousTestCase):
 
 
 class SliceTests(SharedTestCase):
+    def test_writing_is_part_of_the_slice(self) -> None:
+        """What a line makes the server write counts as time, though it is written later."""
+        self.patch(connection, "WRITE", COST)  # a byte takes as long as to handle a line
+        _, busy = self.connect()
+        busy.dataReceived(b"x\n" * 100)  # each is answered by two bytes
+        self.assertEqual(len(busy.heard), -(-IN_SLICE // 3))
+        self.assertAlmostEqual(busy.used, 3 * COST * len(busy.heard))
+        self.network.turn()
+        self.assertEqual(len(busy.heard), 100)
+        self.assertEqual(busy.turn.output, 0)
+
+    def test_waiting_for_an_answer_is_modest(self) -> None:
+        """Who has to wait for something else has not sent more than can be handled."""
+        _, client = self.connect()
+        receive = client.lineReceived
+
+        def ask(line: bytes) -> None:
+            receive(line)
+            client.hold(Hold.SESSION)
+
+        client.lineReceived = ask  # type: ignore[method-assign]
+        client.dataReceived(b"one\n")
+        self.assertTrue(client.paused)
+        self.assertAlmostEqual(client.used, COST * MODEST)
+
     def test_slice(self) -> None:
         """What was read at once is handled for a slice; the rest waits, and is not lost."""
         _, busy = self.connect()

@@ -62,6 +62,7 @@ class Feed:
         if spare:
             self._spared.setdefault(spare, []).append(len(self._said))
         self._said.append(message)
+        self._turn.output += len(message) * len(self.members)
 
     def catch_up(self, player: int) -> None:
         """

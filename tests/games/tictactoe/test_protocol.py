@@ -433,9 +433,10 @@ class SiteTests(SynchronousTestCase):
         self.assertIn("405", self.request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0")[0])
 
     def test_connections(self) -> None:
-        """With too many WebSockets a further one is refused, until one has gone."""
+        """With too many players a further one is refused, until one has gone."""
         arena = Arena(max_connections=2)
-        first, second = arena.browser(), arena.browser("192.0.2.2")
+        first, second = arena.player("anna"), arena.browser("192.0.2.2")
+        second.log_in("bert")
         self.assertIn("503", arena.browser().refused or "")
         first.hang_up()
         self.assertIsNone(arena.browser().refused)

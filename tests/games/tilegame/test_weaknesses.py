@@ -190,9 +190,9 @@ class WeaknessTests(SynchronousTestCase):
     def test_connections_are_limited(self) -> None:
         """There are only so many, three quarters of them from one address; one more is reset."""
         game = Game(max_connections=5)
-        clients = [game.connect("192.0.2.1") for _ in range(3)]
+        clients = [game.play(f"a{number}") for number in range(3)]
         self.assertTrue(game.connect("192.0.2.1").reset)
-        clients += [game.connect("192.0.2.2") for _ in range(2)]
+        clients += [game.play(f"b{number}", "192.0.2.2") for number in range(2)]
         self.assertTrue(game.connect("192.0.2.3").reset)
         self.assertTrue(all(client.connected for client in clients))
         clients[0].close()
