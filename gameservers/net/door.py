@@ -44,7 +44,14 @@ from gameservers.net.datagrams import Datagrams
 from gameservers.net.guard import Guard, Reason, Ticket
 from gameservers.net.headers import HEADERS
 from gameservers.net.tls import SPOKEN
-from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode, is_asked_for
+from gameservers.net.websocket import (
+    MAX_FIRST_PINGS,
+    Upgrade,
+    WebSocket,
+    accepted,
+    first_opcode,
+    is_asked_for,
+)
 from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
 
 #: Maximum size of an HTTP request's head, and of the control frames before the first message of a
@@ -326,7 +333,7 @@ class FirstBytes(Protocol):
         """Wait for the first message of a WebSocket, which tells which game it is for."""
         opcode, self._seen = first_opcode(self._first, self._seen)
         if opcode is None:
-            if len(self._first) > MAX_HEAD:
+            if self._seen >= MAX_FIRST_PINGS:
                 self._refuse(Reason.MALFORMED, "unknown")
             return
         sockets = self._routes.sockets

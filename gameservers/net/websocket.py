@@ -73,6 +73,9 @@ _ASKED_FOR = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE
 #: Bytes that are read after our close frame, besides a message, in search of the client's.
 MAX_LATE = 64 * 1024
 
+#: Bytes of pings and pongs that may come before the first message.
+MAX_FIRST_PINGS = 4 * 1024
+
 #: A header that names a longer host than there is (253 characters and a port).  Decoding such a
 #: name as IDNA takes a time that grows with its square.
 _LONG_HOST = re.compile(rb"\r\nhost:[^\r\n]{264}", re.IGNORECASE)
@@ -150,13 +153,13 @@ def is_asked_for(head: bytes) -> bool:
 
 def first_opcode(frames: bytes | bytearray, begin: int = 0) -> tuple[int | None, int]:
     """
-    Find the first frame that is not a ping or pong.
+    Find the first frame that is not a ping or pong, after at most L{MAX_FIRST_PINGS} bytes.
 
     @param begin: where to look, which is the start of a frame.
-    @return: its opcode, L{None} until it has arrived; and where to look then, so that nothing is
+    @return: its opcode, L{None} if it has not arrived; and where to look then, so that nothing is
         looked at twice.
     """
-    while begin < len(frames):
+    while begin < min(len(frames), MAX_FIRST_PINGS):
         opcode = frames[begin] & 0x0F
         if opcode not in (Opcode.PING, Opcode.PONG):
             return opcode, begin

@@ -18,7 +18,13 @@ from gameservers.net import door
 from gameservers.net.connection import Connections
 from gameservers.net.door import HTTP, TLS, Door, Routes, WireFactory
 from gameservers.net.guard import DoorSettings, Guard
-from gameservers.net.websocket import Upgrade, WebSocket, accepted, first_opcode
+from gameservers.net.websocket import (
+    MAX_FIRST_PINGS,
+    Upgrade,
+    WebSocket,
+    accepted,
+    first_opcode,
+)
 from gameservers.web.site import WebSite
 from gameservers.wire import Recogniser, Verdict, anything, begins, decide, never
 from tests.net.visitors import Connection, Listeners, address, connect
@@ -495,10 +501,20 @@ class HTTPTests(DoorTestCase):
         client, request = self.web_socket("https://" + "a" * 5_000)
         connection = self.say(request, 1)
         self.events(client, connection)
-        connection.say(client.send(Ping(b"x" * 120)) * 100, 1)
+        connection.say(client.send(Ping(b"x" * 120)) * 30, 1)
         self.assertFalse(connection.cut)
         self.assertLess(len(asked), 10)
-        self.assertLess(sum(looked), 2 * 126 * 100)
+        self.assertLess(sum(looked), 2 * 126 * 30)
+
+    def test_many_pings(self) -> None:
+        """So many that nobody sends them before a message; no more than that are looked at."""
+        client, request = self.web_socket()
+        connection = self.say(request)
+        self.events(client, connection)
+        pings = client.send(Ping(b"")) * 100_000
+        self.assertEqual(first_opcode(pings), (None, MAX_FIRST_PINGS // 6 * 6 + 6))
+        connection.say(pings)
+        self.assertCut(connection, "malformed")
 
     def test_a_head_in_pieces(self) -> None:
         """The blank line may be cut anywhere, and much may follow."""
