@@ -10,14 +10,17 @@ any more.  In an overload
     within two budgets, its sender's and its address's (an IPv4 address or an IPv6 /64), and
     otherwise dropped before anything of it is parsed, as C{flood}.  So a sender may always send
     at C{--max-datagrams}, and faster as long as the server keeps up;
-  - what waits is handled in rounds, address by address, each for L{QUANTUM}: a deficit round robin
-    of time, because a datagram for a room takes fifty times as long as a ping.  Within an address
-    the senders take turns.  Every sender of a trusted host (this machine, or a relay) counts as
-    an address of its own.  An address that was not in the last round comes first, as in FQ-CoDel
-    (RFC 8290, section 4.2): who sends little does not wait for those who send much;
-  - addresses can be forged in such numbers that a round over all of them takes long.  So those
-    that a game knows (L{gameservers.net.datagrams.Datagrams.knows}) have one round and all others
-    another, and the two advance alternately.
+  - what waits is handled address by address: next is the one whose datagrams have taken least of
+    the time (start-time fair queueing, as in L{gameservers.net.turn}), because a datagram for a
+    room takes fifty times as long as a ping.  An address of which nothing waited begins where the
+    others are, or L{GRACE} before, so who sends little does not wait for those who send much.
+    Within an address the senders take turns.  Every sender of a trusted host (this machine, or a
+    relay) counts as an address of its own;
+  - addresses can be forged in such numbers that one datagram of each would take long.  So those
+    that a game knows (L{gameservers.net.datagrams.Datagrams.knows}) wait apart from all others,
+    and the two groups advance alternately, each with memory of its own.  When that is full,
+    L{RESERVED} datagrams of each known sender still find room, and as many of an address that is
+    not known as long as the L{SPARE} memory lasts: who fills it takes it from nobody else.
 
 A datagram that seems to come from one of the server's own ports is dropped as C{forged}: its
 answer would be a datagram to the server, and that one's answer another.
@@ -29,6 +32,8 @@ import enum
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
+from heapq import heappop, heappush
+from itertools import count
 from typing import Protocol
 
 from cachetools import LRUCache
@@ -41,18 +46,23 @@ from gameservers.net.rates import TokenBucket
 #: How long datagrams are handled in a reactor turn, in seconds; a single one may take longer.
 SHARE = 0.003
 
-#: How long datagrams of one address are handled in a round, in seconds; what one of them takes
-#: more is made up for in the next rounds.
-QUANTUM = 0.0003
+#: The time by which an address may be ahead of the others and still be next when it sends again,
+#: in seconds.
+GRACE = 0.0003
 
 #: Number of datagrams of a sender that wait without regard to its rate: the server may just have
 #: been interrupted.
 MAX_AHEAD = 64
 
-#: Memory for datagrams that wait, in bytes, and what one takes besides its payload.  Senders that
-#: no game knows can take half of it.
-MAX_HELD = 8 * 1024 * 1024
+#: Memory for datagrams that wait, in bytes: for those of senders that a game knows, and as much
+#: for those of all others; and what a datagram takes besides its payload.
+MAX_HELD = 4 * 1024 * 1024
 OVERHEAD = 200
+
+#: Datagrams of a known sender, or of another address, that find room when the memory is full; and
+#: the additional memory for those of other addresses, in bytes.
+RESERVED = 4
+SPARE = 1024 * 1024
 
 #: Senders that are remembered: between this many and twice as many, the most recent ones.
 MAX_SENDERS = 4_096
@@ -84,34 +94,83 @@ class Receiver(Protocol):
         """Count a datagram that is dropped unseen."""
 
 
+class _Line:
+    """
+    What waits of an address.
+
+    @ivar used: the time that its datagrams have taken, in seconds.
+    @ivar senders: those of which something waits, in turn.
+    @ivar waiting: the number of datagrams.
+    """
+
+    __slots__ = ("senders", "used", "waiting")
+
+    def __init__(self) -> None:
+        self.used = 0.0
+        self.senders: deque[_Sender] = deque()
+        self.waiting = 0
+
+
 class _Place:
     """
     An address.
 
-    @ivar senders: those of which something waits, in turn.
-    @ivar in_round: whether it has a place in a round.
-    @ivar credit: how long its datagrams may be handled in this round, in seconds.
+    @ivar lines: what waits of its senders that are known, and of its others.
     """
 
-    __slots__ = ("budget", "credit", "in_round", "senders")
+    __slots__ = ("budget", "lines")
 
     def __init__(self, budget: TokenBucket) -> None:
         self.budget = budget
-        self.senders: deque[_Sender] = deque()
-        self.in_round = False
-        self.credit = 0.0
+        self.lines = {True: _Line(), False: _Line()}
 
 
 class _Sender:
-    """A host and port, and what waits of it: datagrams with the port that received them."""
+    """
+    A host and port.
 
-    __slots__ = ("address", "budget", "place", "waiting")
+    @ivar waiting: the datagrams that wait, with the port that received each.
+    @ivar known: whether it was known when the first of them came.
+    """
+
+    __slots__ = ("address", "budget", "known", "place", "waiting")
 
     def __init__(self, address: Address, place: _Place, budget: TokenBucket) -> None:
         self.address = address
         self.place = place
         self.budget = budget
+        self.known = False
         self.waiting: deque[tuple[Receiver, bytes]] = deque()
+
+
+class _Lines:
+    """
+    Those who wait: a heap of lines, of which who has used least is next.
+
+    @ivar held: the memory that they take, in bytes.
+    """
+
+    __slots__ = ("_heap", "_numbers", "_reached", "held")
+
+    def __init__(self) -> None:
+        self.held = 0
+        self._heap: list[tuple[float, int, _Line]] = []
+        self._numbers = count()
+        self._reached = 0.0  # what the line that was served last had used
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def put(self, line: _Line, grace: float = 0.0) -> None:
+        """Queue a line of which something waits now."""
+        line.used = max(line.used, self._reached)
+        heappush(self._heap, (line.used - grace, next(self._numbers), line))
+
+    def take(self) -> _Line:
+        """Take the next line out of the queue."""
+        used, _, line = heappop(self._heap)
+        self._reached = max(self._reached, used)
+        return line
 
 
 class FairQueue:
@@ -136,10 +195,7 @@ class FairQueue:
         self._recent: dict[Address, _Sender] = {}
         self._older: dict[Address, _Sender] = {}
         self._places: LRUCache[str, _Place] = LRUCache(MAX_SENDERS)
-        self._fresh: deque[_Place] = deque()  # known, and not in the last round
-        self._known: deque[_Place] = deque()
-        self._strangers: deque[_Place] = deque()
-        self._held = 0
+        self._lines = {True: _Lines(), False: _Lines()}
         self._is_own = lru_cache(MAX_SENDERS)(is_own)
         self._end = 0.0
         self._next_turn: IDelayedCall | None = None  # in an overload
@@ -168,61 +224,54 @@ class FairQueue:
         if len(sender.waiting) >= MAX_AHEAD and not self._pays(sender):
             port.drop(Drop.FLOOD)
             return
-        known = port.knows(address)
-        size = len(datagram) + OVERHEAD
-        if self._held + size > (MAX_HELD if known else MAX_HELD // 2):
-            port.drop(Drop.FLOOD)
-            return
-        self._held += size
         if not sender.waiting:
-            place = sender.place
-            place.senders.append(sender)
-            if not place.in_round:
-                place.in_round = True
-                place.credit = QUANTUM
-                (self._fresh if known else self._strangers).append(place)
+            sender.known = port.knows(address)
+        known, lines, line = (
+            sender.known,
+            self._lines[sender.known],
+            sender.place.lines[sender.known],
+        )
+        held = lines.held + len(datagram) + OVERHEAD
+        if held > MAX_HELD:
+            waiting = len(sender.waiting) if known else line.waiting
+            if waiting >= RESERVED or not (known or held <= MAX_HELD + SPARE):
+                port.drop(Drop.FLOOD)
+                return
+        lines.held = held
+        if not sender.waiting:
+            line.senders.append(sender)
+        if not line.waiting:
+            lines.put(line, GRACE)
+        line.waiting += 1
         sender.waiting.append((port, datagram))
 
     def _work(self) -> None:
-        fresh, known, strangers = self._fresh, self._known, self._strangers
+        known, strangers = self._lines[True], self._lines[False]
         self._next_turn = None
         now = self._clock.seconds()
         end = now + SHARE
-        while fresh or known or strangers:
+        while known or strangers:
             if now >= end:
                 self._next_turn = self._clock.callLater(0, self._work)
                 return
-            if fresh:
-                now = self._serve(fresh, known, now)
-            elif known:
-                now = self._serve(known, known, now)
-            if strangers:
-                now = self._serve(strangers, strangers, now)
+            for lines in (known, strangers):
+                if lines:
+                    now = self._serve(lines, now)
 
-    def _serve(self, ring: deque[_Place], after: deque[_Place], now: float) -> float:
-        """
-        Handle a datagram of the first place in a round, or go on to the next.
-
-        @param after: the ring in which it is last then.
-        @return: the time afterwards.
-        """
-        place = ring[0]
-        senders = place.senders
-        if place.credit <= 0 or not senders:
-            ring.popleft()
-            place.credit += QUANTUM
-            place.in_round = bool(senders) or ring is not after
-            if place.in_round:
-                after.append(place)
-            return now
-        sender = senders.popleft()
+    def _serve(self, lines: _Lines, now: float) -> float:
+        """Handle the next datagram; returns the time afterwards."""
+        line = lines.take()
+        sender = line.senders.popleft()
         port, datagram = sender.waiting.popleft()
         if sender.waiting:
-            senders.append(sender)
-        self._held -= len(datagram) + OVERHEAD
+            line.senders.append(sender)
+        line.waiting -= 1
+        lines.held -= len(datagram) + OVERHEAD
         port.handle(datagram, sender.address)
         later = self._clock.seconds()
-        place.credit = max(place.credit - (later - now), -SHARE)
+        line.used += min(later - now, SHARE)
+        if line.waiting:
+            lines.put(line)
         return later
 
     def _pays(self, sender: _Sender) -> bool:

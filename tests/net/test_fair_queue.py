@@ -63,8 +63,8 @@ class Port:
 class FairQueueTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.assertTrue(4 * COST < SHARE < 5 * COST)
-        self.patch(fair_queue, "QUANTUM", COST)  # so that each address has one in a round
         self.patch(fair_queue, "MAX_AHEAD", 0)
+        self.patch(fair_queue, "GRACE", COST / 4)
         self.make()
 
     def make(self, *, trusted: bool = False, **limits: Any) -> None:
@@ -124,7 +124,27 @@ class FairQueueTests(SynchronousTestCase):
         self.assertEqual([each.count(ALICE) for each in turns], [0, 0, 0, 1, 0, 0, 0, 1])
         while self.turn():
             pass
-        self.assertEqual(self.queue._held, 0)
+        self.assertEqual({lines.held for lines in self.queue._lines.values()}, {0})
+
+    def test_player_that_pings(self) -> None:
+        """It is answered at once each time, however many others send as much as they can."""
+        flooders = [(f"198.51.100.{number}", 5) for number in range(20)]
+        self.port.known = {ALICE, *flooders}
+        handle = self.port.handle
+
+        def handle_pings_quickly(datagram: bytes, address: Address) -> None:
+            handle(datagram, address)
+            if address == ALICE:
+                self.clock.rightNow -= COST * 0.9
+
+        self.patch(self.port, "handle", handle_pings_quickly)
+        self.arrive(*flooders * 20)
+        self.assertEqual(
+            [each for _ in range(4) for each in self.turn()], [*flooders[5:], *flooders[:5]]
+        )
+        for _ in range(40):
+            self.arrive(ALICE)
+            self.assertIn(ALICE, self.turn())
 
     def test_rounds_are_of_time(self) -> None:
         """Who sends what is quickly handled has many such datagrams in a round."""
@@ -139,7 +159,7 @@ class FairQueueTests(SynchronousTestCase):
         self.patch(self.port, "handle", handle_at_other_cost)
         self.arrive(*[ALICE] * 40, *[BOB] * 10)
         handled = [each for _ in range(20) for each in self.turn()]
-        self.assertEqual(handled[:18], [FLOODER, *[ALICE] * 16, BOB])
+        self.assertEqual(handled[:18], [FLOODER, ALICE, BOB, *[ALICE] * 15])
         first = handled[: handled.index(BOB, 60)]
         self.assertLess(abs(first.count(BOB) * 3 - first.count(FLOODER)), 4)
 
@@ -213,9 +233,8 @@ class FairQueueTests(SynchronousTestCase):
         self.assertEqual(self.port.dropped, {Drop.FLOOD: 96})
 
     def test_memory(self) -> None:
-        """What waits has a limit; strangers take half of it, and players the other half."""
-        size = len(b"datagram") + fair_queue.OVERHEAD
-        self.patch(fair_queue, "MAX_HELD", size * 20)
+        """What waits has a limit; players have one of their own."""
+        self.patch(fair_queue, "MAX_HELD", (len(b"datagram") + fair_queue.OVERHEAD) * 10)
         self.port.known = {ALICE}
         self.arrive(*[FLOODER] * 105)
         self.assertEqual(self.port.dropped, {Drop.FLOOD: 90})
@@ -223,7 +242,37 @@ class FairQueueTests(SynchronousTestCase):
         self.assertEqual(self.port.dropped, {Drop.FLOOD: 100})
         handled = Counter(sender for _ in range(9) for sender in self.turn())
         self.assertEqual(handled, {FLOODER: 10, ALICE: 10})
-        self.assertEqual(self.queue._held, 0)
+        self.assertEqual({lines.held for lines in self.queue._lines.values()}, {0})
+
+    def test_memory_of_newcomers(self) -> None:
+        """Strangers that fill theirs leave some for a few datagrams of other addresses."""
+        size = len(b"datagram") + fair_queue.OVERHEAD
+        self.patch(fair_queue, "MAX_HELD", size * 10)
+        self.patch(fair_queue, "SPARE", size * 6)
+        self.arrive(*[FLOODER] * 105)
+        self.assertEqual(self.port.dropped, {Drop.FLOOD: 90})
+        self.arrive(*[ALICE] * 10, *[BOB] * 10)
+        self.assertEqual(self.port.dropped, {Drop.FLOOD: 90 + 6 + 8})
+
+    def test_memory_of_strangers(self) -> None:
+        """Players that fill theirs leave room for those who want to become one."""
+        self.patch(fair_queue, "MAX_HELD", (len(b"datagram") + fair_queue.OVERHEAD) * 10)
+        self.port.known = {FLOODER}
+        self.arrive(*[FLOODER] * 105, *[ALICE] * 3)
+        self.assertEqual(self.port.dropped, {Drop.FLOOD: 90})
+        self.assertEqual(self.turn().count(ALICE), 3)
+
+    def test_room_for_everybody(self) -> None:
+        """However much of one player waits, there is room for a few datagrams of another."""
+        self.patch(fair_queue, "MAX_HELD", (len(b"datagram") + fair_queue.OVERHEAD) * 20)
+        self.port.known = {ALICE, BOB}
+        self.arrive(*[ALICE] * 105)
+        self.assertEqual(self.port.dropped, {Drop.FLOOD: 80})
+        self.arrive(*[BOB] * (fair_queue.RESERVED + 2))
+        self.assertEqual(self.port.dropped, {Drop.FLOOD: 82})
+        handled = Counter(sender for _ in range(9) for sender in self.turn())
+        self.assertEqual(handled, {ALICE: 20, BOB: fair_queue.RESERVED})
+        self.assertEqual({lines.held for lines in self.queue._lines.values()}, {0})
 
     def test_senders_are_bounded(self) -> None:
         """However many senders there are, no more are remembered than that; the recent ones."""
