@@ -338,7 +338,7 @@ class Channel(HTTPChannel):
         self._serving = True
         self._take()
         self._serving = False
-        self.site.turn.spend(self, seconds() - begun, more=self._queued)
+        self.site.turn.spend(self, seconds() - begun, more=bool(self._ahead))
         if self._queued:
             self.site.turn.queue(self)
 
