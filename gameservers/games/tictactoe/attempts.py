@@ -130,6 +130,7 @@ class PerMinute:
 class _Waiting:
     place: str
     name: str
+    known: bool
     deferred: Deferred[None] = field(default_factory=Deferred)
 
 
@@ -137,10 +138,13 @@ class AdmissionQueue:
     """
     Lets a number of tasks run at once; the others wait for their turn.
 
-    The next turn goes to the address whose last one is longest ago and, at that address, to the
-    name whose last one is: a player that logs in now and then waits only for a task in progress to
-    end, however many log-ins of others wait.  If too many wait, the newest of the address with
-    most of them is refused.
+    Every second turn goes to a name that has logged in from its address before, if one waits, and
+    every other one to a name that has not: guesses from any number of addresses do not keep out
+    those who come back.  Among these the next turn goes to the address whose last one is longest
+    ago and, at that address, to the name whose last one is: a player that logs in now and then
+    waits only for a task in progress to end, however many log-ins of others wait.  Among many
+    addresses that had none, names that are not guessed elsewhere come first.  If too many wait,
+    the newest of the address with most of them is refused.
 
     Twisted's C{DeferredSemaphore} starts each task from within the one before: hundreds that are
     refused at once would exceed the recursion limit.
@@ -159,14 +163,20 @@ class AdmissionQueue:
         self._waiting: dict[_Waiting, None] = {}  # the oldest first
         self._waiting_of: Counter[str] = Counter()  # by place
         self._turns = 0  # so far
-        self._last: LRUCache[Hashable, int] = LRUCache(KEYS)  # turn of a place, or place and name
+        self._was_known = False  # whether the last one was of a name that was known
+        #: The last turn of a place, of a name at a place, and of a name where it is not known.
+        self._last: LRUCache[tuple[str | None, str | None], int] = LRUCache(KEYS)
         self._calling = False
 
-    def turn(self, place: str, name: str) -> Deferred[None]:
-        """Wait for a turn, which lasts until L{done}; fails with L{Busy} if too many wait."""
+    def turn(self, place: str, name: str, *, known: bool) -> Deferred[None]:
+        """
+        Wait for a turn, which lasts until L{done}; fails with L{Busy} if too many wait.
+
+        @param known: whether this name has logged in from this address before.
+        """
         if len(self._waiting) >= self._limit and not self._make_room(place):
             return fail(Busy())
-        task = _Waiting(place, name)
+        task = _Waiting(place, name, known)
         self._waiting[task] = None
         self._waiting_of[place] += 1
         self._call()
@@ -187,17 +197,23 @@ class AdmissionQueue:
             ready = [t for t in self._waiting if self._under_way[t.place] < self._per_place]
             if not ready:
                 break
-            task = min(ready, key=self._last_turn)  # the oldest of several
+            task = min(ready, key=self._rank)  # the oldest of several
             self._remove(task)
+            self._was_known = task.known
             self._under_way[task.place] += 1
             self._turns += 1
-            self._last[task.place] = self._last[task.place, task.name] = self._turns
+            self._last[task.place, None] = self._last[task.place, task.name] = self._turns
+            if not task.known:
+                self._last[None, task.name] = self._turns
             task.deferred.callback(None)
         self._calling = False
 
-    def _last_turn(self, task: _Waiting) -> tuple[int, int]:
-        last = self._last
-        return last.get(task.place, 0), last.get((task.place, task.name), 0)
+    def _rank(self, task: _Waiting) -> tuple[bool, int, int, int]:
+        again = task.known is self._was_known
+        of_place = self._last.get((task.place, None), 0)
+        of_name = 0 if task.known else self._last.get((None, task.name), 0)
+        of_both = self._last.get((task.place, task.name), 0)
+        return again, of_place, of_name, of_both
 
     def _make_room(self, place: str) -> bool:
         """Refuse the newest task of the address with most of them, unless it is this one."""

@@ -176,7 +176,7 @@ class Authenticator:
         if names_from:
             _begin((self._new_names, names_from))
         place = place_of(address)
-        await self._hashing.turn(place, name)
+        await self._hashing.turn(place, name, known=False)
         try:
             record = await self._passwords.make(password)
         finally:
@@ -196,12 +196,13 @@ class Authenticator:
         """
         counted: list[tuple[Limit, Hashable]]
         counted = [(self._by_both, (name, place)), (self._by_address, place)]
-        if account is None or not await self._records.is_known(name, place):
+        known = account is not None and await self._records.is_known(name, place)
+        if not known:
             counted += [(self._strangers, place), (self._by_name, name)]
         if account is None:
             _begin(*counted)
             raise WrongPassword(words.NAME_RESERVED.format(name))
-        await self._hashing.turn(place, name)
+        await self._hashing.turn(place, name, known=known)
         try:
             _begin(*counted)
             try:

@@ -239,8 +239,8 @@ class AdmissionQueueTests(SynchronousTestCase):
         self.begun: list[str] = []
         self.busy: list[str] = []
 
-    def want(self, place: str, name: str = "") -> None:
-        turn = self.queue.turn(place, name)
+    def want(self, place: str, name: str = "", *, known: bool = False) -> None:
+        turn = self.queue.turn(place, name, known=known)
         turn.addCallbacks(
             lambda _: self.begun.append(place + name),
             lambda failure: (failure.trap(Busy), self.busy.append(place + name)),
@@ -270,6 +270,32 @@ class AdmissionQueueTests(SynchronousTestCase):
         self.assertEqual(self.begun, ["ax", "ax"])
         self.queue.done("a")
         self.assertEqual(self.begun[2:], ["ay"])
+
+    def test_guesses_from_everywhere(self) -> None:
+        """Of one name: others log in from new addresses, too, without waiting for them all."""
+        for n in range(6):
+            self.want(f"guess{n}", "-victim")
+        self.want("new", "-other")
+        self.want("home", "-victim", known=True)
+        for n in range(3):
+            self.queue.done(f"guess{n}")
+        victims = [f"guess{n}-victim" for n in range(4)]
+        self.assertEqual(self.begun, [*victims[:3], "home-victim", "new-other", victims[3]])
+
+    def test_who_comes_back(self) -> None:
+        """Guesses from many addresses do not keep them out, nor they the others."""
+        for n in range(3):
+            self.want(f"guess{n}")
+            self.queue.done(f"guess{n}")
+        self.begun.clear()
+        for n in range(6):
+            self.want(f"new{n}")
+        for place in ("home", "home", "guess0"):
+            self.want(place, known=True)
+        for place in ("new0", "new1", "new2", "home", "new3", "guess0", "new4"):
+            self.queue.done(place)
+        expected = ["new0", "new1", "new2", "home", "new3", "guess0", "new4", "home", "new5"]
+        self.assertEqual(self.begun, expected)
 
     def test_too_many(self) -> None:
         """The newest of the address with most of them is refused, and nobody else."""
