@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -55,8 +55,10 @@ class Departure(enum.Enum):
     LOST = "connection lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+# What is made for each line of chat is a named tuple, which takes a third of the time.
+
+
+class Envelope(NamedTuple):
     """An event and the ids of the players that receive it, each exactly once."""
 
     to: tuple[int, ...]
@@ -145,8 +147,7 @@ class RoomStarted:
 # --- sent to the recipients of a chat line ---------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ChatSaid:
+class ChatSaid(NamedTuple):
     """
     C{name} said C{text}.  C{channel} is where (C{None}: to a room or a single player).
 
@@ -158,7 +159,7 @@ class ChatSaid:
     name: str
     text: str
     channel: str | None
-    traits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    traits: Mapping[str, Any] = NOTHING
 
 
 # --- sent by the operators of the server -----------------------------------------------------
@@ -218,8 +219,7 @@ class RoomChanged:
     player: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(NamedTuple):
     """A player said something to C{listeners} players.  The text is not public."""
 
     player: int

@@ -11,12 +11,13 @@ There are no locks.  The store refuses a change to a match that was changed sinc
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -40,7 +41,7 @@ from gameservers.store import NotFound
 #: How often a change to a match is tried when it conflicts with others.
 TRIES = 5
 
-#: Maximum number of matches that are cached, as last read or written.
+#: Maximum number of matches that are cached, as last read or written, and of lists of matches.
 REMEMBERED = 10_000
 
 #: How long the list of a player's matches is cached, in seconds.  It is read again after a change;
@@ -88,7 +89,9 @@ class Play:
         self._timeout_elo = settings.timeout_elo
         self._pairing = DeferredLock()
         self._matches: LRUCache[str, Played] = LRUCache(REMEMBERED)
-        self._listed: TTLCache[str, tuple[Match, ...]] = TTLCache(REMEMBERED, LISTED, seconds)
+        self._seconds = seconds
+        #: The lists of players, each with the time until which it holds, the oldest first.
+        self._listed: dict[str, tuple[float, tuple[Match, ...]]] = {}
         self._listing: dict[str, object] = {}  # which reading of a list is the last, by player
 
     # What a user sees
@@ -371,8 +374,8 @@ class Play:
 
     async def _matches_of(self, name: str) -> tuple[Match, ...]:
         """As L{TicTacToeRecords.matches_of}, which is asked once for many requests."""
-        listed = self._listed.get(name)
-        if listed is not None:
+        until, listed = self._listed.get(name, (-math.inf, ()))
+        if self._seconds() < until:
             return listed
         reading = self._listing[name] = object()
         try:
@@ -382,8 +385,16 @@ class Play:
             if is_last:
                 del self._listing[name]
         if is_last:
-            self._listed[name] = listed
+            self._keep_list(name, listed)
         return listed
+
+    def _keep_list(self, name: str, listed: tuple[Match, ...]) -> None:
+        """Keep a list for L{LISTED} seconds, and no more than L{REMEMBERED} of them."""
+        now, kept = self._seconds(), self._listed
+        kept.pop(name, None)
+        while kept and (len(kept) >= REMEMBERED or next(iter(kept.values()))[0] <= now):
+            del kept[next(iter(kept))]
+        kept[name] = now + LISTED, listed
 
     def _changed_lists(self, *names: str) -> None:
         """Forget the lists of these players, and those that are being read."""

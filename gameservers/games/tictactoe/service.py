@@ -35,7 +35,7 @@ PAGES = {
 
 #: Requests other than moves that wait for the store at once, of all users together: more would
 #: keep log-ins and moves waiting.
-AT_ONCE = 4
+AT_ONCE = 16
 
 #: Interval of the cleanup, in seconds.
 SWEEP_INTERVAL = 600.0

@@ -123,13 +123,15 @@ class TicTacToeSession:
         except WireError as fault:
             self._complain(str(fault))
             return
+        handle = TABLE[self.phase].get(type(message))
         if type(message) in REQUESTS:
             await self._wait_for_rate()
-            await self._service.requests.run(Deferred.fromCoroutine, self._carry_out(message))
-        else:
-            await self._carry_out(message)
+            await self._service.requests.run(Deferred.fromCoroutine, self._request(message))
+        elif handle is not None and not self._connection.ended:
+            await handle(self, message)
 
-    async def _carry_out(self, message: wire.Message) -> None:
+    async def _request(self, message: wire.Message) -> None:
+        """Carry out a request, when it is its turn."""
         handle = TABLE[self.phase].get(type(message))
         if handle is not None and not self._connection.ended:
             await handle(self, message)
