@@ -14,6 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 from gameservers.metrics import Metrics
 from gameservers.net.door import Door, Routes
 from gameservers.net.guard import DoorSettings, Guard
+from gameservers.net.turn import MODEST
 from gameservers.web import channel
 from gameservers.web.site import NoPage, Page, WebSite
 from tests.transports import Network, Peer
@@ -165,6 +166,19 @@ class PipelineTests(HttpTestCase):
         self.network.turn()
         self.assertLessEqual(asked[0], 3)
         self.assertEqual(self.page.asked, 52)
+
+    def test_further_requests_are_busy(self) -> None:
+        """Who has sent more than one is charged all of its time, also while an answer waits."""
+        used = []
+        for requests in (GET, GET * 5_000):
+            peer = self.connect()
+            peer.stall()
+            self.network.price = 0.000_1  # work takes time
+            peer.send(requests)
+            self.network.price = 0
+            used.append(peer.protocol.used)
+        self.assertEqual(self.page.asked, 2)
+        self.assertAlmostEqual(used[1] / used[0], 1 / MODEST)
 
     def test_answer_that_takes_time(self) -> None:
         """What comes meanwhile waits, and only so much of it is read."""
