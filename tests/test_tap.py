@@ -330,7 +330,8 @@ class ServiceTests(SynchronousTestCase):
         service = self.make(games=[Guest()])
         self.assertEqual(self.collector.mock_calls, [])
         self.start(service)
-        self.assertEqual(self.collector.mock_calls, [call.collect(), call.freeze()])
+        expected = [call.collect(), call.freeze(), call.set_threshold(*process.COLLECT)]
+        self.assertEqual(self.collector.mock_calls, expected)
 
     def test_a_line_for_each_address(self) -> None:
         service = self.make("--interface=2001:db8::1", games=[Guest(wires=EVERYTHING, port=7000)])
