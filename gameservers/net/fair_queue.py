@@ -48,7 +48,11 @@ SHARE = 0.003
 
 #: The time by which an address may be ahead of the others and still be next when it sends again,
 #: in seconds.
-GRACE = 0.0003
+GRACE = 0.0005
+
+#: The most that an address is charged for a datagram, in seconds.  What takes longer is mostly
+#: time in which the process did not run, and would keep it waiting for all the others.
+MOST = 0.0005
 
 #: Number of datagrams of a sender that wait without regard to its rate: the server may just have
 #: been interrupted.
@@ -269,7 +273,7 @@ class FairQueue:
         lines.held -= len(datagram) + OVERHEAD
         port.handle(datagram, sender.address)
         later = self._clock.seconds()
-        line.used += min(later - now, SHARE)
+        line.used += min(later - now, MOST)
         if line.waiting:
             lines.put(line)
         return later

@@ -65,6 +65,7 @@ class FairQueueTests(SynchronousTestCase):
         self.assertTrue(4 * COST < SHARE < 5 * COST)
         self.patch(fair_queue, "MAX_AHEAD", 0)
         self.patch(fair_queue, "GRACE", COST / 4)
+        self.patch(fair_queue, "MOST", 4 * COST)
         self.make()
 
     def make(self, *, trusted: bool = False, **limits: Any) -> None:
@@ -145,6 +146,27 @@ class FairQueueTests(SynchronousTestCase):
         for _ in range(40):
             self.arrive(ALICE)
             self.assertIn(ALICE, self.turn())
+
+    def test_time_that_nobody_used(self) -> None:
+        """A pause of the process, in the middle of a datagram, is hardly charged to its sender."""
+        flooders = [(f"198.51.100.{number}", 5) for number in range(20)]
+        self.port.known = {ALICE, *flooders}
+        handle = self.port.handle
+
+        def handle_slowly(datagram: bytes, address: Address) -> None:
+            handle(datagram, address)
+            if address == ALICE:
+                self.clock.rightNow += 100 * COST
+
+        self.arrive(*flooders * 20)
+        self.arrive(ALICE)
+        self.patch(self.port, "handle", handle_slowly)
+        while ALICE not in self.turn():
+            pass
+        self.patch(self.port, "handle", handle)
+        self.arrive(ALICE)
+        handled = [each for _ in range(18) for each in self.turn()]
+        self.assertIn(ALICE, handled)
 
     def test_rounds_are_of_time(self) -> None:
         """Who sends what is quickly handled has many such datagrams in a round."""
